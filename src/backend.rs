@@ -1,0 +1,18 @@
+//! The adapters, one file a runtime, and the only place that names the runtimes' features.
+
+#[cfg(feature = "async-std")]
+#[path = "../backends/async_std.rs"]
+mod async_std;
+#[cfg(feature = "smol")]
+#[path = "../backends/smol.rs"]
+mod smol;
+#[cfg(feature = "tokio")]
+#[path = "../backends/tokio.rs"]
+mod tokio;
+
+#[cfg(feature = "async-std")]
+pub use self::async_std::AsyncStd;
+#[cfg(feature = "smol")]
+pub use self::smol::Smol;
+#[cfg(feature = "tokio")]
+pub use self::tokio::{NoRuntime, Tokio};

@@ -1,0 +1,121 @@
+//! What remains to be done once a lock is released.
+//!
+//! A transition of the state happens under the lock of one group and only *notes* here what follows from it: other
+//! groups to cancel, wakers to call, `Task`s to drop. [`Effects::run`] then does all of it with no lock held and in
+//! loops, however deep the groups are nested:
+//!
+//! 1. every group to cancel, and what that brings up in turn, so that all descendants are marked first;
+//! 2. the wakers and signals;
+//! 3. the `Task`s, which may run the destructors of children on this very thread;
+//! 4. groups that may have ended, which can free the members that hold them, and so on outwards.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use async_task::Task;
+
+use crate::error::CancelReason;
+use crate::state::State;
+
+#[derive(Default)]
+pub(crate) struct Effects {
+    groups: Vec<Arc<State>>,
+    wakers: Vec<Waker>,
+    notify: Vec<Arc<State>>,
+    tasks: Vec<Task<()>>,
+    settle: Vec<Arc<State>>,
+    forgotten: Vec<Waker>,
+}
+
+impl Effects {
+    /// Cancels a group because the member that opened it was cancelled or has ended.
+    pub(crate) fn cancel(&mut self, group: Arc<State>) {
+        self.groups.push(group);
+    }
+
+    pub(crate) fn wake(&mut self, waker: Option<Waker>) {
+        self.wakers.extend(waker);
+    }
+
+    /// Drops a waker where no lock is held: it may be the last reference to a task.
+    pub(crate) fn forget(&mut self, waker: Option<Waker>) {
+        self.forgotten.extend(waker);
+    }
+
+    pub(crate) fn notify(&mut self, group: &Arc<State>) {
+        self.notify.push(group.clone());
+    }
+
+    /// Drops a `Task`, which cancels the child if it has not ended.
+    pub(crate) fn dispose(&mut self, task: Option<Task<()>>) {
+        self.tasks.extend(task);
+    }
+
+    /// Looks whether a group has ended for good.
+    pub(crate) fn settle(&mut self, group: &Arc<State>) {
+        self.settle.push(group.clone());
+    }
+
+    pub(crate) fn run(mut self) {
+        loop {
+            if let Some(group) = self.groups.pop() {
+                group.cancel_into(CancelReason::Parent, &mut self);
+            } else if let Some(waker) = self.wakers.pop() {
+                waker.wake();
+            } else if let Some(group) = self.notify.pop() {
+                group.notify();
+            } else if !self.tasks.is_empty() {
+                dispose(std::mem::take(&mut self.tasks));
+            } else if let Some(group) = self.settle.pop() {
+                group.settle(&mut self);
+            } else {
+                break;
+            }
+        }
+    }
+}
+
+/// Drops `Task`s, one after the other even where dropping one leads to dropping others.
+///
+/// On a runtime that drops a cancelled future at once, the end of a grandchild frees its host, whose end frees the
+/// next host, and so on: without the queue each level would sit on the stack of the one before.
+pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
+    thread_local! {
+        static QUEUE: RefCell<Option<VecDeque<Task<()>>>> = const { RefCell::new(None) };
+    }
+    let mut tasks = tasks.into_iter();
+    let nested = QUEUE.try_with(|queue| match &mut *queue.borrow_mut() {
+        Some(queue) => {
+            queue.extend(&mut tasks);
+            true
+        }
+        none => {
+            *none = Some(VecDeque::new());
+            false
+        }
+    });
+    match nested {
+        Ok(true) => {}
+        Ok(false) => {
+            let _end = EndOfQueue;
+            tasks.for_each(drop);
+            while let Some(task) =
+                QUEUE.with(|queue| queue.borrow_mut().as_mut().and_then(VecDeque::pop_front))
+            {
+                drop(task);
+            }
+        }
+        // The thread is going away, and its queue with it.
+        Err(_) => tasks.for_each(drop),
+    }
+
+    /// Takes the queue away again, even if the schedule function of a runtime panics.
+    struct EndOfQueue;
+    impl Drop for EndOfQueue {
+        fn drop(&mut self) {
+            QUEUE.with(|queue| queue.borrow_mut().take());
+        }
+    }
+}

@@ -1,0 +1,505 @@
+//! The public face: groups, their owner, and how they are opened.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use crate::child::{Child, Deliver, Discard, ToHandle};
+use crate::context::Context;
+use crate::error::{CancelReason, Failure, GroupError, Origin, SpawnError};
+use crate::handle::{JoinHandle, Packet};
+use crate::member::BODY;
+use crate::outcome::Config;
+use crate::output::ChildOutput;
+use crate::signal::Waiter;
+use crate::spawner::Spawner;
+use crate::state::{Refusal, State, Ticket};
+
+/// Where children are spawned into: what a scope's body is given, and children clone.
+///
+/// It is `'static`, cheap to clone, and dropping it has no effect: the group ends when its body and its children
+/// have, however many clones there are. `E` is the error of children that may fail.
+///
+/// A clone holds the spawner. So a child that captures one keeps its executor alive, if that is an
+/// `Arc<Executor>`; `Weak<Executor>` is a spawner too and does not.
+///
+/// # Examples
+///
+/// A child that spawns its siblings:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{scope, Group, Smol, GroupError};
+/// # use std::convert::Infallible;
+/// fn countdown(group: Group<Smol, Infallible>, from: u32) {
+///     let next = group.clone();
+///     group.launch(async move {
+///         if from > 0 {
+///             countdown(next, from - 1);
+///         }
+///     });
+/// }
+///
+/// # smol::block_on(async {
+/// scope(Smol, |group| async move {
+///     countdown(group, 1000);
+///     Ok(())
+/// })
+/// .await
+/// # }).unwrap();
+/// # }
+/// ```
+pub struct Group<S, E = Infallible> {
+    spawner: S,
+    state: Arc<State>,
+    error: PhantomData<fn(E) -> E>,
+}
+
+impl<S, E> Group<S, E> {
+    pub(crate) fn new(spawner: S, state: Arc<State>) -> Self {
+        Self { spawner, state, error: PhantomData }
+    }
+
+    /// Takes no more children. Those that live go on.
+    pub fn close(&self) {
+        self.state.close();
+    }
+
+    /// Cancels the body and every child, and takes no more children.
+    ///
+    /// A member runs up to its next await, and is dropped there; one that was never polled never will be. In which
+    /// order is not specified. Groups opened in a child are cancelled with it and end before it; a
+    /// [`shield`](crate::shield()) puts the cut off. This does not wait: joining the group does.
+    ///
+    /// It may be called at any time, by anybody, again and again. The first reason is kept.
+    pub fn cancel(&self) {
+        self.cancel_with("");
+    }
+
+    /// Cancels like [`cancel`](Self::cancel), with a message for [`CancelReason::Explicit`].
+    pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) {
+        self.state.cancel(CancelReason::Explicit(message.into()));
+    }
+
+    /// How many children live: their futures, or groups opened in them, are not all gone yet.
+    pub fn len(&self) -> usize {
+        self.state.len()
+    }
+
+    /// Whether no child lives.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the group takes no more children: it was closed or cancelled, or has ended.
+    pub fn is_closed(&self) -> bool {
+        self.state.refusal().is_some()
+    }
+
+    /// Whether the group was cancelled. Looking takes no lock.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.is_cancelled()
+    }
+
+    /// Why the group was cancelled, if it was.
+    pub fn reason(&self) -> Option<CancelReason> {
+        self.state.reason()
+    }
+
+    /// Waits until the group is cancelled or has ended.
+    ///
+    /// For code outside of the group, and for code under a [`shield`](crate::shield()) that wants to finish early:
+    /// any other member is dropped when the group is cancelled.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        wait(self.state.clone(), |state| state.is_cancelled() || state.is_finished())
+    }
+
+    /// Waits until no child lives, which says nothing of the next moment: the group stays open.
+    ///
+    /// # Panics
+    ///
+    /// The future panics in a child of the group and in whatever runs inside one, as it would wait for itself.
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+        self.state.watch();
+        let idle = wait(self.state.clone(), |state| state.len() == 0);
+        let state = self.state.clone();
+        async move {
+            refuse_own_child(&state, "for its group to be idle");
+            idle.await;
+        }
+    }
+}
+
+impl<S: Spawner, E: Send + 'static> Group<S, E> {
+    /// Starts a child, and gives a handle for its value.
+    ///
+    /// The child returns `Result<T, E>`, `()` or `!`, see [`ChildOutput`]. Dropping the handle neither cancels nor
+    /// detaches it. If the group is closed or cancelled, the future is dropped unpolled and the handle says that it
+    /// was cancelled; [`try_spawn`](Self::try_spawn) gives it back instead.
+    ///
+    /// # Cancellation
+    ///
+    /// See [`cancel`](Self::cancel) and [`JoinHandle::cancel`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. A panic of the child cancels the group and is resumed in whoever joins it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{scope, Smol};
+    /// # smol::block_on(async {
+    /// let sum = scope(Smol, |group| async move {
+    ///     let two = group.spawn(async { "2".parse::<i32>() });
+    ///     let three = group.spawn(async { "3".parse::<i32>() });
+    ///     Ok(two.value().await + three.value().await)
+    /// });
+    /// assert_eq!(sum.await.unwrap(), 5);
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        self.try_spawn(future).unwrap_or_else(|refused| {
+            drop(refused);
+            JoinHandle::refused()
+        })
+    }
+
+    /// Starts a child, or gives its future back if the group takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] if the group is closed or cancelled. The future was not polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// let group = TaskGroup::new(Smol);
+    /// group.close();
+    /// let refused = group.try_spawn(async {}).unwrap_err();
+    /// assert!(refused.is_closed());
+    /// smol::block_on(refused.into_future());
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F>(
+        &self,
+        future: F,
+    ) -> Result<JoinHandle<<F::Output as ChildOutput<E>>::Value>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        let location = Location::caller();
+        let ticket = match self.state.enter(location) {
+            Ok(ticket) => ticket,
+            Err(refusal) => return Err(SpawnError { future, cancelled: refusal == Refusal::Cancelled }),
+        };
+        let packet = Packet::new();
+        self.start(ticket, future, ToHandle::new(packet.clone()));
+        let origin = Origin::new(self.state.location(), Some((ticket.id, location)));
+        Ok(JoinHandle::new(packet, self.state.clone(), ticket, origin))
+    }
+
+    /// Starts a child whose value nobody wants.
+    ///
+    /// There is no handle, and no allocation besides the runtime's own. Otherwise it is [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn launch<F>(&self, future: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        if let Ok(ticket) = self.state.enter(Location::caller()) {
+            self.start(ticket, future, Discard(PhantomData::<fn(E)>));
+        }
+    }
+
+    fn start<F, D>(&self, ticket: Ticket, future: F, deliver: D)
+    where
+        F: Future + Send + 'static,
+        D: Deliver<F::Output> + Send + 'static,
+    {
+        let child = Child::new(self.state.clone(), ticket.key, future, deliver);
+        self.state.store(ticket, self.spawner.spawn(child));
+    }
+}
+
+impl<S: Clone, E> Clone for Group<S, E> {
+    fn clone(&self) -> Self {
+        Self::new(self.spawner.clone(), self.state.clone())
+    }
+}
+
+impl<S, E> fmt::Debug for Group<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("location", &self.state.location())
+            .field("len", &self.len())
+            .field("closed", &self.is_closed())
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one owner of a free-standing group: a field of a server, say.
+///
+/// It stands for the group wherever a [`Group`] is wanted, so children are spawned on it directly. At its end it is
+/// [joined](Self::join), or it is dropped.
+///
+/// **Dropping it cancels every child and does not wait.** If it was opened in a child or body of another group,
+/// that group still waits for them and is told of failures that nobody looked at. Otherwise nobody waits, and
+/// failures are seen by the [failure hook](Builder::on_failure) only.
+///
+/// A group is *linked* to the child or body in which it is opened: it is cancelled when that member is cancelled or
+/// ends. For a group that is to outlive the child that opens it there is [`root`](Self::root).
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup, GroupError};
+/// # async fn connection(_: u32) {}
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// for stream in 0..3 {
+///     group.launch(connection(stream));
+/// }
+/// group.join().await?;
+/// # Ok::<(), GroupError<_>>(()) }).unwrap();
+/// # }
+/// ```
+#[must_use = "dropping a group cancels its children"]
+pub struct TaskGroup<S, E = Infallible> {
+    group: Group<S, E>,
+}
+
+impl<S: Spawner> TaskGroup<S> {
+    /// Opens a group for children that cannot fail: they return `()` or `!`.
+    #[track_caller]
+    pub fn new(spawner: S) -> Self {
+        Self::builder(spawner).open()
+    }
+
+    /// Opens a fail-fast group for children that may fail with an `E`.
+    ///
+    /// The first failure cancels all others; [`join`](Self::join) reports it when they are gone.
+    #[track_caller]
+    pub fn fallible<E>(spawner: S) -> TaskGroup<S, E> {
+        Self::builder(spawner).open()
+    }
+
+    /// Opens a group for children that cannot fail, linked to nothing.
+    ///
+    /// No group around it waits for it or cancels it.
+    #[track_caller]
+    pub fn root(spawner: S) -> Self {
+        Self::builder(spawner).root().open()
+    }
+
+    /// Opens a group step by step.
+    #[track_caller]
+    pub fn builder<E>(spawner: S) -> Builder<S, E> {
+        Builder { spawner, config: Config::new(Location::caller()), root: false, error: PhantomData }
+    }
+}
+
+impl<S, E> TaskGroup<S, E> {
+    /// A handle to spawn with, for children and others to keep.
+    pub fn group(&self) -> Group<S, E>
+    where
+        S: Clone,
+    {
+        self.group.clone()
+    }
+
+    /// Waits until nothing is left of the group, and reports.
+    ///
+    /// Until then children may still be spawned, by children or through a clone of the [`Group`]; call
+    /// [`close`](Group::close) first to end that. Afterwards the group is closed for good.
+    ///
+    /// # Cancellation
+    ///
+    /// The future owns the group. Dropping it, as a timeout around it does, drops the group: that cancels.
+    ///
+    /// # Panics
+    ///
+    /// If a child panicked, or its destructor did, the first panic is resumed here, after everybody has ended.
+    /// The future panics in a child of the group and in whatever runs inside one, as it would wait for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError`] if a child failed, or if the group was cut short from outside: by the member that opened it,
+    /// or by its runtime. An explicit cancel is no error.
+    pub fn join(self) -> Join<S, E> {
+        Join { group: Some(self), waiter: Waiter::default() }
+    }
+}
+
+impl<S, E> Deref for TaskGroup<S, E> {
+    type Target = Group<S, E>;
+
+    fn deref(&self) -> &Group<S, E> {
+        &self.group
+    }
+}
+
+impl<S, E> Drop for TaskGroup<S, E> {
+    fn drop(&mut self) {
+        if !self.group.state.is_finished() {
+            self.group.state.abandon();
+        }
+    }
+}
+
+impl<S, E> fmt::Debug for TaskGroup<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskGroup").field(&self.group).finish()
+    }
+}
+
+/// The future of [`TaskGroup::join`].
+#[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
+pub struct Join<S, E = Infallible> {
+    group: Option<TaskGroup<S, E>>,
+    waiter: Waiter,
+}
+
+impl<S, E> Unpin for Join<S, E> {}
+
+impl<S, E: 'static> Future for Join<S, E> {
+    type Output = Result<(), GroupError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state;
+        refuse_own_child(state, "to join its own group");
+        state.watch();
+        this.waiter.listen(state.signal(), cx);
+        let Some((outcome, reason)) = state.finish() else { return Poll::Pending };
+        let origin = state.origin(BODY);
+        this.group = None;
+        Poll::Ready(outcome.conclude(reason, origin, Some(())))
+    }
+}
+
+impl<S, E> fmt::Debug for Join<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Join").field(&self.group).finish()
+    }
+}
+
+/// Opens a [`TaskGroup`] step by step.
+///
+/// # Examples
+///
+/// A group that goes on after failures, and logs each at once:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<String>(Smol)
+///     .collect()
+///     .on_failure(|failure| eprintln!("{failure}"))
+///     .open();
+/// group.launch(async { Err::<(), _>("first".to_string()) });
+/// group.launch(async { Err::<(), _>("second".to_string()) });
+/// assert_eq!(group.join().await.unwrap_err().failures().len(), 2);
+/// # });
+/// # }
+/// ```
+#[must_use = "nothing is opened before `open`"]
+pub struct Builder<S, E = Infallible> {
+    spawner: S,
+    config: Config,
+    root: bool,
+    error: PhantomData<fn(E) -> E>,
+}
+
+impl<S, E> Builder<S, E> {
+    /// Lets the others go on when a child fails or panics: all failures are gathered.
+    pub fn collect(mut self) -> Self {
+        self.config.collect = true;
+        self
+    }
+
+    /// Links the group to nothing: see [`TaskGroup::root`].
+    pub fn root(mut self) -> Self {
+        self.root = true;
+        self
+    }
+
+    /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept.
+    ///
+    /// The siblings have been cancelled by then, unless the group [collects](Self::collect). A panic of the hook is
+    /// one more failure, of which the hook is not told.
+    pub fn on_failure(mut self, hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> Self
+    where
+        E: Send + 'static,
+    {
+        self.config.on_failure = Some(Failure::hook(hook));
+        self
+    }
+
+    /// Calls `hook` with the number of living children if the owner goes without joining and nobody waits for them.
+    pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.config.on_abandoned = Some(Box::new(hook));
+        self
+    }
+
+    /// Opens the group, linked to the child or body that is being polled on this thread.
+    pub fn open(self) -> TaskGroup<S, E> {
+        let state = if self.root {
+            State::open_root(self.config, false, None)
+        } else {
+            State::open(self.config, false)
+        };
+        TaskGroup { group: Group::new(self.spawner, state) }
+    }
+}
+
+impl<S, E> fmt::Debug for Builder<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("root", &self.root)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits for a condition whose coming true the group signals.
+async fn wait(state: Arc<State>, done: fn(&State) -> bool) {
+    let mut waiter = Waiter::default();
+    std::future::poll_fn(|cx| {
+        waiter.listen(state.signal(), cx);
+        if done(&state) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// Panics in a child of the group, and in whatever runs inside one.
+pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
+    if let Some((_, key)) = Context::ancestry().find(|(group, key)| Arc::ptr_eq(group, state) && *key != BODY)
+    {
+        panic!("{} would wait for itself {what}", state.origin(key));
+    }
+}

@@ -1,0 +1,275 @@
+//! The handle of one child.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::context;
+use crate::error::{JoinError, Origin, Why};
+use crate::state::{State, Ticket};
+
+/// The value of one child, once it is there.
+///
+/// **Dropping the handle neither cancels nor detaches the child: the group owns it.** That differs from
+/// `async_task::Task`, which cancels, and from Tokio's and async-std's handles, which detach. What is given up is
+/// the value: it is destroyed where the child ends, before the group can be joined.
+///
+/// Awaiting the handle gives `Result<T, JoinError>`, by value or by `&mut`. It may be dropped and awaited again at
+/// any time before it is ready, in `select!` for instance, and nothing is lost.
+///
+/// When the handle is ready, the child's future and all it captured are destroyed.
+///
+/// # Cancellation
+///
+/// [`cancel`](Self::cancel) ends this one child. The group and the siblings do not notice.
+///
+/// # Panics
+///
+/// Awaiting the handle panics in the child itself and in whatever runs inside that child, as it would wait for
+/// ever; and when it has given its result already.
+///
+/// # Errors
+///
+/// [`JoinError`] says why there is no value. The child's own error is not in it: that went to the group.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{scope, Smol, GroupError};
+/// # use std::convert::Infallible;
+/// # smol::block_on(async {
+/// scope(Smol, |group| async move {
+///     let mut stuck = group.spawn(std::future::pending::<()>());
+///     let quick = group.spawn(async { Ok(7) });
+///     assert_eq!(quick.await.unwrap(), 7);
+///
+///     stuck.cancel();
+///     assert!((&mut stuck).await.unwrap_err().is_cancelled());
+///     Ok(())
+/// })
+/// .await
+/// # }).map_err(|_: GroupError<Infallible>| ()).unwrap();
+/// # }
+/// ```
+pub struct JoinHandle<T> {
+    packet: Arc<Packet<T>>,
+    child: CancelHandle,
+    /// Whether it was seen that the awaiter does not wait for itself.
+    checked: bool,
+}
+
+impl<T> JoinHandle<T> {
+    /// The handle of a child that was accepted.
+    pub(crate) fn new(packet: Arc<Packet<T>>, group: Arc<State>, ticket: Ticket, origin: Origin) -> Self {
+        Self { packet, child: CancelHandle { child: Some((group, ticket, origin)) }, checked: false }
+    }
+
+    /// The handle of a child that was refused.
+    pub(crate) fn refused() -> Self {
+        let packet = Packet::new();
+        packet.resolve(Err(Why::Cancelled));
+        Self { packet, child: CancelHandle { child: None }, checked: false }
+    }
+
+    /// Waits for the child's value, where a child without one means that the awaiter is being cut as well.
+    ///
+    /// This is for the body and the children of the same group. If the child fails or panics, the group is
+    /// cancelled, and the awaiter is dropped at this await: it never sees the failure.
+    ///
+    /// # Panics
+    ///
+    /// Panics where there is no value and the awaiter is not about to be cut: the child was cancelled by itself or
+    /// lost; the group collects failures; the awaiter is under a shield, or not in the group at all. Await the
+    /// handle itself there. Panics like the handle does, too.
+    #[track_caller]
+    pub fn value(self) -> Value<T> {
+        Value { handle: self, caller: Location::caller() }
+    }
+
+    /// Cancels this child only: its future is dropped, at its next await at the latest.
+    ///
+    /// It is not a failure. A child that has finished keeps its result. See [`CancelHandle::cancel`].
+    pub fn cancel(&self) {
+        self.child.cancel();
+    }
+
+    /// Splits off a handle that can only cancel.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.child.clone()
+    }
+
+    /// Whether the result is there: awaiting would not wait.
+    pub fn is_finished(&self) -> bool {
+        !matches!(*self.packet.lock(), Slot::Waiting(_))
+    }
+
+    /// The child's number within its group, counted from 1; `None` if it was refused.
+    pub fn id(&self) -> Option<u64> {
+        self.child.id()
+    }
+
+    /// Refuses to wait for the child inside that child.
+    fn check(&mut self) {
+        if std::mem::replace(&mut self.checked, true) {
+            return;
+        }
+        let Some((group, ticket, origin)) = &self.child.child else { return };
+        let inside = context::Context::ancestry().any(|(state, key)| {
+            Arc::ptr_eq(&state, group) && key == ticket.key && state.id_of(key) == Some(ticket.id)
+        });
+        assert!(
+            !inside,
+            "a child would wait for itself: the handle of {origin} was awaited inside of that child"
+        );
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let result = match this.packet.poll(cx.waker()) {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                this.check();
+                return Poll::Pending;
+            }
+        };
+        let origin = this.child.child.as_ref().map(|(_, _, origin)| origin.clone());
+        Poll::Ready(result.map_err(|why| JoinError { why, origin }))
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("child", &self.child).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`JoinHandle::value`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Value<T> {
+    handle: JoinHandle<T>,
+    caller: &'static Location<'static>,
+}
+
+impl<T> Future for Value<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let error = match Pin::new(&mut self.handle).poll(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(value)) => return Poll::Ready(value),
+            Poll::Ready(Err(error)) => error,
+        };
+        if self.handle.child.awaiter_is_cut() {
+            return Poll::Pending;
+        }
+        panic!("no value for `value()` at {}: {error}; await the handle to be told", self.caller);
+    }
+}
+
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// Cancels one child, and can do nothing else with it.
+///
+/// It is split off a [`JoinHandle`] and can be cloned. It keeps neither the child nor its value.
+#[derive(Clone)]
+pub struct CancelHandle {
+    child: Option<(Arc<State>, Ticket, Origin)>,
+}
+
+impl CancelHandle {
+    /// Cancels the child: its future is dropped, at its next await at the latest.
+    ///
+    /// Groups opened in the child are cancelled with it and end first; a [`shield`](crate::shield()) is run to its
+    /// end. The group counts the child until all that is done. Cancelling again, or late, does nothing.
+    pub fn cancel(&self) {
+        if let Some((group, ticket, _)) = &self.child {
+            group.cancel_child(*ticket);
+        }
+    }
+
+    /// The child's number within its group, counted from 1; `None` if it was refused.
+    pub fn id(&self) -> Option<u64> {
+        self.child.as_ref().map(|(_, ticket, _)| ticket.id)
+    }
+
+    /// Whether the task that polls on this thread belongs to the child's group and will not be polled again.
+    fn awaiter_is_cut(&self) -> bool {
+        let Some((group, ..)) = self.child.as_ref().filter(|(group, ..)| group.is_cancelled()) else {
+            return false;
+        };
+        for (state, key) in context::Context::ancestry() {
+            if state.is_shielded(key) {
+                return false;
+            }
+            if Arc::ptr_eq(&state, group) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// Where a child leaves its result for its handle.
+pub(crate) struct Packet<T>(Mutex<Slot<T>>);
+
+enum Slot<T> {
+    Waiting(Option<Waker>),
+    Ready(Result<T, Why>),
+    Taken,
+}
+
+impl<T> Packet<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Slot::Waiting(None))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves the result.
+    pub(crate) fn resolve(&self, result: Result<T, Why>) {
+        let before = std::mem::replace(&mut *self.lock(), Slot::Ready(result));
+        if let Slot::Waiting(Some(waker)) = before {
+            waker.wake();
+        }
+    }
+
+    /// Takes the result, or has `waker` woken when it is there.
+    fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
+        let mut waker = Some(waker.clone());
+        let mut slot = self.lock();
+        let before = match &mut *slot {
+            Slot::Waiting(before) => std::mem::replace(before, waker.take()),
+            _ => {
+                let taken = std::mem::replace(&mut *slot, Slot::Taken);
+                drop(slot);
+                match taken {
+                    Slot::Ready(result) => return Poll::Ready(result),
+                    _ => panic!("a `JoinHandle` was awaited after it had given its result"),
+                }
+            }
+        };
+        drop(slot);
+        drop(before);
+        Poll::Pending
+    }
+}

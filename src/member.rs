@@ -1,0 +1,177 @@
+//! The table's entries: a child or the body, and what holds it back when it is cancelled.
+//!
+//! A *member* is a child of the group or the scope's body. Cancelling marks it. What happens next depends on what
+//! it holds:
+//!
+//! ```text
+//! cancelled, nothing held ──────────────────────────────► cut: its Task is dropped
+//! cancelled, groups inside ──► cut: not polled again; its Task is dropped when the last of them is gone
+//! cancelled, shielded ──► polled on, woken once; cut after the poll in which the last shield ends
+//! ```
+//!
+//! A child whose future is gone while groups it opened still live stays in the table as *gone*: it is counted, and
+//! so every group around it waits for its grandchildren.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::Waker;
+
+use async_task::Task;
+use slab::Slab;
+
+use crate::effects::Effects;
+use crate::state::State;
+
+/// A child's place in the table of its group.
+pub(crate) type Key = u32;
+
+/// The key under which a scope's body is known.
+pub(crate) const BODY: Key = Key::MAX;
+
+/// A child in the table of its group.
+pub(crate) struct Slot {
+    /// Tells this child from an earlier one with the same key.
+    pub(crate) id: u64,
+    pub(crate) location: &'static Location<'static>,
+    /// Not there while the spawner is at work, and once the child is cut or ends.
+    pub(crate) task: Option<Task<()>>,
+    pub(crate) member: Member,
+}
+
+/// What is known of a child or a body, besides its future.
+#[derive(Default)]
+pub(crate) struct Member {
+    /// Somebody wants it to end.
+    pub(crate) cancelled: bool,
+    /// It is not polled any more.
+    pub(crate) cut: bool,
+    /// Its future is destroyed.
+    pub(crate) gone: bool,
+    /// It was cancelled by itself, not along with its group.
+    pub(crate) singled: bool,
+    hold: Option<Box<Hold>>,
+}
+
+/// What keeps a cancelled member in the table; most children never have one.
+#[derive(Default)]
+struct Hold {
+    shields: u32,
+    groups: Slab<Inner>,
+    /// The waker of the latest poll under a shield, so that a cancel can tell the shielded code: once.
+    waker: Option<Waker>,
+    told: bool,
+}
+
+/// A group that was opened in this member and has not ended.
+struct Inner {
+    group: Arc<State>,
+    /// Opened under a shield, so a cancel from outside passes it by until the shield ends.
+    shielded: bool,
+}
+
+impl Member {
+    /// The body of a group that has none.
+    pub(crate) fn gone() -> Self {
+        Self { gone: true, ..Self::default() }
+    }
+
+    /// Marks the member as cancelled, and cuts it unless a shield forbids it.
+    pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+        if self.cancelled {
+            return;
+        }
+        self.cancelled = true;
+        if self.shields() == 0 {
+            return self.cut(task, effects);
+        }
+        let hold = self.hold.as_mut().expect("a shield is held");
+        hold.told = hold.waker.is_some();
+        effects.wake(hold.waker.take());
+        for (_, inner) in hold.groups.iter().filter(|(_, inner)| !inner.shielded) {
+            effects.cancel(inner.group.clone());
+        }
+    }
+
+    /// Cuts a member that is cancelled and whose last shield has ended.
+    pub(crate) fn cut_if_due(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+        if self.cancelled && !self.cut && self.shields() == 0 {
+            self.cut(task, effects);
+        }
+    }
+
+    fn cut(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+        self.cut = true;
+        self.cancel_groups(effects);
+        self.release(task, effects);
+    }
+
+    /// Marks the future as destroyed: what it opened is cancelled. Says whether the member may leave the table.
+    pub(crate) fn end(&mut self, effects: &mut Effects) -> bool {
+        self.gone = true;
+        self.cancel_groups(effects);
+        !self.holds_groups()
+    }
+
+    fn cancel_groups(&self, effects: &mut Effects) {
+        for (_, inner) in self.hold.iter().flat_map(|hold| hold.groups.iter()) {
+            effects.cancel(inner.group.clone());
+        }
+    }
+
+    /// Gives up the `Task` of a member that is cut, once no group inside lives.
+    pub(crate) fn release(&self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+        if self.may_be_dropped() {
+            effects.dispose(task.take());
+        }
+    }
+
+    pub(crate) fn may_be_dropped(&self) -> bool {
+        self.cut && !self.holds_groups()
+    }
+
+    pub(crate) fn holds_groups(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| !hold.groups.is_empty())
+    }
+
+    /// Registers a group opened in this member. `None` if the member is cut, or gone.
+    pub(crate) fn link(&mut self, group: &Arc<State>) -> Option<usize> {
+        if self.cut || self.gone {
+            return None;
+        }
+        let hold = self.hold.get_or_insert_default();
+        Some(hold.groups.insert(Inner { group: group.clone(), shielded: hold.shields > 0 }))
+    }
+
+    pub(crate) fn unlink(&mut self, link: usize) -> Arc<State> {
+        self.hold.as_mut().expect("a linked group is held").groups.remove(link).group
+    }
+
+    pub(crate) fn shields(&self) -> u32 {
+        self.hold.as_ref().map_or(0, |hold| hold.shields)
+    }
+
+    pub(crate) fn shield(&mut self) -> bool {
+        self.hold.get_or_insert_default().shields += 1;
+        true
+    }
+
+    pub(crate) fn unshield(&mut self, effects: &mut Effects) {
+        let hold = self.hold.as_mut().expect("a shield that ends was begun");
+        hold.shields -= 1;
+        if hold.shields == 0 {
+            effects.forget(hold.waker.take());
+        }
+    }
+
+    /// Keeps the waker of a poll under a shield, or wakes it if a cancel came while there was none.
+    pub(crate) fn keep_waker(&mut self, waker: Waker, effects: &mut Effects) {
+        match self.hold.as_mut().filter(|hold| hold.shields > 0) {
+            Some(hold) if !self.cancelled => effects.forget(hold.waker.replace(waker)),
+            Some(hold) if !hold.told => {
+                hold.told = true;
+                effects.wake(Some(waker));
+            }
+            _ => effects.forget(Some(waker)),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a child may return.
+
+use std::convert::Infallible;
+
+/// What a child of a group may return: `Result<T, E>`, `()` or `!`.
+///
+/// `E` is the error of the group. `Err(E)` is a failure of the child and goes to the group; the rest is its value.
+/// A child that returns `()` or `!` cannot fail. To keep an error to yourself, return it as a value: `Ok(Err(e))`.
+///
+/// This trait is sealed.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{scope, GroupError, Smol};
+/// # smol::block_on(async {
+/// let seen = scope(Smol, |group| async move {
+///     group.spawn(async {});                                        // cannot fail
+///     let number = group.spawn(async { "17".parse::<u8>() });       // may fail
+///     Ok(number.value().await)
+/// });
+/// assert_eq!(seen.await?, 17);
+/// # Ok::<(), GroupError<std::num::ParseIntError>>(()) }).unwrap();
+/// # }
+/// ```
+pub trait ChildOutput<E>: sealed::Sealed {
+    /// What the child leaves to its [`JoinHandle`](crate::JoinHandle).
+    type Value;
+
+    #[doc(hidden)]
+    fn sort(self) -> sealed::Sorted<Self::Value, E>;
+}
+
+#[allow(unreachable_pub, reason = "public to the compiler, out of reach for users")]
+pub(crate) mod sealed {
+    pub trait Sealed {}
+
+    /// A child's output, told apart.
+    #[derive(Debug)]
+    pub enum Sorted<T, E> {
+        Value(T),
+        Failed(E),
+        /// The output of an adopted task that was aborted, or went down with its runtime.
+        Nothing,
+    }
+
+    /// Names `!`, the output of a function that does not return, which cannot be written on stable.
+    pub trait Returns {
+        type Output;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Output = T;
+    }
+}
+
+use sealed::{Sealed, Sorted};
+
+type Never = <fn() -> ! as sealed::Returns>::Output;
+
+impl<T, E> Sealed for Result<T, E> {}
+impl<T, E> ChildOutput<E> for Result<T, E> {
+    type Value = T;
+
+    fn sort(self) -> Sorted<T, E> {
+        match self {
+            Ok(value) => Sorted::Value(value),
+            Err(error) => Sorted::Failed(error),
+        }
+    }
+}
+
+impl Sealed for () {}
+impl<E> ChildOutput<E> for () {
+    type Value = ();
+
+    fn sort(self) -> Sorted<(), E> {
+        Sorted::Value(())
+    }
+}
+
+impl Sealed for Never {}
+impl<E> ChildOutput<E> for Never {
+    type Value = Infallible;
+
+    fn sort(self) -> Sorted<Infallible, E> {
+        self
+    }
+}

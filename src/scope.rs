@@ -1,0 +1,261 @@
+//! A group bound to a body.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context::Context;
+use crate::error::{CancelReason, Failure, GroupError};
+use crate::group::Group;
+use crate::member::BODY;
+use crate::outcome::{Config, Raw};
+use crate::signal::Waiter;
+use crate::state::{BodyFate, State};
+use crate::unwind::catch;
+
+/// Opens a group, runs `body` in it, and waits until nothing of either is left.
+///
+/// ```text
+/// scope ─┬─ body ───────────────────────┐
+///        ├─ child ────────┐             │
+///        │   └─ child of a group in it ─┤      the scope ends here, with the body's value
+///        └─ child ──────────────────────┴──────►
+///
+/// scope ─┬─ body ─────────┐ dropped     │
+///        ├─ child ────✗   │             │      a child failed: all others are dropped,
+///        └─ child ────────┴ dropped ────┴──────► then the scope ends with its error
+/// ```
+///
+/// This is the normal way in. The body is a member like the children are: if a child fails, it is dropped at its
+/// next await; if it fails itself, the children are. Both wait for clones of the [`Group`] as little as for anything
+/// else but members that live.
+///
+/// Nothing happens before the first poll. The group then is linked to the child or body around it, if there is one.
+/// Set the policy and hooks on the returned [`Scope`] before awaiting it.
+///
+/// # Cancellation
+///
+/// If the scope is dropped half-way, by `select!`, a timeout or a `?` around it, its body is dropped and its children
+/// are cancelled, and *every group around it still waits for them*. Outside of any group nobody does.
+///
+/// # Panics
+///
+/// A panic of the body, of a child, or of a destructor is resumed by the scope when everybody has ended: the first
+/// one, if there are several. Polling the scope after it has ended panics.
+///
+/// # Errors
+///
+/// [`GroupError`] with the first failure as the primary one, or with the reason if the body was cut short.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{scope, Smol};
+/// # async fn fetch(what: &'static str) -> Result<usize, std::io::Error> { Ok(what.len()) }
+/// # smol::block_on(async {
+/// let total = scope(Smol, |group| async move {
+///     let a = group.spawn(fetch("a"));
+///     let b = group.spawn(fetch("bc"));
+///     Ok(a.value().await + b.value().await)
+/// })
+/// .await?;
+/// assert_eq!(total, 3);
+/// # Ok::<(), taskgroup::GroupError<std::io::Error>>(()) }).unwrap();
+/// # }
+/// ```
+#[track_caller]
+pub fn scope<S, E, T, B, F>(spawner: S, body: B) -> Scope<S, E, T, B, F>
+where
+    B: FnOnce(Group<S, E>) -> F,
+    F: Future<Output = Result<T, E>>,
+{
+    let start =
+        Start { spawner, body, config: Config::new(Location::caller()), error: std::marker::PhantomData };
+    Scope {
+        start: Some(start),
+        body: None,
+        state: None,
+        value: None,
+        shielded: false,
+        waiter: Waiter::default(),
+    }
+}
+
+pin_project! {
+    /// The future of [`scope`]. Before it is first polled it can be told how to treat failures.
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Scope<S, E, T, B, F>
+    where
+        F: Future,
+    {
+        start: Option<Start<S, E, B>>,
+        #[pin]
+        body: Option<F>,
+        state: Option<Arc<State>>,
+        value: Option<T>,
+        shielded: bool,
+        waiter: Waiter,
+    }
+
+    impl<S, E, T, B, F> PinnedDrop for Scope<S, E, T, B, F>
+    where
+        F: Future,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let Some(state) = this.state.take() else { return };
+            state.cancel(CancelReason::ScopeDropped);
+            if this.body.is_some() {
+                let (_, dropped) = as_body(state.clone(), false, || catch(|| this.body.set(None)));
+                end_body(&state, true, dropped);
+            }
+            state.abandon();
+        }
+    }
+}
+
+/// What the first poll begins with.
+struct Start<S, E, B> {
+    spawner: S,
+    body: B,
+    config: Config,
+    error: std::marker::PhantomData<fn(E) -> E>,
+}
+
+impl<S, E, T, B, F> Scope<S, E, T, B, F>
+where
+    F: Future,
+{
+    /// Lets the others go on when a member fails or panics: all failures are gathered.
+    pub fn collect(mut self) -> Self {
+        self.config().collect = true;
+        self
+    }
+
+    /// Shows every failure to `hook` as it happens. See [`Builder::on_failure`](crate::Builder::on_failure).
+    pub fn on_failure(mut self, hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> Self
+    where
+        E: Send + 'static,
+    {
+        self.config().on_failure = Some(Failure::hook(hook));
+        self
+    }
+
+    /// Calls `hook` if the scope is dropped and nobody waits for its children. See
+    /// [`Builder::on_abandoned`](crate::Builder::on_abandoned).
+    pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.config().on_abandoned = Some(Box::new(hook));
+        self
+    }
+
+    fn config(&mut self) -> &mut Config {
+        &mut self.start.as_mut().expect("a pinned scope cannot be moved, so this one was not polled").config
+    }
+}
+
+impl<S, E, T, B, F> Future for Scope<S, E, T, B, F>
+where
+    B: FnOnce(Group<S, E>) -> F,
+    F: Future<Output = Result<T, E>>,
+    E: Send + 'static,
+{
+    type Output = Result<T, GroupError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(Start { spawner, body, config, .. }) = this.start.take() {
+            let state = State::open(config, true);
+            *this.state = Some(state.clone());
+            let group = Group::new(spawner, state.clone());
+            if state.is_cancelled() {
+                state.end_body(true);
+            } else {
+                let (_, future) = as_body(state.clone(), false, || catch(|| body(group)));
+                match future {
+                    Ok(future) => this.body.set(Some(future)),
+                    Err(payload) => end_body(&state, false, Err(payload)),
+                }
+            }
+        }
+        let state = this.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
+        loop {
+            this.waiter.listen(state.signal(), cx);
+            if this.body.is_none() {
+                state.watch();
+                let Some((outcome, reason)) = state.finish() else { return Poll::Pending };
+                *this.state = None;
+                return Poll::Ready(outcome.conclude(reason, state.origin(BODY), this.value.take()));
+            }
+            let returned = match state.body_fate() {
+                BodyFate::Hold => return Poll::Pending,
+                BodyFate::Drop => None,
+                BodyFate::Poll => {
+                    let body = this.body.as_mut().as_pin_mut().expect("looked at above");
+                    let (shielded, polled) =
+                        as_body(state.clone(), *this.shielded, || catch(|| body.poll(cx)));
+                    *this.shielded = shielded;
+                    match polled {
+                        Ok(Poll::Pending) => {
+                            if shielded {
+                                state.after_shielded_poll(BODY, cx.waker().clone());
+                            }
+                            match state.body_fate() {
+                                BodyFate::Drop => continue,
+                                _ => return Poll::Pending,
+                            }
+                        }
+                        Ok(Poll::Ready(Ok(value))) => {
+                            *this.value = Some(value);
+                            Some(None)
+                        }
+                        Ok(Poll::Ready(Err(error))) => {
+                            Some(Some(Raw::Error(Box::new(error) as Box<dyn Any + Send>)))
+                        }
+                        Err(payload) => Some(Some(Raw::Panic(payload))),
+                    }
+                }
+            };
+            let cut = returned.is_none();
+            if let Some(failure) = returned.flatten() {
+                state.record(BODY, failure);
+            }
+            let (_, dropped) = as_body(state.clone(), false, || catch(|| this.body.set(None)));
+            end_body(&state, cut, dropped);
+        }
+    }
+}
+
+/// Runs `f` as the body of the group, and says whether it is shielded now.
+fn as_body<R>(group: Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
+    let (context, result) = Context { group, key: BODY, shielded }.run(f);
+    (context.shielded, result)
+}
+
+/// Takes note that the body is gone, and of the panic of its destructor.
+fn end_body(state: &Arc<State>, cut: bool, dropped: Result<(), Box<dyn Any + Send>>) {
+    if let Err(payload) = dropped {
+        state.record(BODY, Raw::Panic(payload));
+    }
+    state.end_body(cut);
+}
+
+impl<S, E, T, B, F> fmt::Debug for Scope<S, E, T, B, F>
+where
+    F: Future,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (&self.start, &self.state) {
+            (Some(_), _) => "not polled",
+            (None, Some(_)) => "open",
+            (None, None) => "ended",
+        };
+        f.debug_struct("Scope").field("state", &state).finish_non_exhaustive()
+    }
+}

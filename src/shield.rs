@@ -1,0 +1,140 @@
+//! A section that a cancel has to wait for.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::context::Context;
+use crate::member::Key;
+use crate::state::State;
+
+/// Runs a future to its end, even if the child or body that awaits it is cancelled meanwhile.
+///
+/// The cancel is put off, not undone: the child goes on up to and including the poll in which its last shield ends,
+/// and is dropped at the await it then reaches.
+///
+/// ```text
+/// shield(commit()).await     cancelled in here: commit() runs to its end
+/// log("done")                runs, as it comes before the next await
+/// shield(flush()).await      runs to its end: no await without a shield came in between
+/// next().await               dropped here
+/// ```
+///
+/// A group opened inside the shield is not reached by a cancel from outside; its own `cancel` works as ever. What
+/// was spawned into a group from inside a shield is not protected by it.
+///
+/// # Cancellation
+///
+/// It shields from *groups*: from a cancel of the member's own group, and of every group around it. Code that drops
+/// the future itself, as `select!` does, still drops what is inside. A shield that would begin after its member was
+/// cut does not: it stays pending, and its future is dropped unpolled.
+///
+/// Outside of every group it only runs the future.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{scope, shield, Smol, GroupError};
+/// # use futures_lite::future::yield_now;
+/// # use std::convert::Infallible;
+/// # smol::block_on(async {
+/// let (sent, seen) = async_channel::bounded(1);
+/// scope(Smol, |group| async move {
+///     let (begun, begins) = async_channel::bounded(1);
+///     group.launch(shield(async move {
+///         begun.send(()).await.unwrap();
+///         yield_now().await;
+///         sent.send("written").await.unwrap();
+///     }));
+///     begins.recv().await.unwrap();
+///     group.cancel();
+///     Ok(())
+/// })
+/// .await?;
+/// assert_eq!(seen.recv().await.unwrap(), "written");
+/// # Ok::<(), GroupError<Infallible>>(()) }).unwrap();
+/// # }
+/// ```
+pub fn shield<F: Future>(future: F) -> Shield<F> {
+    Shield { future: Some(future), hold: Hold::Unpolled }
+}
+
+pin_project! {
+    /// The future of [`shield`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Shield<F> {
+        // Before the hold, so that what is shielded is destroyed under its shield.
+        #[pin]
+        future: Option<F>,
+        hold: Hold,
+    }
+}
+
+enum Hold {
+    Unpolled,
+    /// There is no group to shield from, or the future has ended.
+    Free,
+    Held(#[expect(dead_code, reason = "held for its destructor")] Held),
+    /// The member was cut before.
+    Refused,
+}
+
+impl Hold {
+    fn begin() -> Self {
+        let member = Context::with(|context| {
+            context.shielded = true;
+            (context.group.clone(), context.key)
+        });
+        let Some((group, key)) = member else { return Hold::Free };
+        match group.shield(key) {
+            Some(id) => Hold::Held(Held { group, key, id }),
+            None => Hold::Refused,
+        }
+    }
+}
+
+/// A shield that has begun and not ended.
+struct Held {
+    group: Arc<State>,
+    key: Key,
+    id: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // In a poll of the member itself the cut waits for the end of the poll: another shield may follow.
+        let due = !Context::with(|context| context.is(&self.group, self.key)).unwrap_or(false);
+        self.group.unshield(self.key, self.id, due);
+    }
+}
+
+impl<F: Future> Future for Shield<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        if let Hold::Unpolled = this.hold {
+            *this.hold = Hold::begin();
+        }
+        if let Hold::Refused = this.hold {
+            return Poll::Pending;
+        }
+        let future = this.future.as_mut().as_pin_mut().expect("a `Shield` is not polled after it has ended");
+        let output = std::task::ready!(future.poll(cx));
+        this.future.set(None);
+        *this.hold = Hold::Free;
+        Poll::Ready(output)
+    }
+}
+
+impl<F> fmt::Debug for Shield<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = matches!(self.hold, Hold::Held(_));
+        f.debug_struct("Shield").field("held", &held).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! An `event_listener::Event` that wakes its listeners outside of its lock.
+//!
+//! `Event::notify` calls wakers while it holds the mutex of its list. A waker that drops another listener of the
+//! same event there and then (a runtime that has shut down may) would deadlock. So the listeners are given a
+//! waker of ours, which during a notification only notes whom to wake; the real wakers are called afterwards.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use event_listener::{Event, EventListener};
+
+thread_local! {
+    /// Whom to wake once the notification under way on this thread has let go of its lock.
+    static TO_WAKE: RefCell<Option<Vec<Waker>>> = const { RefCell::new(None) };
+}
+
+#[derive(Debug)]
+pub(crate) struct Signal {
+    event: Event,
+}
+
+impl Signal {
+    pub(crate) const fn new() -> Self {
+        Self { event: Event::new() }
+    }
+
+    /// Wakes everybody who listens at this moment.
+    pub(crate) fn notify(&self) {
+        let nested = TO_WAKE.with(|list| list.borrow_mut().replace(Vec::new()));
+        self.event.notify(usize::MAX);
+        let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), nested));
+        woken.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// The waker that listeners are given.
+struct Deferred(Waker);
+
+impl Wake for Deferred {
+    fn wake(self: Arc<Self>) {
+        let direct = TO_WAKE
+            .try_with(|list| match &mut *list.borrow_mut() {
+                Some(list) => {
+                    list.push(self.0.clone());
+                    false
+                }
+                None => true,
+            })
+            .unwrap_or(true);
+        if direct {
+            self.0.wake_by_ref();
+        }
+    }
+}
+
+/// A place from which to wait for a [`Signal`] again and again.
+///
+/// The order of the fields matters: the listener lets go of its waker while it holds the lock of the event, so the
+/// last reference to that waker has to be ours.
+#[derive(Default)]
+pub(crate) struct Waiter {
+    listener: Option<EventListener>,
+    waker: Option<Arc<Deferred>>,
+}
+
+impl Waiter {
+    /// Sees to it that every notification from now on wakes the task of `cx`.
+    pub(crate) fn listen(&mut self, signal: &Signal, cx: &mut Context<'_>) {
+        let stale = match &self.waker {
+            Some(waker) if waker.0.will_wake(cx.waker()) => None,
+            _ => self.waker.replace(Arc::new(Deferred(cx.waker().clone()))),
+        };
+        let waker = Waker::from(self.waker.clone().expect("set above"));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            let listener = self.listener.get_or_insert_with(|| signal.event.listen());
+            match Pin::new(listener).poll(&mut cx) {
+                Poll::Pending => break,
+                Poll::Ready(()) => self.listener = None,
+            }
+        }
+        drop(stale);
+    }
+}

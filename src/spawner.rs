@@ -1,0 +1,120 @@
+//! The contract with a runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_task::{Runnable, Task};
+
+/// Starts futures on a runtime. This is all that a group needs of one.
+///
+/// # The contract
+///
+/// A spawner has to keep these promises, and then every group on it keeps its own:
+///
+/// 1. The future is polled until it is ready, or it is dropped. It is never leaked.
+/// 2. Dropping the [`Task`] cancels: the future is dropped soon, and not polled again after that.
+/// 3. `spawn` does not block, and does not wait for the future.
+/// 4. The future's output is `()` and it does not panic: results, errors and panics go past the runtime.
+///
+/// It is free in everything else. It may poll the future inside `spawn`, on any thread, drop it at any time (a
+/// runtime that shuts down does), or drop it inside `spawn`. A child that is dropped unasked is *lost*, and its
+/// group ends with [`CancelReason::Lost`](crate::CancelReason::Lost).
+///
+/// A runtime whose own handle is an `async_task::Task` hands that out. For any other one there is [`adopt`].
+///
+/// A clone of a spawner is kept in every group value, and in nothing that a child's task holds.
+///
+/// # Examples
+///
+/// A thread for each child:
+///
+/// ```
+/// use std::future::Future;
+/// use taskgroup::{Spawner, Task, TaskGroup};
+///
+/// #[derive(Clone)]
+/// struct Threads;
+///
+/// impl Spawner for Threads {
+///     fn spawn<F>(&self, future: F) -> Task<()>
+///     where
+///         F: Future<Output = ()> + Send + 'static,
+///     {
+///         let (send, queue) = std::sync::mpsc::channel::<async_task::Runnable>();
+///         let (runnable, task) = async_task::spawn(future, move |runnable| drop(send.send(runnable)));
+///         runnable.schedule();
+///         // The queue ends when the task does, as that holds the only sender.
+///         std::thread::spawn(move || queue.iter().for_each(|runnable| drop(runnable.run())));
+///         task
+///     }
+/// }
+///
+/// let group = TaskGroup::new(Threads);
+/// group.group().launch(async { println!("on a thread of its own") });
+/// futures_lite::future::block_on(group.join()).unwrap();
+/// ```
+pub trait Spawner: Clone + Send + Sync + 'static {
+    /// Starts `future`, and gives the handle that cancels it when dropped.
+    ///
+    /// # Panics
+    ///
+    /// A spawner may panic where it cannot start anything at all. It has to drop `future` then. The panic goes to
+    /// whoever called `spawn` on the group, which counts the child as lost.
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static;
+}
+
+/// Makes the [`Task`] of a child that runs on a runtime with handles of its own.
+///
+/// `abort_on_drop` is whatever aborts the native task when it is dropped: the native handle, wrapped where that
+/// only detaches. It is dropped when the `Task` is.
+///
+/// The native task stays what it is, polled by its own runtime with its own waker. Its handle is only ever dropped,
+/// never polled, and that happens on the thread which drops the `Task`. So dropping it has to be a mere request: it
+/// must not wait and must not run the future's destructor under a lock of its own.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "tokio")] {
+/// use taskgroup::{Task, adopt};
+///
+/// struct AbortOnDrop(tokio::task::JoinHandle<()>);
+///
+/// impl Drop for AbortOnDrop {
+///     fn drop(&mut self) {
+///         self.0.abort();
+///     }
+/// }
+///
+/// fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+///     adopt(AbortOnDrop(tokio::spawn(future)))
+/// }
+/// # }
+/// ```
+pub fn adopt<A: Send + 'static>(abort_on_drop: A) -> Task<()> {
+    // Running it where it is scheduled is sound only because it has nothing to do but to be dropped.
+    let (runnable, task) =
+        async_task::spawn(Control { _abort_on_drop: abort_on_drop }, |runnable: Runnable| {
+            runnable.run();
+        });
+    runnable.run();
+    task
+}
+
+/// Never ready and never woken: what counts is its destructor.
+struct Control<A> {
+    _abort_on_drop: A,
+}
+
+impl<A> Unpin for Control<A> {}
+
+impl<A> Future for Control<A> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,21 @@
+//! Catching panics, and dropping values that may panic.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Runs `f`. Whoever calls this destroys, or hands on as broken, what `f` may have left half-done.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Drops a value of which nobody needs to know whether its destructor panics; std's hook has told of it.
+pub(crate) fn drop_quietly<T>(value: T) {
+    let payload = catch(|| drop(value)).err();
+    if let Err(payload) = catch(|| drop(payload)) {
+        // A payload whose destructor panics with another such payload could go on for ever.
+        std::mem::forget(payload);
+    }
+}
