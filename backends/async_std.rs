@@ -6,7 +6,8 @@ use std::task::{Context, Waker};
 
 use async_std::task::{self, JoinHandle};
 
-use crate::{Spawner, Task, adopt};
+use crate::adopt::unless;
+use crate::{Adopt, Spawner, Task, adopt};
 
 /// async-std's global executor: children are started with `async_std::task::spawn`.
 ///
@@ -34,9 +35,29 @@ impl Spawner for AsyncStd {
     }
 }
 
-struct CancelOnDrop(Option<JoinHandle<()>>);
+/// A task of async-std's that already runs.
+impl<T: Send + 'static> Adopt for JoinHandle<T> {
+    type Output = T;
 
-impl Drop for CancelOnDrop {
+    fn run(
+        self,
+        cancelled: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
+        let mut task = CancelOnDrop(Some(self));
+        async move {
+            let handle = task.0.as_mut().expect("taken only below");
+            match unless(handle, cancelled).await {
+                Some(output) => Some(output),
+                // From its first poll on it needs no more asking.
+                None => task.0.take().expect("taken only here").cancel().await,
+            }
+        }
+    }
+}
+
+struct CancelOnDrop<T>(Option<JoinHandle<T>>);
+
+impl<T> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
         // The first poll asks for the cancel; whether it has come about is told by the child itself.
         if let Some(handle) = self.0.take() {

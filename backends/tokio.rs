@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::panic::resume_unwind;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::{Spawner, Task, adopt};
+use crate::adopt::unless;
+use crate::{Adopt, Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.
 ///
@@ -22,7 +24,8 @@ use crate::{Spawner, Task, adopt};
 /// runtime.block_on(async {
 ///     let group = TaskGroup::new(Tokio::current()?);
 ///     group.launch(async {});
-///     group.join().await
+///     group.join().await?;
+///     Ok::<(), Box<dyn std::error::Error>>(())
 /// })?;
 ///
 /// assert!(Tokio::current().is_err());
@@ -66,9 +69,31 @@ impl Spawner for Handle {
     }
 }
 
-struct AbortOnDrop(JoinHandle<()>);
+/// A task of Tokio's that already runs.
+impl<T: Send + 'static> Adopt for JoinHandle<T> {
+    type Output = T;
 
-impl Drop for AbortOnDrop {
+    fn run(
+        self,
+        cancelled: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
+        let mut task = AbortOnDrop(self);
+        async move {
+            let result = match unless(&mut task.0, cancelled).await {
+                Some(result) => result,
+                None => {
+                    task.0.abort();
+                    (&mut task.0).await
+                }
+            };
+            result.map_err(|error| error.try_into_panic().map_or((), |payload| resume_unwind(payload))).ok()
+        }
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -61,8 +61,8 @@ where
     F: Future,
     D: Deliver<F::Output>,
 {
-    pub(crate) fn new(group: Arc<State>, key: Key, future: F, deliver: D) -> Self {
-        Self { group: Some(group), key, shielded: false, deliver, future: Some(future) }
+    pub(crate) fn new(group: Arc<State>, key: Key, shielded: bool, future: F, deliver: D) -> Self {
+        Self { group: Some(group), key, shielded, deliver, future: Some(future) }
     }
 
     /// Runs `f` on the future as the ambient member.

@@ -11,16 +11,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use crate::adopt::{Adopt, Adopted, MemberCancelled};
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::context::Context;
 use crate::error::{CancelReason, Failure, GroupError, Origin, SpawnError};
 use crate::handle::{JoinHandle, Packet};
-use crate::member::BODY;
+use crate::member::{BODY, Member};
 use crate::outcome::Config;
 use crate::output::ChildOutput;
+use crate::shield::Held;
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
-use crate::state::{Refusal, State, Ticket};
+use crate::state::{State, Ticket};
+use crate::word::Refusal;
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
 ///
@@ -209,14 +212,10 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         let location = Location::caller();
-        let ticket = match self.state.enter(location) {
-            Ok(ticket) => ticket,
-            Err(refusal) => return Err(SpawnError { future, cancelled: refusal == Refusal::Cancelled }),
-        };
-        let packet = Packet::new();
-        self.start(ticket, future, ToHandle::new(packet.clone()));
-        let origin = Origin::new(self.state.location(), Some((ticket.id, location)));
-        Ok(JoinHandle::new(packet, self.state.clone(), ticket, origin))
+        match self.state.enter(location, Member::default()) {
+            Ok(ticket) => Ok(self.start_with_handle(ticket, location, false, future)),
+            Err(refusal) => Err(SpawnError { future, cancelled: refusal == Refusal::Cancelled }),
+        }
     }
 
     /// Starts a child whose value nobody wants.
@@ -228,17 +227,83 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
-        if let Ok(ticket) = self.state.enter(Location::caller()) {
-            self.start(ticket, future, Discard(PhantomData::<fn(E)>));
+        if let Ok(ticket) = self.state.enter(Location::caller(), Member::default()) {
+            self.start(ticket, false, future, Discard(PhantomData::<fn(E)>));
         }
     }
 
-    fn start<F, D>(&self, ticket: Ticket, future: F, deliver: D)
+    /// Takes in a task that already runs, on whatever runtime, and gives a handle for its value.
+    ///
+    /// The task becomes a child like any other: the group waits for it, its error and its panic are the group's. If
+    /// it ends without an output, because somebody else aborted it or its runtime went away, the child is lost. If
+    /// the group is closed or cancelled, the task is aborted and the handle says that it was cancelled.
+    ///
+    /// What the task opens or shields while it runs is not linked to the group, which learns of it only here.
+    ///
+    /// # Cancellation
+    ///
+    /// Cancelling asks for the abort, and the group *goes on counting the child until the task has ended*.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does, which runs the child that waits for the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let running = smol::spawn(async { 42 });
+    /// let group = TaskGroup::new(Smol);
+    /// let handle = group.adopt(running);
+    /// group.join().await?;
+    /// assert_eq!(handle.await?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn adopt<A>(&self, task: A) -> JoinHandle<<A::Output as ChildOutput<E>>::Value>
+    where
+        A: Adopt,
+        A::Output: ChildOutput<E>,
+        <A::Output as ChildOutput<E>>::Value: Send + 'static,
+    {
+        let run = task.run(MemberCancelled);
+        let location = Location::caller();
+        // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
+        let Ok(ticket) = self.state.enter(location, Member::shielded()) else { return JoinHandle::refused() };
+        let held = Held { group: self.state.clone(), key: ticket.key, id: ticket.id };
+        self.start_with_handle(ticket, location, true, async move {
+            let _held = held;
+            Adopted(run.await)
+        })
+    }
+
+    fn start_with_handle<F, T>(
+        &self,
+        ticket: Ticket,
+        location: &'static Location<'static>,
+        shielded: bool,
+        future: F,
+    ) -> JoinHandle<T>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E, Value = T>,
+        T: Send + 'static,
+    {
+        let packet = Packet::new();
+        self.start(ticket, shielded, future, ToHandle::new(packet.clone()));
+        let origin = Origin::new(self.state.location(), Some((ticket.id, location)));
+        JoinHandle::new(packet, self.state.clone(), ticket, origin)
+    }
+
+    fn start<F, D>(&self, ticket: Ticket, shielded: bool, future: F, deliver: D)
     where
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
     {
-        let child = Child::new(self.state.clone(), ticket.key, future, deliver);
+        let child = Child::new(self.state.clone(), ticket.key, shielded, future, deliver);
         self.state.store(ticket, self.spawner.spawn(child));
     }
 }

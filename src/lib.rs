@@ -1,6 +1,7 @@
 //! Structured concurrency on any async runtime.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod backend;
 mod child;
 mod context;
@@ -9,6 +10,7 @@ mod error;
 mod group;
 mod handle;
 mod member;
+mod nesting;
 mod outcome;
 mod output;
 mod scope;
@@ -17,9 +19,16 @@ mod signal;
 mod spawner;
 mod state;
 mod unwind;
+mod word;
+
+/// What `word` is built on; a model checker puts its own in place of it.
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 pub use async_task::Task;
 
+pub use crate::adopt::Adopt;
 #[allow(unused_imports, reason = "empty without a runtime")]
 pub use crate::backend::*;
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError, Origin, Payload, SpawnError};

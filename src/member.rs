@@ -75,6 +75,13 @@ impl Member {
         Self { gone: true, ..Self::default() }
     }
 
+    /// A child that is under a shield from the start.
+    pub(crate) fn shielded() -> Self {
+        let mut member = Self::default();
+        member.shield();
+        member
+    }
+
     /// Marks the member as cancelled, and cuts it unless a shield forbids it.
     pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
         if self.cancelled {

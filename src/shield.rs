@@ -99,10 +99,10 @@ impl Hold {
 }
 
 /// A shield that has begun and not ended.
-struct Held {
-    group: Arc<State>,
-    key: Key,
-    id: u64,
+pub(crate) struct Held {
+    pub(crate) group: Arc<State>,
+    pub(crate) key: Key,
+    pub(crate) id: u64,
 }
 
 impl Drop for Held {

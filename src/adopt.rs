@@ -1,0 +1,127 @@
+//! Taking tasks that already run into a group.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use async_task::Task;
+
+use crate::context;
+use crate::output::ChildOutput;
+use crate::output::sealed::{Sealed, Sorted};
+
+/// A handle of a running task, as [`Group::adopt`](crate::Group::adopt) takes it.
+///
+/// It is implemented by `async_task::Task`, which is smol's, and by the handles of the runtimes that are compiled in.
+///
+/// # Examples
+///
+/// A job of one's own, which is stopped by a flag:
+///
+/// ```
+/// use std::future::Future;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use taskgroup::Adopt;
+///
+/// struct Job {
+///     stop: Arc<AtomicBool>,
+///     result: async_channel::Receiver<u64>,
+/// }
+///
+/// struct StopOnDrop(Arc<AtomicBool>);
+///
+/// impl Drop for StopOnDrop {
+///     fn drop(&mut self) {
+///         self.0.store(true, Ordering::Relaxed);
+///     }
+/// }
+///
+/// impl Adopt for Job {
+///     type Output = ();
+///
+///     fn run(self, cancelled: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = Option<()>> + Send + 'static {
+///         let stop = StopOnDrop(self.stop);
+///         async move {
+///             let stopped = async {
+///                 cancelled.await;
+///                 drop(stop);
+///                 std::future::pending().await
+///             };
+///             futures_lite::future::or(async { self.result.recv().await.ok() }, stopped).await.map(drop)
+///         }
+///     }
+/// }
+/// ```
+pub trait Adopt: Send + 'static {
+    /// What the task leaves.
+    type Output: Send + 'static;
+
+    /// Waits for the task and gives its output, or `None` if it ended without one.
+    ///
+    /// When `cancelled` is ready, the future asks the task to end, and goes on waiting until it has. `cancelled` has
+    /// to be polled by the future itself, not by a task of its own. If the future is dropped, polled or not, it has
+    /// to ask for the end as well. A panic of the task is resumed.
+    fn run(
+        self,
+        cancelled: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<Self::Output>> + Send + 'static;
+}
+
+impl<T: Send + 'static> Adopt for Task<T> {
+    type Output = T;
+
+    fn run(
+        self,
+        cancelled: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
+        // Dropped, it cancels.
+        let mut task = self.fallible();
+        async move {
+            match unless(&mut task, cancelled).await {
+                Some(output) => output,
+                None => task.cancel().await,
+            }
+        }
+    }
+}
+
+/// Waits for `future`, or gives `None` if `cancelled` comes first.
+pub(crate) async fn unless<F: Future + Unpin>(
+    future: &mut F,
+    cancelled: impl Future<Output = ()>,
+) -> Option<F::Output> {
+    let mut cancelled = pin!(cancelled);
+    std::future::poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => cancelled.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}
+
+/// Ready when the child that polls it is cancelled. The child is shielded, and so is woken by that.
+pub(crate) struct MemberCancelled;
+
+impl Future for MemberCancelled {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let member = context::Context::with(|context| (context.group.clone(), context.key));
+        match member {
+            Some((group, key)) if group.is_member_cancelled(key) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+/// The output of an adopted task.
+pub(crate) struct Adopted<O>(pub(crate) Option<O>);
+
+impl<O> Sealed for Adopted<O> {}
+impl<O: ChildOutput<E>, E> ChildOutput<E> for Adopted<O> {
+    type Value = O::Value;
+
+    fn sort(self) -> Sorted<O::Value, E> {
+        self.0.map_or(Sorted::Nothing, O::sort)
+    }
+}

@@ -1,0 +1,144 @@
+//! The word in which a group counts: its flags, the holds on its body, and its living children.
+//!
+//! Everything that has to be one step is one operation on this word: to join the count *unless* the group is closed,
+//! to close for good *if* the count is zero, to leave *and* learn whether that was the last one.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Refuses new children. Set by `close` and when the group has ended; never cleared.
+const CLOSED: u64 = 1 << 0;
+/// Every member is to end. Set once, with the reason, under the lock of the table; never cleared.
+const CANCELLED: u64 = 1 << 1;
+/// Some living child was cancelled by itself. Set and cleared under the lock of the table.
+const SINGLED: u64 = 1 << 2;
+/// Somebody waits for the children to end. Set before looking at the count; never cleared.
+const WATCHED: u64 = 1 << 3;
+/// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
+const FINISHED: u64 = 1 << 4;
+/// One shield in the body, or one group opened there.
+const HOLD: u64 = 1 << 8;
+/// One child.
+const CHILD: u64 = 1 << 32;
+
+/// Flags and counts of one group.
+#[derive(Debug)]
+pub(crate) struct Word(AtomicU64);
+
+impl Word {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(crate) fn look(&self) -> Seen {
+        // Pairs with the release in `leave`: who sees zero also sees all that the children did.
+        Seen(self.0.load(Ordering::Acquire))
+    }
+
+    /// Counts one more child, unless the group is closed or cancelled.
+    pub(crate) fn enter(&self) -> Result<(), Refusal> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            if let Some(refusal) = Seen(word).refusal() {
+                return Err(refusal);
+            }
+            // Success reads nothing that another thread wrote; the lock of the table orders the rest.
+            match self.0.compare_exchange_weak(word, word + CHILD, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Counts one child less.
+    pub(crate) fn leave(&self) -> Seen {
+        // Releases what the child did to whoever sees the count at zero, in `look` and `finish`.
+        Seen(self.0.fetch_sub(CHILD, Ordering::AcqRel) - CHILD)
+    }
+
+    /// Counts one more hold on the body, under the lock of the table.
+    pub(crate) fn hold(&self) {
+        self.0.fetch_add(HOLD, Ordering::Relaxed);
+    }
+
+    /// Counts one hold less. Ordered as in [`leave`](Self::leave).
+    pub(crate) fn release(&self) -> Seen {
+        Seen(self.0.fetch_sub(HOLD, Ordering::AcqRel) - HOLD)
+    }
+
+    /// Closes for good, if nothing is counted.
+    pub(crate) fn finish(&self) -> bool {
+        let step = |word| Seen(word).is_clear().then_some(word | CLOSED | FINISHED);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn cancel(&self) {
+        // Releases the reason, which is set before.
+        self.0.fetch_or(CANCELLED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn watch(&self) {
+        self.0.fetch_or(WATCHED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn single_out(&self) {
+        // Releases the mark in the table to `Child::poll`, which looks here before every poll.
+        self.0.fetch_or(SINGLED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn none_singled_out(&self) {
+        self.0.fetch_and(!SINGLED, Ordering::Relaxed);
+    }
+}
+
+/// What the word said at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen(u64);
+
+impl Seen {
+    pub(crate) fn is_cancelled(self) -> bool {
+        self.0 & CANCELLED != 0
+    }
+
+    pub(crate) fn is_watched(self) -> bool {
+        self.0 & WATCHED != 0
+    }
+
+    pub(crate) fn is_finished(self) -> bool {
+        self.0 & FINISHED != 0
+    }
+
+    /// Whether no child was cancelled, neither by itself nor with the group.
+    pub(crate) fn is_undisturbed(self) -> bool {
+        self.0 & (CANCELLED | SINGLED) == 0
+    }
+
+    /// Whether neither a child nor a hold on the body is counted.
+    pub(crate) fn is_clear(self) -> bool {
+        self.0 < HOLD
+    }
+
+    pub(crate) fn children(self) -> usize {
+        (self.0 / CHILD) as usize
+    }
+
+    /// Why the group takes no child, if so.
+    pub(crate) fn refusal(self) -> Option<Refusal> {
+        match self.0 {
+            word if word & FINISHED != 0 => Some(Refusal::Closed),
+            word if word & CANCELLED != 0 => Some(Refusal::Cancelled),
+            word if word & CLOSED != 0 => Some(Refusal::Closed),
+            _ => None,
+        }
+    }
+}
+
+/// Why a group takes no child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Closed,
+    Cancelled,
+}
