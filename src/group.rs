@@ -234,7 +234,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 
     /// Takes in a task that already runs, on whatever runtime, and gives a handle for its value.
     ///
-    /// The task becomes a child like any other: the group waits for it, its error and its panic are the group's. If
+    /// Its output is what a child's is, see [`ChildOutput`], and it becomes a child like any other: the group waits for it, its error and its panic are the group's. If
     /// it ends without an output, because somebody else aborted it or its runtime went away, the child is lost. If
     /// the group is closed or cancelled, the task is aborted and the handle says that it was cancelled.
     ///
@@ -254,8 +254,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// # #[cfg(feature = "smol")] {
     /// # use taskgroup::{Smol, TaskGroup};
     /// # smol::block_on(async {
-    /// let running = smol::spawn(async { 42 });
-    /// let group = TaskGroup::new(Smol);
+    /// let running = smol::spawn(async { "42".parse::<u8>() });
+    /// let group = TaskGroup::fallible(Smol);
     /// let handle = group.adopt(running);
     /// group.join().await?;
     /// assert_eq!(handle.await?, 42);

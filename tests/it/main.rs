@@ -1,0 +1,71 @@
+//! The behaviour suite: every case runs on every runtime, under the number it has in the list of scenarios.
+//!
+//! A failure reads `tokio_current_thread::panics::o_30_a_stronger_failure_on_either_side`.
+
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+
+mod ledger;
+mod rig;
+mod runtimes;
+mod spawners;
+
+/// Declares the sections, and expands every case over every runtime it makes sense on.
+macro_rules! suite {
+    (
+        everywhere { $($section:ident { $($case:ident)* })* }
+        one_thread { $($one:ident { $($one_case:ident)* })* }
+    ) => {
+        $(mod $section;)*
+        $(mod $one;)*
+
+        runtime!(threads = crate::runtimes::Threads; $($section { $($case)* })*);
+        runtime!(inline = crate::runtimes::Inline; $($section { $($case)* })*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_global = crate::runtimes::SmolGlobal; $($section { $($case)* })*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_executor_1 = crate::runtimes::Executor1;
+            $($section { $($case)* })* $($one { $($one_case)* })*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_executor_4 = crate::runtimes::Executor4; $($section { $($case)* })*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_static = crate::runtimes::Static;
+            $($section { $($case)* })* $($one { $($one_case)* })*);
+        #[cfg(feature = "async-std")]
+        runtime!(async_std = crate::runtimes::AsyncStd; $($section { $($case)* })*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_current_thread = crate::runtimes::TokioCurrent;
+            $($section { $($case)* })* $($one { $($one_case)* })*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_1_worker = crate::runtimes::TokioMulti<1>; $($section { $($case)* })*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_4_workers = crate::runtimes::TokioMulti<4>; $($section { $($case)* })*);
+    };
+}
+
+macro_rules! runtime {
+    ($runtime:ident = $rig:ty; $($section:ident { $($case:ident)* })*) => {
+        mod $runtime {
+            $(mod $section {
+                $(#[test]
+                fn $case() {
+                    crate::rig::run::<$rig>(crate::$section::$case);
+                })*
+            })*
+        }
+    };
+}
+
+suite! {
+    everywhere {
+        completion {
+            o_01_two_children_two_values
+            o_02_child_added_later_by_the_body
+            o_03_exit_waits_for_children_the_body_forgot
+            o_04_grandchildren_spawned_as_siblings
+            o_05_counting_while_it_runs
+            o_06_group_around_nothing
+            o_07_ten_thousand_children
+        }
+    }
+    one_thread {}
+}

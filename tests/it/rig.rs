@@ -1,0 +1,146 @@
+//! The runtimes that every case runs on, and how a case is run.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Barrier, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::FutureExt;
+use taskgroup::Spawner;
+
+use crate::ledger::{Gate, Ledger, Log, Tracked};
+
+/// How long a case may take before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The stack of the thread that runs a case: little, as nothing recurses over children or depth.
+const STACK: usize = 256 << 10;
+
+/// A runtime under test.
+pub trait Rig: Send + Sync + 'static {
+    type Spawner: Spawner + Debug;
+
+    /// Whether the host and all children share one thread, so that nothing happens between two awaits of the host.
+    const ONE_THREAD: bool = false;
+    /// Whether `spawn` polls.
+    const INLINE: bool = false;
+    /// Whether a child costs a thread, so that there cannot be many at once.
+    const COSTLY: bool = false;
+
+    /// How many threads can be told to be done with what they were at.
+    fn workers() -> usize;
+    fn new() -> Self;
+    fn spawner(&self) -> Self::Spawner;
+    /// Runs the host of a case.
+    fn block_on<F: Future>(&self, host: F) -> F::Output;
+}
+
+/// What a case is given.
+pub struct Test<R> {
+    pub rig: Arc<R>,
+    pub ledger: Ledger,
+    pub log: Log,
+}
+
+impl<R: Rig> Test<R> {
+    pub fn spawner(&self) -> R::Spawner {
+        self.rig.spawner()
+    }
+
+    /// A child that the ledger counts.
+    pub fn child<F: Future>(&self, future: F) -> Tracked<F> {
+        self.ledger.track(future)
+    }
+
+    /// A child that never ends by itself.
+    pub fn stuck(&self) -> Tracked<std::future::Pending<()>> {
+        self.child(std::future::pending())
+    }
+
+    /// `many`, or `few` where each child costs a thread.
+    pub fn pick(&self, many: usize, few: usize) -> usize {
+        if R::COSTLY { few } else { many }
+    }
+}
+
+/// Runs a case under the watch-dog, and checks that nothing of it is left.
+pub fn run<R: Rig>(case: impl AsyncFnOnce(&Test<R>) + Send + 'static) {
+    watched(move || {
+        let rig = Arc::new(R::new());
+        let (ledger, log) = (Ledger::default(), Log::default());
+        let test = Test { rig: rig.clone(), ledger: ledger.clone(), log };
+        rig.block_on(case(&test));
+        drop(test);
+
+        let left = ledger.read();
+        assert_eq!(left.alive(), 0, "left behind: {left:?}");
+        barrier(&*rig);
+        assert_eq!(ledger.read(), left, "something went on after the end");
+    });
+}
+
+/// Runs `f` on a thread of its own, and fails if it takes too long.
+pub fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    let thread = thread::Builder::new().stack_size(STACK);
+    thread.spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f))))).expect("a thread can be had");
+    match result.recv_timeout(PATIENCE) {
+        Ok(Ok(value)) => value,
+        Ok(Err(payload)) => resume_unwind(payload),
+        Err(RecvTimeoutError::Timeout) => panic!("the watch-dog bit: no end after {PATIENCE:?}"),
+        Err(RecvTimeoutError::Disconnected) => unreachable!("the thread catches panics"),
+    }
+}
+
+/// Has every worker run a task of ours, all at the same time: what was queued before it has been run.
+pub fn barrier<R: Rig>(rig: &R) {
+    /// Runtimes are shared between tests: two barriers at once would wait for each other.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let meet = Arc::new(Barrier::new(R::workers()));
+    let (arrive, arrived) = async_channel::unbounded();
+    let spawner = rig.spawner();
+    let tasks: Vec<_> = (0..R::workers())
+        .map(|_| {
+            let (meet, arrive) = (meet.clone(), arrive.clone());
+            spawner.spawn(async move {
+                meet.wait();
+                arrive.try_send(()).unwrap();
+            })
+        })
+        .collect();
+    rig.block_on(async {
+        for _ in 0..R::workers() {
+            arrived.recv().await.unwrap();
+        }
+    });
+    drop(tasks);
+}
+
+/// The text that `future` panics with.
+pub async fn panic_text(future: impl Future<Output: Debug>) -> String {
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(output) => panic!("no panic but {output:?}"),
+        Err(payload) => text(&*payload),
+    }
+}
+
+/// The text of a panic.
+pub fn text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).expect("a panic with a text")
+}
+
+/// Gives `None`, as a timeout would, if the gate opens before the future is ready.
+pub async fn until<F: Future>(gate: &Gate, future: F) -> Option<F::Output> {
+    let cut = async {
+        gate.wait().await;
+        None
+    };
+    cut.or(async { Some(future.await) }).await
+}
