@@ -4,7 +4,15 @@
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
+mod api;
+mod dropping;
 mod ledger;
+#[cfg(feature = "async-std")]
+mod on_async_std;
+#[cfg(feature = "smol")]
+mod on_smol;
+#[cfg(feature = "tokio")]
+mod on_tokio;
 mod rig;
 mod runtimes;
 mod spawners;
@@ -65,6 +73,50 @@ suite! {
             o_05_counting_while_it_runs
             o_06_group_around_nothing
             o_07_ten_thousand_children
+        }
+        bad_input {
+            a_destructor_panics_when_its_child_is_cut
+            a_destructor_panics_when_its_child_has_returned
+            a_destructor_panics_in_the_body
+            a_value_that_nobody_takes_panics_when_dropped
+            the_value_of_a_scope_that_fails_panics_when_dropped
+            the_destructor_of_a_panics_payload_panics
+            a_child_never_yields
+            a_scope_is_polled_after_it_has_returned
+            a_timeout_around_join_cancels
+            an_owner_goes_without_joining
+            an_owner_goes_after_its_children
+            a_hook_panics
+            a_join_is_dropped_after_a_poll_and_by_whoever_polled_it_last
+            a_closed_or_cancelled_group_is_spawned_on
+        }
+        shield {
+            a_cancel_inside_lets_the_section_end
+            sections_back_to_back_both_complete
+            a_shield_in_a_shield_holds_until_the_outer_one_ends
+            a_shielded_child_is_woken_once_and_not_spun
+            code_under_a_shield_can_see_the_cancel
+            a_shield_in_the_body_holds_the_scope
+            a_body_that_returns_in_the_poll_its_shield_ends_in_counts
+            a_shield_in_an_inner_body_holds_the_child_that_polls_it
+            a_shield_that_begins_after_the_cut_is_never_polled
+            a_shield_that_is_dropped_half_way_lets_the_cancel_through
+            a_cancel_of_one_shielded_child_waits_as_well
+            spawning_under_a_shield_does_not_shield_the_child
+            outside_of_any_group_a_shield_only_runs_its_future
+        }
+        adoption {
+            its_value_and_its_end_are_the_groups
+            its_error_fails_the_group
+            a_cancel_asks_for_the_abort_and_waits_for_the_end
+            a_cancel_before_the_first_poll_waits_as_well
+            one_adopted_task_is_cancelled_by_its_handle
+            a_task_that_somebody_else_aborts_is_lost
+            a_closed_group_aborts_what_it_does_not_take
+            its_panic_is_the_groups
+        }
+        orphans {
+            no_capture_is_alive_after_the_outer_join
         }
     }
     one_thread {}

@@ -10,12 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
+use futures_lite::future::yield_now;
 use taskgroup::Spawner;
 
 use crate::ledger::{Gate, Ledger, Log, Tracked};
 
 /// How long a case may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The stack of the thread that runs a case: little, as nothing recurses over children or depth.
 const STACK: usize = 256 << 10;
@@ -59,6 +60,13 @@ impl<R: Rig> Test<R> {
     /// A child that never ends by itself.
     pub fn stuck(&self) -> Tracked<std::future::Pending<()>> {
         self.child(std::future::pending())
+    }
+
+    /// Waits until nothing of what the ledger counts is alive.
+    pub async fn nothing_alive(&self) {
+        while self.ledger.read().alive() > 0 {
+            yield_now().await;
+        }
     }
 
     /// `many`, or `few` where each child costs a thread.

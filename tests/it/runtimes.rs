@@ -114,7 +114,9 @@ mod executors {
             let threads = (0..4)
                 .map(|_| {
                     let (executor, stopped) = (executor.clone(), stopped.clone());
-                    thread::spawn(move || drop(block_on(executor.run(stopped.recv()))))
+                    thread::spawn(move || {
+                        let _closed = block_on(executor.run(stopped.recv()));
+                    })
                 })
                 .collect();
             Self { executor, stop, threads }

@@ -21,9 +21,15 @@ impl Spawner for ThreadEach {
         runnable.schedule();
         thread::Builder::new()
             .stack_size(256 << 10)
-            .spawn(move || queue.iter().for_each(|runnable| drop(runnable.run())))
+            .spawn(move || drive(queue))
             .expect("a thread can be had");
         task
+    }
+}
+
+fn drive(queue: mpsc::Receiver<Runnable>) {
+    for runnable in queue {
+        runnable.run();
     }
 }
 
@@ -46,7 +52,7 @@ fn inline_queue() -> &'static mpsc::Sender<Runnable> {
     static QUEUE: std::sync::OnceLock<mpsc::Sender<Runnable>> = std::sync::OnceLock::new();
     QUEUE.get_or_init(|| {
         let (send, queue) = mpsc::channel::<Runnable>();
-        thread::spawn(move || queue.iter().for_each(|runnable| drop(runnable.run())));
+        thread::spawn(move || drive(queue));
         send
     })
 }

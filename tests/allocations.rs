@@ -1,0 +1,95 @@
+//! What a child costs in memory, counted by the allocator. One test, as the counters are the process's.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+
+use async_executor::Executor;
+use futures_lite::future::{block_on, yield_now};
+use taskgroup::TaskGroup;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: everything is handed to the system's allocator as it came; the counters are only beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        LIVE_BYTES.fetch_add(layout.size() as isize, Relaxed);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size() as isize, Relaxed);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+const CHILDREN: usize = 100_000;
+
+/// Allocations for each of `CHILDREN` children started by `start` on a fresh executor, all alive at once.
+fn allocations_each<F: Future>(start: impl FnOnce(Arc<Executor<'static>>) -> F) -> f64 {
+    let executor = Arc::new(Executor::new());
+    let before = ALLOCATIONS.load(Relaxed);
+    block_on(executor.run(start(executor.clone())));
+    (ALLOCATIONS.load(Relaxed) - before) as f64 / CHILDREN as f64
+}
+
+fn a_launched_child_allocates_what_the_executors_spawn_does() {
+    let raw = allocations_each(|executor| async move {
+        for _ in 0..CHILDREN {
+            executor.spawn(yield_now()).detach();
+        }
+        while !executor.is_empty() {
+            yield_now().await;
+        }
+    });
+    let grouped = allocations_each(|executor| async move {
+        let group = TaskGroup::new(executor);
+        for _ in 0..CHILDREN {
+            group.launch(yield_now());
+        }
+        group.join().await.unwrap();
+    });
+    println!("allocations a child: {raw:.4} by Executor::spawn, {grouped:.4} by Group::launch");
+    assert!(raw >= 1.0, "the counter counts");
+    assert!(grouped - raw <= 0.05, "{grouped} against {raw}");
+}
+
+fn a_finished_child_leaves_nothing_behind() {
+    let executor = Arc::new(Executor::new());
+    block_on(executor.run(async {
+        let group = TaskGroup::new(executor.clone());
+        let (done, finished) = async_channel::bounded(256);
+        let mut samples = Vec::with_capacity(16);
+        for child in 0..1_000_000 {
+            if child >= 100 {
+                finished.recv().await.unwrap();
+            }
+            let done = done.clone();
+            group.launch(async move { done.send(()).await.unwrap() });
+            if child % 100_000 == 50_000 {
+                samples.push(LIVE_BYTES.load(Relaxed));
+            }
+        }
+        group.join().await.unwrap();
+        println!("live bytes after every 100,000 children: {samples:?}");
+        let spread = samples.iter().max().unwrap() - samples.iter().min().unwrap();
+        // Between two samples a child or two more may be alive.
+        assert!(spread < 1024, "{samples:?}");
+    }));
+}
+
+#[test]
+fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
+    a_launched_child_allocates_what_the_executors_spawn_does();
+    a_finished_child_leaves_nothing_behind();
+}

@@ -1,0 +1,123 @@
+//! The public types: what they are for the compiler, and that the guide's first lines compile as they stand.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt::Debug;
+
+use futures_lite::future::block_on;
+use taskgroup::*;
+
+use crate::spawners::ThreadEach;
+
+fn is_send<T: Send>() {}
+fn is_sync<T: Sync>() {}
+fn is_unpin<T: Unpin>() {}
+fn is_static<T: 'static>() {}
+fn is_error<T: Error + Send + Sync + 'static>() {}
+fn is_debug<T: Debug>() {}
+
+#[derive(Debug)]
+#[allow(dead_code, reason = "only its type counts")]
+struct NotSync(std::cell::Cell<()>);
+
+#[test]
+fn types_have_the_auto_traits_that_users_need() {
+    type Hostile = NotSync;
+    is_send::<Group<ThreadEach, Hostile>>();
+    is_sync::<Group<ThreadEach, Hostile>>();
+    is_static::<Group<ThreadEach, Hostile>>();
+    is_unpin::<Group<ThreadEach, Hostile>>();
+    is_send::<TaskGroup<ThreadEach, Hostile>>();
+    is_sync::<TaskGroup<ThreadEach, Hostile>>();
+    is_unpin::<TaskGroup<ThreadEach, Hostile>>();
+    is_send::<Join<ThreadEach, Hostile>>();
+    is_sync::<Join<ThreadEach, Hostile>>();
+    is_unpin::<Join<ThreadEach, Hostile>>();
+    is_send::<JoinHandle<Hostile>>();
+    is_sync::<JoinHandle<Hostile>>();
+    is_unpin::<JoinHandle<std::marker::PhantomPinned>>();
+    is_send::<Value<Hostile>>();
+    is_send::<CancelHandle>();
+    is_sync::<CancelHandle>();
+    is_unpin::<CancelHandle>();
+    is_send::<Builder<ThreadEach, Hostile>>();
+    is_send::<GroupError<Hostile>>();
+    is_sync::<GroupError<u8>>();
+    is_send::<Failure<Hostile>>();
+    is_sync::<Payload>();
+    is_error::<GroupError<std::io::Error>>();
+    is_error::<JoinError>();
+    is_error::<SpawnError<std::future::Ready<()>>>();
+    is_send::<Shield<std::future::Ready<()>>>();
+    is_debug::<(CancelReason, Origin, Payload, Failure<u8>, JoinError, GroupError<u8>)>();
+}
+
+fn sendable<T: Send>(value: T) -> T {
+    value
+}
+
+#[test]
+fn a_scope_is_send_when_its_parts_are() {
+    let value = sendable(scope(ThreadEach, |group| async move {
+        let handle = group.spawn(async { Ok::<_, Infallible>(1) });
+        Ok(handle.value().await)
+    }));
+    assert_eq!(block_on(value).unwrap(), 1);
+}
+
+async fn fetch(what: &'static str) -> Result<usize, std::io::Error> {
+    Ok(what.len())
+}
+
+async fn connection(_stream: u32) {}
+
+async fn what_the_user_writes(
+    spawner: ThreadEach,
+    stream: u32,
+) -> Result<usize, Box<dyn Error + Send + Sync>> {
+    let total = taskgroup::scope(spawner.clone(), |group| async move {
+        let a = group.spawn(fetch("a")); // Future<Output = Result<T, E>>, (), or !
+        let b = group.spawn(fetch("b"));
+        Ok(a.value().await + b.value().await)
+    })
+    .await?; // first Err cancels the rest; all are gone before this line
+
+    let group = TaskGroup::new(spawner); // free-standing: a field of a server, say; children cannot fail
+    group.launch(connection(stream));
+    group.join().await?; // or shutdown(grace), cancel(), drop
+    Ok(total)
+}
+
+#[test]
+fn what_the_user_writes_compiles_and_runs() {
+    assert_eq!(block_on(what_the_user_writes(ThreadEach, 1)).unwrap(), 2);
+}
+
+#[test]
+fn children_may_return_nothing_a_result_or_never() {
+    async fn forever() -> ! {
+        std::future::pending().await
+    }
+
+    let group = TaskGroup::fallible::<String>(ThreadEach);
+    group.launch(async {});
+    group.launch(async { Ok::<u8, String>(1) });
+    let never = group.spawn(forever());
+    never.cancel();
+    assert!(block_on(never).unwrap_err().is_cancelled());
+    block_on(group.join()).unwrap();
+}
+
+#[test]
+fn debug_and_display_say_something() {
+    let group = TaskGroup::fallible::<&str>(ThreadEach);
+    let handle = group.spawn(async { Err::<(), _>("disk full") });
+    assert!(format!("{group:?}").contains("len"));
+    assert!(format!("{handle:?}").contains("id"));
+    let error = block_on(handle).unwrap_err();
+    assert!(error.to_string().contains("api.rs") && error.to_string().ends_with("failed"));
+    let error = block_on(group.join()).unwrap_err();
+    assert!(error.to_string().starts_with("child 1, spawned at tests/it/api.rs"), "{error}");
+    assert!(error.to_string().ends_with("failed: disk full"), "{error}");
+    assert!(format!("{error:?}").contains("disk full"));
+}
