@@ -194,9 +194,11 @@ impl State {
         let mut table = self.lock();
         table.outcome.child_cut |= end == End::Cut;
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
-        effects.dispose(slot.task.take());
+        let task = slot.task.take();
         let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key));
         drop(table);
+        // Not by way of the effects: it would be their only allocation on the way of every child.
+        dispose(task);
         if freed.is_some() {
             self.leave(&mut effects);
         }
