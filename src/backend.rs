@@ -16,3 +16,8 @@ pub use self::async_std::AsyncStd;
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
 pub use self::tokio::{NoRuntime, Tokio};
+
+/// Its examples are tests.
+#[cfg(all(doctest, feature = "smol"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -30,18 +30,13 @@ struct Running<T> {
 impl<T: Send + 'static> Adopt for Running<T> {
     type Output = T;
 
-    fn run(
-        mut self,
-        cancelled: impl Future<Output = ()> + Send + 'static,
-    ) -> impl Future<Output = Option<T>> + Send + 'static {
-        async move {
-            let abort = async {
-                cancelled.await;
-                drop(self.task.take());
-                std::future::pending().await
-            };
-            futures_lite::future::or(async { self.output.recv().await.ok() }, abort).await
-        }
+    async fn run(mut self, cancelled: impl Future<Output = ()> + Send + 'static) -> Option<T> {
+        let abort = async {
+            cancelled.await;
+            drop(self.task.take());
+            std::future::pending().await
+        };
+        futures_lite::future::or(async { self.output.recv().await.ok() }, abort).await
     }
 }
 
