@@ -118,6 +118,17 @@ suite! {
         orphans {
             no_capture_is_alive_after_the_outer_join
         }
+        panics {
+            o_96_a_panic_reaches_the_host_after_everybody_ended
+            o_97_under_collect_the_others_finish
+            o_98_of_two_panics_one_goes_on_and_both_reach_the_hook
+            a_panic_is_seen_only_when_the_childs_captures_are_gone
+            a_child_that_is_cancelled_in_its_last_poll_may_still_panic
+            a_child_that_is_cancelled_in_its_last_poll_keeps_its_value
+            a_ready_handle_means_that_the_captures_are_gone
+            a_panic_of_the_body_waits_for_every_child
+            a_panic_in_the_closure_that_makes_the_body_is_the_bodys
+        }
     }
     one_thread {}
 }

@@ -126,3 +126,17 @@ fn a_group_is_spawned_on_from_inside_of_the_executors_own_tasks() {
         assert_eq!(ledger.read().completed, 100);
     });
 }
+
+/// Awaiting a `Task` of an executor that is gone panics; an adopted one is lost.
+#[test]
+fn an_adopted_task_of_an_executor_that_is_dropped_is_lost() {
+    watched(|| {
+        let (executor, ledger) = (Executor::new(), Ledger::default());
+        let group = TaskGroup::new(Smol);
+        let handle = group.adopt(executor.spawn(ledger.track(std::future::pending::<()>())));
+        drop(executor);
+        assert!(block_on(handle).unwrap_err().is_lost());
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!(ledger.read().alive(), 0);
+    });
+}
