@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use crate::member::Key;
 use crate::state::State;
+use crate::sync::local;
 
-thread_local! {
-    static CURRENT: Cell<Option<Context>> = const { Cell::new(None) };
-}
+local!(static CURRENT: Cell<Option<Context>> = Cell::new(None));
 
 /// A member that is being polled or dropped: a child of a group, or a scope's body.
 pub(crate) struct Context {
@@ -29,12 +28,12 @@ impl Context {
         let outer = CURRENT.try_with(|current| current.replace(this.take()));
         let result = f();
         if let Ok(mut outer) = outer {
-            this = CURRENT.take();
+            this = CURRENT.with(Cell::take);
             // A shield in a body holds the member that polls the body as well.
             if let (Some(outer), Some(this)) = (&mut outer, &this) {
                 outer.shielded |= this.shielded;
             }
-            CURRENT.set(outer);
+            CURRENT.with(|current| current.set(outer));
         }
         (this.expect("whoever takes the context puts it back"), result)
     }

@@ -18,6 +18,7 @@ use async_task::Task;
 
 use crate::error::CancelReason;
 use crate::state::State;
+use crate::sync::local;
 
 #[derive(Default)]
 pub(crate) struct Effects {
@@ -82,9 +83,7 @@ impl Effects {
 /// On a runtime that drops a cancelled future at once, the end of a grandchild frees its host, whose end frees the
 /// next host, and so on: without the queue each level would sit on the stack of the one before.
 pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
-    thread_local! {
-        static QUEUE: RefCell<Option<VecDeque<Task<()>>>> = const { RefCell::new(None) };
-    }
+    local!(static QUEUE: RefCell<Option<VecDeque<Task<()>>>> = RefCell::new(None));
     let mut tasks = tasks.into_iter();
     let nested = QUEUE.try_with(|queue| match &mut *queue.borrow_mut() {
         Some(queue) => {

@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::context;
 use crate::error::{JoinError, Origin, Why};
 use crate::state::{State, Ticket};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The value of one child, once it is there.
 ///

@@ -101,18 +101,14 @@ mod shield;
 mod signal;
 mod spawner;
 mod state;
+mod sync;
 mod unwind;
 mod word;
-
-/// What `word` is built on; a model checker puts its own in place of it.
-mod sync {
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
-}
 
 pub use async_task::Task;
 
 pub use crate::adopt::Adopt;
-#[allow(unused_imports, reason = "empty without a runtime")]
+#[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
 pub use crate::backend::*;
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError, Origin, Payload, SpawnError};
 pub use crate::group::{Builder, Group, Join, TaskGroup};

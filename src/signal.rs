@@ -12,10 +12,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use event_listener::{Event, EventListener};
 
-thread_local! {
+use crate::sync::local;
+
+local!(
     /// Whom to wake once the notification under way on this thread has let go of its lock.
-    static TO_WAKE: RefCell<Option<Vec<Waker>>> = const { RefCell::new(None) };
-}
+    static TO_WAKE: RefCell<Option<Vec<Waker>>> = RefCell::new(None)
+);
 
 #[derive(Debug)]
 pub(crate) struct Signal {

@@ -26,7 +26,7 @@
 //!   group still listed and leaves the `Task` to the unlinking, or it sees it gone and drops the `Task` itself.
 
 use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use async_task::Task;
 use slab::Slab;
@@ -37,6 +37,7 @@ use crate::member::{BODY, Key, Member, Slot};
 use crate::nesting::Parent;
 use crate::outcome::{Config, Outcome, Raw};
 use crate::signal::Signal;
+use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{catch, drop_quietly};
 use crate::word::{Refusal, Seen, Word};
 

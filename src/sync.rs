@@ -1,0 +1,31 @@
+//! Atomics, locks and thread-locals: std's, or in `tests/loom.rs` those of the model checker.
+
+#[cfg(not(taskgroup_loom))]
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+#[cfg(taskgroup_loom)]
+pub(crate) use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Declares a thread-local with a constant initial value.
+macro_rules! local {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr) => {
+        #[cfg(not(taskgroup_loom))]
+        std::thread_local! {
+            $(#[$meta])*
+            static $name: $type = const { $init };
+        }
+        #[cfg(taskgroup_loom)]
+        loom::thread_local! {
+            $(#[$meta])*
+            static $name: $type = $init;
+        }
+    };
+}
+
+pub(crate) use local;

@@ -1,0 +1,271 @@
+//! Models of the state under every interleaving: `RUSTFLAGS="--cfg taskgroup_loom" cargo test --test loom --release
+//! --no-default-features`.
+//!
+//! It is the crate itself that runs here, on loom's locks, atomics and thread-locals, with a loom thread for each child.
+#![cfg(taskgroup_loom)]
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
+
+use async_task::Runnable;
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+use taskgroup::{Spawner, Task, TaskGroup, shield};
+
+/// A loom thread for each child, which runs it whenever it is scheduled.
+#[derive(Clone)]
+struct Threads;
+
+impl Spawner for Threads {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let queue = Arc::new(Queue::default());
+        let sender = Sender(queue.clone());
+        let (runnable, task) = async_task::spawn(future, move |runnable| sender.0.put(Some(runnable)));
+        runnable.schedule();
+        thread::spawn(move || {
+            while let Some(runnable) = queue.take() {
+                runnable.run();
+            }
+        });
+        task
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    items: Mutex<Vec<Option<Runnable>>>,
+    filled: Condvar,
+}
+
+impl Queue {
+    fn put(&self, item: Option<Runnable>) {
+        self.items.lock().unwrap().push(item);
+        self.filled.notify_one();
+    }
+
+    /// The next runnable, or `None` when the task is gone.
+    fn take(&self) -> Option<Runnable> {
+        let mut items = self.items.lock().unwrap();
+        loop {
+            match items.pop() {
+                Some(item) => return item,
+                None => items = self.filled.wait(items).unwrap(),
+            }
+        }
+    }
+}
+
+/// The task's own end of the queue, which tells when it is gone.
+struct Sender(Arc<Queue>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.put(None);
+    }
+}
+
+/// Wakes a thread that waits in [`block_on`]. Its clones are std's, as they are made under a lock loom does not see.
+#[derive(Default)]
+struct Parker {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        *self.woken.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let parker = Arc::new(Parker::default());
+    let waker = Waker::from(parker.clone());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        let mut woken = parker.woken.lock().unwrap();
+        while !std::mem::take(&mut *woken) {
+            woken = parker.changed.wait(woken).unwrap();
+        }
+    }
+}
+
+fn model(f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(5);
+    builder.max_branches = 20_000;
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counter = executions.clone();
+    builder.check(move || {
+        counter.fetch_add(1, SeqCst);
+        f();
+    });
+    let executions = executions.load(SeqCst);
+    println!("{executions} executions");
+    assert!(executions > 10, "the model checker sees nothing to order: {executions} executions");
+}
+
+/// Counts itself off when it is dropped.
+struct Capture(Arc<AtomicUsize>);
+
+impl Capture {
+    fn new(alive: &Arc<AtomicUsize>) -> Self {
+        alive.fetch_add(1, SeqCst);
+        Self(alive.clone())
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Pending once, and it has itself woken.
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[test]
+fn join_ends_after_the_last_child_and_its_captures() {
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let group = TaskGroup::new(Threads);
+        let capture = Capture::new(&alive);
+        group.launch(async move { drop(capture) });
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn nothing_starts_after_join_has_returned() {
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let group = TaskGroup::new(Threads);
+        let (outside, capture) = (group.group(), Capture::new(&alive));
+        let other = thread::spawn(move || outside.try_spawn(async move { drop(capture) }).is_ok());
+        block_on(group.join()).unwrap();
+        // If it was taken, it was waited for; if it was not, its future is given back and dropped.
+        let taken_before_the_end = alive.load(SeqCst) == 0;
+        let taken = other.join().unwrap();
+        assert!(!taken || taken_before_the_end);
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_cancel_reaches_or_refuses_every_child() {
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let group = TaskGroup::new(Threads);
+        let (outside, capture) = (group.group(), Capture::new(&alive));
+        let other = thread::spawn(move || {
+            outside.launch(async move {
+                let _capture = capture;
+                std::future::pending::<()>().await
+            });
+        });
+        group.cancel();
+        other.join().unwrap();
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_cancel_of_one_child_ends_it_whenever_it_comes() {
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let group = TaskGroup::new(Threads);
+        let capture = Capture::new(&alive);
+        let handle = group.spawn(async move {
+            let _capture = capture;
+            Yield(false).await;
+        });
+        let canceller = handle.cancel_handle();
+        let other = thread::spawn(move || canceller.cancel());
+        let result = block_on(handle);
+        assert!(result.is_ok() || result.unwrap_err().is_cancelled());
+        assert_eq!(alive.load(SeqCst), 0, "a ready handle means that the captures are gone");
+        other.join().unwrap();
+        block_on(group.join()).unwrap();
+    });
+}
+
+#[test]
+fn a_shielded_section_is_completed_and_its_child_then_ends() {
+    model(|| {
+        let done = Arc::new(AtomicUsize::new(0));
+        let group = TaskGroup::new(Threads);
+        let (begun, completed) = (done.clone(), done.clone());
+        group.launch(async move {
+            shield(async move {
+                begun.fetch_add(1, SeqCst);
+                Yield(false).await;
+                completed.fetch_add(1, SeqCst);
+            })
+            .await;
+            std::future::pending::<()>().await
+        });
+        group.cancel();
+        block_on(group.join()).unwrap();
+        assert_ne!(done.load(SeqCst), 1, "begun, so completed; or never begun");
+    });
+}
+
+#[test]
+fn a_group_opened_in_a_child_is_waited_for_when_its_owner_goes() {
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let outer = TaskGroup::new(Threads);
+        let capture = Capture::new(&alive);
+        outer.launch(async move {
+            let inner = TaskGroup::new(Threads);
+            inner.launch(async move {
+                let _capture = capture;
+                std::future::pending::<()>().await
+            });
+            // The host ends, and its group with it.
+        });
+        block_on(outer.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+#[test]
+fn a_cancel_from_outside_meets_a_group_that_is_being_opened() {
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let outer = TaskGroup::new(Threads);
+        let capture = Capture::new(&alive);
+        outer.launch(async move {
+            let inner = TaskGroup::new(Threads);
+            let _capture = capture;
+            let _ = inner.join().await;
+            std::future::pending::<()>().await
+        });
+        outer.cancel();
+        block_on(outer.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
