@@ -60,9 +60,6 @@ impl State {
                 effects.run();
                 return None;
             }
-            if *key == BODY {
-                state.word.hold();
-            }
         }
         Some(id)
     }
@@ -84,7 +81,8 @@ impl State {
             }
         });
         if key == BODY {
-            self.release(effects);
+            effects.notify(self);
+            effects.settle(self);
         }
     }
 

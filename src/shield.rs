@@ -33,7 +33,8 @@ use crate::state::State;
 /// the future itself, as `select!` does, still drops what is inside. A shield that would begin after its member was
 /// cut does not: it stays pending, and its future is dropped unpolled.
 ///
-/// Outside of every group it only runs the future.
+/// Outside of every group it only runs the future. If it is leaked, its member cannot be cut any more, and the group
+/// waits until that ends by itself.
 ///
 /// # Examples
 ///

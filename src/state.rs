@@ -227,7 +227,7 @@ impl State {
         self.settle_if_due(seen, effects);
     }
 
-    /// Ends a hold on the body.
+    /// Takes a group in the body out of the count.
     pub(crate) fn release(self: &Arc<Self>, effects: &mut Effects) {
         effects.notify(self);
         self.settle_if_due(self.word.release(), effects);

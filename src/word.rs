@@ -1,4 +1,4 @@
-//! The word in which a group counts: its flags, the holds on its body, and its living children.
+//! The word in which a group counts: its flags, the groups opened in its body, and its living children.
 //!
 //! Everything that has to be one step is one operation on this word: to join the count *unless* the group is closed,
 //! to close for good *if* the count is zero, to leave *and* learn whether that was the last one.
@@ -15,7 +15,7 @@ const SINGLED: u64 = 1 << 2;
 const WATCHED: u64 = 1 << 3;
 /// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
 const FINISHED: u64 = 1 << 4;
-/// One shield in the body, or one group opened there.
+/// One group that was opened in the body and has not ended.
 const HOLD: u64 = 1 << 8;
 /// One child.
 const CHILD: u64 = 1 << 32;
@@ -55,12 +55,12 @@ impl Word {
         Seen(self.0.fetch_sub(CHILD, Ordering::AcqRel) - CHILD)
     }
 
-    /// Counts one more hold on the body, under the lock of the table.
+    /// Counts one more group in the body, under the lock of the table.
     pub(crate) fn hold(&self) {
         self.0.fetch_add(HOLD, Ordering::Relaxed);
     }
 
-    /// Counts one hold less. Ordered as in [`leave`](Self::leave).
+    /// Counts one such group less. Ordered as in [`leave`](Self::leave).
     pub(crate) fn release(&self) -> Seen {
         Seen(self.0.fetch_sub(HOLD, Ordering::AcqRel) - HOLD)
     }
@@ -116,7 +116,7 @@ impl Seen {
         self.0 & (CANCELLED | SINGLED) == 0
     }
 
-    /// Whether neither a child nor a hold on the body is counted.
+    /// Whether neither a child nor a group in the body is counted.
     pub(crate) fn is_clear(self) -> bool {
         self.0 < HOLD
     }

@@ -90,21 +90,6 @@ suite! {
             a_join_is_dropped_after_a_poll_and_by_whoever_polled_it_last
             a_closed_or_cancelled_group_is_spawned_on
         }
-        shield {
-            a_cancel_inside_lets_the_section_end
-            sections_back_to_back_both_complete
-            a_shield_in_a_shield_holds_until_the_outer_one_ends
-            a_shielded_child_is_woken_once_and_not_spun
-            code_under_a_shield_can_see_the_cancel
-            a_shield_in_the_body_holds_the_scope
-            a_body_that_returns_in_the_poll_its_shield_ends_in_counts
-            a_shield_in_an_inner_body_holds_the_child_that_polls_it
-            a_shield_that_begins_after_the_cut_is_never_polled
-            a_shield_that_is_dropped_half_way_lets_the_cancel_through
-            a_cancel_of_one_shielded_child_waits_as_well
-            spawning_under_a_shield_does_not_shield_the_child
-            outside_of_any_group_a_shield_only_runs_its_future
-        }
         adoption {
             its_value_and_its_end_are_the_groups
             its_error_fails_the_group
@@ -128,6 +113,22 @@ suite! {
             a_ready_handle_means_that_the_captures_are_gone
             a_panic_of_the_body_waits_for_every_child
             a_panic_in_the_closure_that_makes_the_body_is_the_bodys
+        }
+        shield {
+            a_cancel_inside_lets_the_section_end
+            sections_back_to_back_both_complete
+            a_shield_in_a_shield_holds_until_the_outer_one_ends
+            a_shielded_child_is_woken_once_and_not_spun
+            code_under_a_shield_can_see_the_cancel
+            a_shield_in_the_body_holds_the_scope
+            a_body_that_returns_in_the_poll_its_shield_ends_in_counts
+            a_shield_in_an_inner_body_holds_the_child_that_polls_it
+            a_shield_that_begins_after_the_cut_is_never_polled
+            a_shield_that_is_dropped_half_way_lets_the_cancel_through
+            a_cancel_of_one_shielded_child_waits_as_well
+            spawning_under_a_shield_does_not_shield_the_child
+            a_leaked_shield_holds_its_member_only_until_that_ends
+            outside_of_any_group_a_shield_only_runs_its_future
         }
     }
     one_thread {}

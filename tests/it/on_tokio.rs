@@ -253,7 +253,7 @@ fn an_adopted_task_is_aborted_by_a_refusal_and_by_a_cancel_before_the_first_poll
 fn many_children_end_in_one_poll_of_a_host_whose_budget_is_spent() {
     watched(|| {
         let polls = Arc::new(AtomicUsize::new(0));
-        let counted = polls.clone();
+        let (counted, started) = (polls.clone(), polls.clone());
         current_thread().block_on(async move {
             let group = TaskGroup::new(Tokio::current().unwrap());
             for _ in 0..10_000 {
@@ -263,7 +263,9 @@ fn many_children_end_in_one_poll_of_a_host_whose_budget_is_spent() {
                     std::future::pending::<()>().await;
                 });
             }
-            tokio::task::yield_now().await;
+            while started.load(SeqCst) < 10_000 {
+                tokio::task::yield_now().await;
+            }
             while tokio::task::coop::has_budget_remaining() {
                 tokio::task::coop::consume_budget().await;
             }

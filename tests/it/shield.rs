@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
-use futures_lite::future::{or, yield_now};
+use futures_lite::future::{or, poll_once, yield_now};
 use taskgroup::{TaskGroup, scope, shield};
 
 use crate::ledger::{Gate, Log, Tally};
@@ -244,6 +244,34 @@ pub async fn spawning_under_a_shield_does_not_shield_the_child<R: Rig>(t: &Test<
     group.cancel();
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["child gone", "section"]);
+}
+
+pub async fn a_leaked_shield_holds_its_member_only_until_that_ends<R: Rig>(t: &Test<R>) {
+    async fn leak() {
+        let mut leaked = Box::pin(shield(std::future::pending::<()>()));
+        assert!(poll_once(leaked.as_mut()).await.is_none());
+        std::mem::forget(leaked);
+    }
+
+    let (begun, gate) = (Gate::new(), Gate::new());
+    let value = scope(t.spawner(), |group| async move {
+        let (open, wait) = (begun.clone(), gate.clone());
+        let child = group.spawn(t.child(async move {
+            leak().await;
+            open.open();
+            wait.wait().await;
+            Ok(())
+        }));
+        leak().await;
+        begun.wait().await;
+        child.cancel();
+        group.cancel();
+        gate.open();
+        child.await.unwrap();
+        Ok::<_, Infallible>(7)
+    });
+    assert_eq!(value.await.unwrap(), 7);
+    assert_eq!(t.ledger.read().completed, 1);
 }
 
 pub async fn outside_of_any_group_a_shield_only_runs_its_future<R: Rig>(t: &Test<R>) {
