@@ -139,16 +139,16 @@ pub async fn a_scope_is_polled_after_it_has_returned<R: Rig>(t: &Test<R>) {
 pub async fn a_timeout_around_join_cancels<R: Rig>(t: &Test<R>) {
     scope(t.spawner(), |outer| async move {
         let group = TaskGroup::new(t.spawner());
-        let log = t.log.clone();
+        let (log, begun) = (t.log.clone(), Gate::new());
+        let open = begun.clone();
         group.launch(t.child(shield(async move {
+            open.open();
             for _ in 0..20 {
                 yield_now().await;
             }
             log.write("cleaned up");
         })));
-        while t.ledger.read().started == 0 {
-            yield_now().await;
-        }
+        begun.wait().await;
         let timeout = Gate::new();
         timeout.open();
         assert!(until(&timeout, group.join()).await.is_none());
