@@ -106,8 +106,7 @@ impl Future for MemberCancelled {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        let member = context::Context::with(|context| (context.group.clone(), context.key));
-        match member {
+        match context::Context::innermost() {
             Some((group, key)) if group.is_member_cancelled(key) => Poll::Ready(()),
             _ => Poll::Pending,
         }

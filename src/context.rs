@@ -2,16 +2,20 @@
 //!
 //! The wrapper around a child, and a scope around its body, *move* their reference to the group in here for the
 //! time of a poll and take it back afterwards, so a poll costs no reference count. The context is read when a
-//! group is opened, when a shield begins, and to refuse a wait for oneself. Spawning never looks at it.
+//! group is opened, when a shield begins or ends, and to refuse a wait for oneself. Spawning never looks at it.
+//!
+//! It is a stack, as members are polled inside of one another: a body in the child or body that awaits its scope, and
+//! a child in whoever spawns it, if the spawner polls at once. What lies between the top and the first child below
+//! it is polled by one task.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::member::Key;
+use crate::member::{BODY, Key};
 use crate::state::State;
 use crate::sync::local;
 
-local!(static CURRENT: Cell<Option<Context>> = Cell::new(None));
+local!(static STACK: RefCell<Vec<Context>> = RefCell::new(Vec::new()));
 
 /// A member that is being polled or dropped: a child of a group, or a scope's body.
 pub(crate) struct Context {
@@ -25,42 +29,58 @@ impl Context {
     /// Runs `f` as this member, and hands the context back. `f` must not unwind.
     pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> (Self, R) {
         let mut this = Some(self);
-        let outer = CURRENT.try_with(|current| current.replace(this.take()));
+        // On a thread that is going away there is no stack any more, and no context.
+        let pushed = STACK.try_with(|stack| stack.borrow_mut().extend(this.take())).is_ok();
         let result = f();
-        if let Ok(mut outer) = outer {
-            this = CURRENT.with(Cell::take);
-            // A shield in a body holds the member that polls the body as well.
-            if let (Some(outer), Some(this)) = (&mut outer, &this) {
-                outer.shielded |= this.shielded;
-            }
-            CURRENT.with(|current| current.set(outer));
+        if pushed {
+            this = STACK.with(|stack| pop(&mut stack.borrow_mut()));
         }
         (this.expect("whoever takes the context puts it back"), result)
     }
 
-    /// Calls `f` with the innermost member on this thread, if there is one. `f` must not unwind.
-    pub(crate) fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
-        CURRENT
-            .try_with(|current| {
-                let mut context = current.take()?;
-                let result = f(&mut context);
-                current.set(Some(context));
-                Some(result)
-            })
-            .ok()
-            .flatten()
+    /// Calls `f` with the innermost member on this thread, if there is one.
+    fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
+        STACK.try_with(|stack| stack.borrow_mut().last_mut().map(f)).ok().flatten()
+    }
+
+    /// The innermost member on this thread.
+    pub(crate) fn innermost() -> Option<(Arc<State>, Key)> {
+        Self::with(|context| (context.group.clone(), context.key))
+    }
+
+    /// Whether the innermost member is cut: whatever it awaits must not become ready any more.
+    pub(crate) fn is_cut() -> bool {
+        Self::innermost().is_some_and(|(group, key)| group.is_member_cut(key))
+    }
+
+    /// Notes that a shield began in the innermost member.
+    pub(crate) fn set_shielded() {
+        Self::with(|context| context.shielded = true);
+    }
+
+    /// The members that the current task is polling, innermost first: bodies, and the child that they are in.
+    pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
+        let task = STACK.try_with(|stack| {
+            let stack = stack.borrow();
+            let child = stack.iter().rposition(|context| context.key != BODY).unwrap_or(0);
+            stack[child..].iter().rev().map(|context| (context.group.clone(), context.key)).collect()
+        });
+        task.unwrap_or_default()
     }
 
     /// The innermost member on this thread and all that enclose it, innermost first.
     pub(crate) fn ancestry() -> impl Iterator<Item = (Arc<State>, Key)> {
-        let innermost = Context::with(|context| (context.group.clone(), context.key));
-        std::iter::successors(innermost, |(group, _)| {
+        std::iter::successors(Self::innermost(), |(group, _)| {
             group.parent().map(|parent| (parent.group.clone(), parent.key))
         })
     }
+}
 
-    /// Whether this is the member `key` of `group`.
-    pub(crate) fn is(&self, group: &Arc<State>, key: Key) -> bool {
-        self.key == key && Arc::ptr_eq(&self.group, group)
+fn pop(stack: &mut Vec<Context>) -> Option<Context> {
+    let this = stack.pop()?;
+    // A shield in a body holds the member that polls the body as well.
+    if let Some(outer) = stack.last_mut().filter(|_| this.key == BODY) {
+        outer.shielded |= this.shielded;
     }
+    Some(this)
 }

@@ -273,7 +273,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         let location = Location::caller();
         // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
         let Ok(ticket) = self.state.enter(location, Member::shielded()) else { return JoinHandle::refused() };
-        let held = Held { group: self.state.clone(), key: ticket.key, id: ticket.id };
+        let held = Held::child(self.state.clone(), ticket);
         self.start_with_handle(ticket, location, true, async move {
             let _held = held;
             Adopted(run.await)
@@ -459,7 +459,7 @@ impl<S, E: 'static> Future for Join<S, E> {
         refuse_own_child(state, "to join its own group");
         state.watch();
         this.waiter.listen(state.signal(), cx);
-        let Some((outcome, reason)) = state.finish() else { return Poll::Pending };
+        let Some((outcome, reason)) = state.conclude() else { return Poll::Pending };
         let origin = state.origin(BODY);
         this.group = None;
         Poll::Ready(outcome.conclude(reason, origin, Some(())))

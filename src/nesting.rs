@@ -14,19 +14,15 @@ use crate::state::State;
 pub(crate) struct Parent {
     pub(crate) group: Arc<State>,
     pub(crate) key: Key,
-    /// The id of the child, as its key may be given to another one when it has left.
-    id: u64,
     origin: Origin,
 }
 
 impl State {
     /// Opens a group, linked to the member that is current on this thread.
     pub(crate) fn open(config: Config, has_body: bool) -> Arc<Self> {
-        let parent = Context::with(|context| (context.group.clone(), context.key));
-        let parent = parent.and_then(|(group, key)| {
-            let id = group.id_of(key)?;
+        let parent = Context::innermost().map(|(group, key)| {
             let origin = group.origin(key);
-            Some(Parent { group, key, id, origin })
+            Parent { group, key, origin }
         });
         let state = Self::open_root(config, has_body, parent);
         let Some(parent) = &state.parent else { return state };
@@ -46,59 +42,31 @@ impl State {
 
     // ---- shields ----
 
-    /// Begins a shield in a member and in those that poll it. `None` if one of them is cut already.
-    ///
-    /// From the task inwards: once the task cannot be cut, a refusal further in leaves nothing half held.
-    pub(crate) fn shield(self: &Arc<Self>, key: Key) -> Option<u64> {
-        let id = self.id_of(key)?;
-        let chain = self.up_to_task(key, id);
-        for (at, (state, key)) in chain.iter().enumerate().rev() {
-            let began = state.lock().member(*key, |member, _| !member.cut && member.shield());
-            if began != Some(true) {
-                let mut effects = Effects::default();
-                chain[at + 1..].iter().for_each(|(state, key)| state.unhold(*key, false, &mut effects));
-                effects.run();
-                return None;
-            }
-        }
-        Some(id)
+    /// Begins a shield in a member, and gives its id. `None` if the member is cut already.
+    pub(crate) fn begin_shield(&self, key: Key) -> Option<u64> {
+        let mut table = self.lock();
+        let id = table.id(key)?;
+        let began = table.member(key, |member, _| !member.cut && member.shield())?;
+        began.then_some(id)
     }
 
     /// Ends a shield. `due` says that no poll of the member is under way that would see to the cut.
-    pub(crate) fn unshield(self: &Arc<Self>, key: Key, id: u64, due: bool) {
-        let mut effects = Effects::default();
-        for (state, key) in self.up_to_task(key, id) {
-            state.unhold(key, due, &mut effects);
+    pub(crate) fn end_shield(self: &Arc<Self>, key: Key, id: u64, due: bool, effects: &mut Effects) {
+        let mut table = self.lock();
+        if table.id(key) != Some(id) {
+            return;
         }
-        effects.run();
-    }
-
-    fn unhold(self: &Arc<Self>, key: Key, due: bool, effects: &mut Effects) {
-        self.lock().member(key, |member, task| {
+        table.member(key, |member, task| {
             member.unshield(effects);
             if due {
                 member.cut_if_due(task, effects);
             }
         });
+        drop(table);
         if key == BODY {
             effects.notify(self);
             effects.settle(self);
         }
-    }
-
-    /// The member and those around it in the same task: bodies, up to the child that polls them.
-    fn up_to_task(self: &Arc<Self>, key: Key, id: u64) -> Vec<(Arc<State>, Key)> {
-        let mut chain = Vec::new();
-        let mut next = Some((self, key, id));
-        while let Some((state, key, id)) = next {
-            if state.lock().id(key) != Some(id) {
-                break;
-            }
-            chain.push((state.clone(), key));
-            let parent = state.parent.as_ref().filter(|_| key == BODY);
-            next = parent.map(|parent| (&parent.group, parent.key, parent.id));
-        }
-        chain
     }
 
     /// After a poll under a shield: cuts the member if the last shield ended, else keeps the waker.
@@ -117,6 +85,10 @@ impl State {
 
     pub(crate) fn is_shielded(&self, key: Key) -> bool {
         self.lock().member(key, |member, _| member.shields() > 0).unwrap_or(false)
+    }
+
+    pub(crate) fn is_member_cut(&self, key: Key) -> bool {
+        self.lock().member(key, |member, _| member.cut).unwrap_or(true)
     }
 
     pub(crate) fn is_member_cancelled(&self, key: Key) -> bool {

@@ -189,7 +189,7 @@ where
             this.waiter.listen(state.signal(), cx);
             if this.body.is_none() {
                 state.watch();
-                let Some((outcome, reason)) = state.finish() else { return Poll::Pending };
+                let Some((outcome, reason)) = state.conclude() else { return Poll::Pending };
                 *this.state = None;
                 return Poll::Ready(outcome.conclude(reason, state.origin(BODY), this.value.take()));
             }

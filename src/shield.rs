@@ -9,8 +9,9 @@ use std::task::{self, Poll};
 use pin_project_lite::pin_project;
 
 use crate::context::Context;
+use crate::effects::Effects;
 use crate::member::Key;
-use crate::state::State;
+use crate::state::{State, Ticket};
 
 /// Runs a future to its end, even if the child or body that awaits it is cancelled meanwhile.
 ///
@@ -87,30 +88,43 @@ enum Hold {
 
 impl Hold {
     fn begin() -> Self {
-        let member = Context::with(|context| {
-            context.shielded = true;
-            (context.group.clone(), context.key)
-        });
-        let Some((group, key)) = member else { return Hold::Free };
-        match group.shield(key) {
-            Some(id) => Hold::Held(Held { group, key, id }),
-            None => Hold::Refused,
+        let task = Context::task();
+        if task.is_empty() {
+            return Hold::Free;
         }
+        Context::set_shielded();
+        // From the task inwards: once the task cannot be cut, a refusal further in leaves nothing half held.
+        let mut held = Held(Vec::with_capacity(task.len()));
+        for (group, key) in task.into_iter().rev() {
+            match group.begin_shield(key) {
+                Some(id) => held.0.push((group, key, id)),
+                None => return Hold::Refused,
+            }
+        }
+        Hold::Held(held)
     }
 }
 
-/// A shield that has begun and not ended.
-pub(crate) struct Held {
-    pub(crate) group: Arc<State>,
-    pub(crate) key: Key,
-    pub(crate) id: u64,
+/// A shield that has begun and not ended: the members it holds, which are all that the task was polling.
+pub(crate) struct Held(Vec<(Arc<State>, Key, u64)>);
+
+impl Held {
+    /// The shield that a child was entered with.
+    pub(crate) fn child(group: Arc<State>, ticket: Ticket) -> Self {
+        Self(vec![(group, ticket.key, ticket.id)])
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // In a poll of the member itself the cut waits for the end of the poll: another shield may follow.
-        let due = !Context::with(|context| context.is(&self.group, self.key)).unwrap_or(false);
-        self.group.unshield(self.key, self.id, due);
+        let task = Context::task();
+        let mut effects = Effects::default();
+        for (group, key, id) in self.0.drain(..).rev() {
+            // In a poll of the member itself the cut waits for the end of the poll: another shield may follow.
+            let polled = task.iter().any(|(other, at)| *at == key && Arc::ptr_eq(other, &group));
+            group.end_shield(key, id, !polled, &mut effects);
+        }
+        effects.run();
     }
 }
 

@@ -31,6 +31,7 @@ use std::sync::{Arc, PoisonError};
 use async_task::Task;
 use slab::Slab;
 
+use crate::context::Context;
 use crate::effects::{Effects, dispose};
 use crate::error::{CancelReason, Origin};
 use crate::member::{BODY, Key, Member, Slot};
@@ -351,8 +352,16 @@ impl State {
         self.config.location
     }
 
-    /// Closes for good if nothing is left, and gives the outcome to the owner.
-    pub(crate) fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
+    /// Gives the outcome to the owner, if nothing is left and the owner may go on.
+    ///
+    /// A group that is cancelled may be so because the member that awaits it is cut. That member was marked first, so
+    /// looking here is not too early; the outcome then stays for [`abandon`](Self::abandon).
+    pub(crate) fn conclude(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
+        if self.is_cancelled() && Context::is_cut() { None } else { self.finish() }
+    }
+
+    /// Closes for good if nothing is left.
+    fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
         if !self.word.finish() {
             return None;
         }

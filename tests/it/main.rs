@@ -13,6 +13,7 @@ mod on_async_std;
 mod on_smol;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+mod reentrant;
 mod rig;
 mod runtimes;
 mod spawners;
@@ -129,6 +130,10 @@ suite! {
             spawning_under_a_shield_does_not_shield_the_child
             a_leaked_shield_holds_its_member_only_until_that_ends
             outside_of_any_group_a_shield_only_runs_its_future
+        }
+        races {
+            nothing_starts_once_join_has_returned
+            a_cancel_meets_spawning_from_elsewhere
         }
     }
     one_thread {}

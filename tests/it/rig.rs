@@ -4,8 +4,9 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Barrier, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -105,19 +106,19 @@ pub fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
 }
 
 /// Has every worker run a task of ours, all at the same time: what was queued before it has been run.
+///
+/// None of them waits for long: a thread that is blocked may have others' tasks in a queue of its own.
 pub fn barrier<R: Rig>(rig: &R) {
-    /// Runtimes are shared between tests: two barriers at once would wait for each other.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-
-    let meet = Arc::new(Barrier::new(R::workers()));
+    let (inside, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let (arrive, arrived) = async_channel::unbounded();
     let spawner = rig.spawner();
     let tasks: Vec<_> = (0..R::workers())
         .map(|_| {
-            let (meet, arrive) = (meet.clone(), arrive.clone());
+            let (inside, met, arrive) = (inside.clone(), met.clone(), arrive.clone());
             spawner.spawn(async move {
-                meet.wait();
+                while !meets(&inside, &met, R::workers()) {
+                    yield_now().await;
+                }
                 arrive.try_send(()).unwrap();
             })
         })
@@ -128,6 +129,22 @@ pub fn barrier<R: Rig>(rig: &R) {
         }
     });
     drop(tasks);
+}
+
+/// Stays inside for a moment, and says whether all were inside at once.
+fn meets(inside: &AtomicUsize, met: &AtomicBool, all: usize) -> bool {
+    inside.fetch_add(1, SeqCst);
+    for _ in 0..1_000 {
+        if inside.load(SeqCst) == all {
+            met.store(true, SeqCst);
+        }
+        if met.load(SeqCst) {
+            break;
+        }
+        thread::yield_now();
+    }
+    inside.fetch_sub(1, SeqCst);
+    met.load(SeqCst)
 }
 
 /// The text that `future` panics with.

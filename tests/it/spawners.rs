@@ -70,3 +70,20 @@ impl Spawner for Dropping {
         taskgroup::adopt(())
     }
 }
+
+/// Runs a child wherever it is woken, so inside of whatever wakes it or drops its handle.
+#[derive(Clone, Debug)]
+pub struct WhereWoken;
+
+impl Spawner for WhereWoken {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (runnable, task) = async_task::spawn(future, |runnable: Runnable| {
+            runnable.run();
+        });
+        runnable.run();
+        task
+    }
+}
