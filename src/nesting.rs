@@ -24,7 +24,8 @@ impl State {
     pub(crate) fn open(config: Config, has_body: bool) -> Arc<Self> {
         let parent = Context::with(|context| (context.group.clone(), context.key));
         let parent = parent.and_then(|(group, key)| {
-            let (id, origin) = (group.lock().id(key)?, group.origin(key));
+            let id = group.id_of(key)?;
+            let origin = group.origin(key);
             Some(Parent { group, key, id, origin })
         });
         let state = Self::open_root(config, has_body, parent);
@@ -49,7 +50,7 @@ impl State {
     ///
     /// From the task inwards: once the task cannot be cut, a refusal further in leaves nothing half held.
     pub(crate) fn shield(self: &Arc<Self>, key: Key) -> Option<u64> {
-        let id = self.lock().id(key)?;
+        let id = self.id_of(key)?;
         let chain = self.up_to_task(key, id);
         for (at, (state, key)) in chain.iter().enumerate().rev() {
             let began = state.lock().member(*key, |member, _| !member.cut && member.shield());

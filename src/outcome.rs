@@ -89,9 +89,9 @@ impl Outcome {
     }
 
     /// The failures as the group around this one sees them.
-    pub(crate) fn outward(self, opener: &Origin) -> impl Iterator<Item = (Origin, Raw)> {
+    pub(crate) fn outward(mut self, opener: &Origin) -> impl Iterator<Item = (Origin, Raw)> {
         let opener = opener.clone();
-        self.failures
+        std::mem::take(&mut self.failures)
             .into_iter()
             .map(move |entry| (opener.clone(), entry.failure.outward(entry.origin, opener.clone())))
     }
@@ -151,12 +151,21 @@ impl Outcome {
             let Raw::Panic(payload) = self.failures.swap_remove(at).failure else {
                 unreachable!("looked at above")
             };
-            drop_quietly(self);
+            drop(self);
             resume_unwind(payload);
         }
-        let failures =
-            self.failures.into_iter().map(|entry| (entry.origin, Failure::from_raw(entry.failure))).collect();
+        let failures = std::mem::take(&mut self.failures)
+            .into_iter()
+            .map(|entry| (entry.origin, Failure::from_raw(entry.failure)))
+            .collect();
         Err(GroupError::new(Report { failures, not_kept: self.not_kept, reason }))
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        // One by one: two panics out of one `Vec` would abort.
+        self.failures.drain(..).for_each(drop_quietly);
     }
 }
 

@@ -29,9 +29,11 @@ impl Signal {
 
     /// Wakes everybody who listens at this moment.
     pub(crate) fn notify(&self) {
-        let nested = TO_WAKE.with(|list| list.borrow_mut().replace(Vec::new()));
+        // On a thread that is going away there is no list any more, and wakers are called directly.
+        let outer = TO_WAKE.try_with(|list| list.borrow_mut().replace(Vec::new()));
         self.event.notify(usize::MAX);
-        let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), nested));
+        let Ok(outer) = outer else { return };
+        let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), outer));
         woken.into_iter().flatten().for_each(Waker::wake);
     }
 }

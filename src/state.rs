@@ -365,8 +365,8 @@ impl State {
 
     /// The owner goes without having joined: everything is cancelled, nobody will read the outcome.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        self.cancel(CancelReason::ScopeDropped);
         let live = self.len();
+        self.cancel(CancelReason::ScopeDropped);
         if let Some(hook) = self.config.on_abandoned.as_ref().filter(|_| live > 0 && self.parent.is_none()) {
             let _ = catch(|| hook(live));
         }
