@@ -66,6 +66,27 @@ suite! {
             o_06_group_around_nothing
             o_07_ten_thousand_children
         }
+        failure {
+            o_11_failure_cancels_the_sibling
+            o_12_failure_cuts_the_body_short
+            o_13_failure_after_the_body_has_returned
+            o_14_either_order_of_failing
+            o_15_three_fail_in_one_step
+            o_15_three_fail_in_one_step_and_are_collected
+            o_16_each_failure_is_reported_once
+            o_17_through_three_levels
+            o_18_catching_at_the_handle_does_not_undo_the_failure
+            o_18_a_shielded_body_is_told_by_the_handle_and_then_cut
+            o_19_errors_as_data
+            o_20_an_error_type_with_hostile_trait_impls
+            o_21_siblings_may_not_start_new_work_once_failing_has_begun
+            o_22_hydra
+            o_23_several_errors_are_collected
+            o_23_more_failures_than_are_kept
+            o_24_cancelled_siblings_are_not_errors
+            o_24_an_interrupted_sibling_is_suppressed
+            o_25_keep_going
+        }
     }
     one_thread {}
 }
