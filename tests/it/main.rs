@@ -87,6 +87,19 @@ suite! {
             o_24_an_interrupted_sibling_is_suppressed
             o_25_keep_going
         }
+        body_failure {
+            o_26_after_an_await
+            o_27_before_any_await
+            o_28_body_and_two_children
+            o_29_child_failed_then_the_clean_up_of_the_body
+            o_30_a_stronger_failure_on_either_side
+            o_31_body_cancels_and_fails_in_one_poll
+        }
     }
-    one_thread {}
+    one_thread {
+        one_thread {
+            o_27_children_of_a_body_that_fails_at_once_are_never_polled
+            o_28_body_first_two_children_as_well
+        }
+    }
 }
