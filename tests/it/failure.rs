@@ -424,18 +424,18 @@ pub async fn o_21_siblings_may_not_start_new_work_once_failing_has_begun<R: Rig>
     assert_eq!((made, completed, dropped), (2, 2, 2));
 }
 
-/// Spawns a child that spawns two more like itself after each tick, as long as there are not too `many`.
+/// Spawns a child that spawns two more like itself after each tick, until there are `many`.
 fn hydra<S: Spawner>(group: Group<S, &'static str>, ledger: Ledger, born: Tally, many: usize) {
     let heads = group.clone();
     group.launch(ledger.clone().track(async move {
         born.add();
-        loop {
+        while heads.len() < many {
             yield_now().await;
-            if heads.len() < many {
-                hydra(heads.clone(), ledger.clone(), born.clone(), many);
-                hydra(heads.clone(), ledger.clone(), born.clone(), many);
-            }
+            hydra(heads.clone(), ledger.clone(), born.clone(), many);
+            hydra(heads.clone(), ledger.clone(), born.clone(), many);
         }
+        // An executor that is never idle steals from no worker, so a blocked one could keep the slayer to itself.
+        pending::<()>().await
     }));
 }
 
@@ -447,7 +447,7 @@ pub async fn o_22_hydra<R: Rig>(t: &Test<R>) {
             births.take(10).await;
             Err::<(), _>("slain")
         }));
-        hydra(group, t.ledger.clone(), born, t.pick(10_000, 50));
+        hydra(group, t.ledger.clone(), born, t.pick(1000, 50));
         Ok(())
     })
     .await
