@@ -135,6 +135,40 @@ suite! {
             nothing_starts_once_join_has_returned
             a_cancel_meets_spawning_from_elsewhere
         }
+        failure {
+            o_11_failure_cancels_the_sibling
+            o_12_failure_cuts_the_body_short
+            o_13_failure_after_the_body_has_returned
+            o_14_either_order_of_failing
+            o_15_three_fail_in_one_step
+            o_15_three_fail_in_one_step_and_are_collected
+            o_16_each_failure_is_reported_once
+            o_17_through_three_levels
+            o_18_catching_at_the_handle_does_not_undo_the_failure
+            o_18_a_shielded_body_is_told_by_the_handle_and_then_cut
+            o_19_errors_as_data
+            o_20_an_error_type_with_hostile_trait_impls
+            o_21_siblings_may_not_start_new_work_once_failing_has_begun
+            o_22_hydra
+            o_23_several_errors_are_collected
+            o_23_more_failures_than_are_kept
+            o_24_cancelled_siblings_are_not_errors
+            o_24_an_interrupted_sibling_is_suppressed
+            o_25_keep_going
+        }
+        body_failure {
+            o_26_after_an_await
+            o_27_before_any_await
+            o_28_body_and_two_children
+            o_29_child_failed_then_the_clean_up_of_the_body
+            o_30_a_stronger_failure_on_either_side
+            o_31_body_cancels_and_fails_in_one_poll
+        }
     }
-    one_thread {}
+    one_thread {
+        one_thread {
+            o_27_children_of_a_body_that_fails_at_once_are_never_polled
+            o_28_body_first_two_children_as_well
+        }
+    }
 }

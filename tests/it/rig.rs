@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
-use taskgroup::Spawner;
+use taskgroup::{Failure, GroupError, Spawner};
 
 use crate::ledger::{Gate, Ledger, Log, Tracked};
 
@@ -159,6 +159,22 @@ pub async fn panic_text(future: impl Future<Output: Debug>) -> String {
 pub fn text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).expect("a panic with a text")
+}
+
+/// The errors of a group's own members, the primary one first.
+#[track_caller]
+pub fn errors<E: Copy + Debug>(error: &GroupError<E>) -> Vec<E> {
+    let own = |failure: &Failure<E>| match failure {
+        Failure::Own(error) => *error,
+        other => panic!("not an error of a member: {other:?}"),
+    };
+    error.failures().map(|(_, failure)| own(failure)).collect()
+}
+
+/// A failure hook that writes down what it is shown.
+pub fn tell(log: &Log) -> impl Fn(&Failure<&'static str>) + Send + Sync + use<> {
+    let log = log.clone();
+    move |failure| log.write(failure.to_string())
 }
 
 /// Gives `None`, as a timeout would, if the gate opens before the future is ready.
