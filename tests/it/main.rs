@@ -7,6 +7,7 @@
 mod ledger;
 mod rig;
 mod runtimes;
+mod slow;
 mod spawners;
 
 /// Declares the sections, and expands every case over every runtime it makes sense on.
@@ -65,6 +66,17 @@ suite! {
             o_05_counting_while_it_runs
             o_06_group_around_nothing
             o_07_ten_thousand_children
+        }
+        outside {
+            o_32_while_waiting_at_the_exit
+            o_33_while_the_body_is_still_working
+            o_34_group_without_children
+            o_35_the_body_turns_cancellation_into_an_error
+            o_36_child_fails_while_the_body_cleans_up
+            o_37_error_and_outside_cancel_in_the_same_step
+            o_38_host_keeps_working_after_a_failed_group
+            o_39_second_outside_cancel_during_the_wait
+            o_40_a_group_born_cancelled
         }
     }
     one_thread {}
