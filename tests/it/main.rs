@@ -78,6 +78,36 @@ suite! {
             o_39_second_outside_cancel_during_the_wait
             o_40_a_group_born_cancelled
         }
+        nesting {
+            o_42_outer_child_fails_inner_group_in_the_body
+            o_43_inner_child_fails_outer_has_a_long_child
+            o_44_inner_failure_handled
+            o_45_both_fail_at_once_inner_handled
+            o_46_clean_up_failures_in_two_levels
+            o_47_inner_group_value
+            o_48_inner_group_given_up_by_its_own_body
+            a_group_inside_a_shield_obeys_itself_only
+            teardown_is_bottom_up_through_children
+            teardown_is_bottom_up_through_bodies
+            two_thousand_groups_deep_and_cancelled
+            two_thousand_groups_deep_and_done
+            a_scope_leaked_in_a_child_is_cancelled_with_it
+            a_scope_leaked_in_a_body_is_cancelled_with_it
+            a_scope_dropped_in_a_child_is_counted_by_every_group_around
+            a_scope_dropped_in_a_body_is_counted_by_every_group_around
+            a_scope_moved_to_the_host_ends_with_its_value
+            a_scope_moved_to_a_sibling_ends_with_its_value
+            a_scope_that_outlives_its_opener_is_cut
+            a_shield_moved_to_another_task_lets_go_of_its_opener
+            a_group_stored_elsewhere_is_linked_to_its_opener
+            a_root_group_outlives_the_child_that_opens_it
+            a_group_dropped_inside_its_own_child
+            a_linked_group_dropped_inside_its_own_child
+            joining_inside_of_the_own_child_panics
+            idling_inside_of_an_own_child_panics
+            idling_in_the_body_waits_for_the_children
+            awaiting_the_own_handle_panics
+        }
     }
     one_thread {}
 }

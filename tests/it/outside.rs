@@ -55,11 +55,16 @@ pub async fn o_33_while_the_body_is_still_working<R: Rig>(t: &Test<R>) {
     outer.launch(host(t, &slow, 5, pending()));
     slow.begun.take(6).await;
     outer.cancel();
-    slow.only(&[]).await;
-    assert_eq!(outer.len(), 1);
+    slow.pause().await;
+    assert_eq!((slow.log.count("child"), slow.log.count("host"), outer.len()), (0, 0, 1));
     slow.gate.open();
     outer.join().await.unwrap();
-    assert_eq!(slow.log.lines(), ["child", "child", "child", "child", "child", "body", "host"]);
+    let mut lines = slow.log.lines();
+    if !R::ONE_THREAD {
+        // The body is a member like the children: a cancel during its poll may end it first.
+        lines[..6].sort_by_key(|line| line == "body");
+    }
+    assert_eq!(lines, ["child", "child", "child", "child", "child", "body", "host"]);
     assert_eq!(t.ledger.read().completed, 0);
 }
 
@@ -208,7 +213,7 @@ pub async fn o_37_error_and_outside_cancel_in_the_same_step<R: Rig>(t: &Test<R>)
         let (slow, go) = (Slow::new(t), Gate::new());
         let hook = slow.clone();
         let outer = TaskGroup::builder::<&str>(t.spawner())
-            .on_failure(move |failure| hook.log.write(foreign(failure).1))
+            .on_failure(move |_| hook.log.write("reported"))
             .open();
         let cancel = outer.group();
         let (spawner, host, fails) = (t.spawner(), slow.clone(), go.clone());
@@ -233,12 +238,12 @@ pub async fn o_37_error_and_outside_cancel_in_the_same_step<R: Rig>(t: &Test<R>)
         slow.begun.take(1).await;
         go.open();
         let error = outer.join().await.unwrap_err();
+        let mut lines = slow.log.lines();
+        lines.sort();
+        assert_eq!(lines, ["host", "reported"], "reported once, and the host does not go on");
         let failures: Vec<_> = error.failures().map(|(_, failure)| foreign(failure)).collect();
         let [(path, "boom")] = failures[..] else { panic!("{failures:?}") };
         assert_eq!((path[0].child(), path[1].child(), path.len()), (Some(1), Some(1), 2));
-        let mut lines = slow.log.lines();
-        lines.sort();
-        assert_eq!(lines, ["boom", "host"], "reported once, and the host does not go on");
         assert!(matches!(error.reason(), Some(CancelReason::Explicit(_))));
     }
 }

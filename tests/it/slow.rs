@@ -53,11 +53,16 @@ impl Slow {
         }
     }
 
-    /// Gives what must not happen the time to happen, and checks that nothing was written but `lines`.
-    pub async fn only(&self, lines: &[&str]) {
+    /// Gives what must not happen the time to happen.
+    pub async fn pause(&self) {
         for _ in 0..20 {
             yield_now().await;
         }
+    }
+
+    /// Checks, after a pause, that nothing was written but `lines`.
+    pub async fn only(&self, lines: &[&str]) {
+        self.pause().await;
         assert_eq!(self.log.lines(), lines);
     }
 }
