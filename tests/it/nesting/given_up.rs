@@ -229,8 +229,9 @@ pub async fn a_shield_moved_to_another_task_lets_go_of_its_opener<R: Rig>(t: &Te
     }));
     let (opener, take) = opener(&slow, moved, &Gate::new());
     let handle = outer.spawn(opener);
-    let moved = take.recv().await.unwrap();
+    let mut moved = take.recv().await.unwrap();
     slow.begun.take(1).await;
+    assert!(poll_once(&mut moved).await.is_none(), "from now on the gate wakes the host alone");
     handle.cancel();
     slow.only(&[]).await;
     slow.gate.open();
