@@ -16,6 +16,7 @@ mod on_tokio;
 mod reentrant;
 mod rig;
 mod runtimes;
+mod slow;
 mod spawners;
 
 /// Declares the sections, and expands every case over every runtime it makes sense on.
@@ -74,6 +75,76 @@ suite! {
             o_05_counting_while_it_runs
             o_06_group_around_nothing
             o_07_ten_thousand_children
+        }
+        failure {
+            o_11_failure_cancels_the_sibling
+            o_12_failure_cuts_the_body_short
+            o_13_failure_after_the_body_has_returned
+            o_14_either_order_of_failing
+            o_15_three_fail_in_one_step
+            o_15_three_fail_in_one_step_and_are_collected
+            o_16_each_failure_is_reported_once
+            o_17_through_three_levels
+            o_18_catching_at_the_handle_does_not_undo_the_failure
+            o_18_a_shielded_body_is_told_by_the_handle_and_then_cut
+            o_19_errors_as_data
+            o_20_an_error_type_with_hostile_trait_impls
+            o_21_siblings_may_not_start_new_work_once_failing_has_begun
+            o_22_hydra
+            o_23_several_errors_are_collected
+            o_23_more_failures_than_are_kept
+            o_24_cancelled_siblings_are_not_errors
+            o_24_an_interrupted_sibling_is_suppressed
+            o_25_keep_going
+        }
+        body_failure {
+            o_26_after_an_await
+            o_27_before_any_await
+            o_28_body_and_two_children
+            o_29_child_failed_then_the_clean_up_of_the_body
+            o_30_a_stronger_failure_on_either_side
+            o_31_body_cancels_and_fails_in_one_poll
+        }
+        outside {
+            o_32_while_waiting_at_the_exit
+            o_33_while_the_body_is_still_working
+            o_34_group_without_children
+            o_35_the_body_turns_cancellation_into_an_error
+            o_36_child_fails_while_the_body_cleans_up
+            o_37_error_and_outside_cancel_in_the_same_step
+            o_38_host_keeps_working_after_a_failed_group
+            o_39_second_outside_cancel_during_the_wait
+            o_40_a_group_born_cancelled
+        }
+        nesting {
+            o_42_outer_child_fails_inner_group_in_the_body
+            o_43_inner_child_fails_outer_has_a_long_child
+            o_44_inner_failure_handled
+            o_45_both_fail_at_once_inner_handled
+            o_46_clean_up_failures_in_two_levels
+            o_47_inner_group_value
+            o_48_inner_group_given_up_by_its_own_body
+            a_group_inside_a_shield_obeys_itself_only
+            teardown_is_bottom_up_through_children
+            teardown_is_bottom_up_through_bodies
+            two_thousand_groups_deep_and_cancelled
+            two_thousand_groups_deep_and_done
+            a_scope_leaked_in_a_child_is_cancelled_with_it
+            a_scope_leaked_in_a_body_is_cancelled_with_it
+            a_scope_dropped_in_a_child_is_counted_by_every_group_around
+            a_scope_dropped_in_a_body_is_counted_by_every_group_around
+            a_scope_moved_to_the_host_ends_with_its_value
+            a_scope_moved_to_a_sibling_ends_with_its_value
+            a_scope_that_outlives_its_opener_is_cut
+            a_shield_moved_to_another_task_lets_go_of_its_opener
+            a_group_stored_elsewhere_is_linked_to_its_opener
+            a_root_group_outlives_the_child_that_opens_it
+            a_group_dropped_inside_its_own_child
+            a_linked_group_dropped_inside_its_own_child
+            joining_inside_of_the_own_child_panics
+            idling_inside_of_an_own_child_panics
+            idling_in_the_body_waits_for_the_children
+            awaiting_the_own_handle_panics
         }
         bad_input {
             a_destructor_panics_when_its_child_is_cut
@@ -134,35 +205,6 @@ suite! {
         races {
             nothing_starts_once_join_has_returned
             a_cancel_meets_spawning_from_elsewhere
-        }
-        failure {
-            o_11_failure_cancels_the_sibling
-            o_12_failure_cuts_the_body_short
-            o_13_failure_after_the_body_has_returned
-            o_14_either_order_of_failing
-            o_15_three_fail_in_one_step
-            o_15_three_fail_in_one_step_and_are_collected
-            o_16_each_failure_is_reported_once
-            o_17_through_three_levels
-            o_18_catching_at_the_handle_does_not_undo_the_failure
-            o_18_a_shielded_body_is_told_by_the_handle_and_then_cut
-            o_19_errors_as_data
-            o_20_an_error_type_with_hostile_trait_impls
-            o_21_siblings_may_not_start_new_work_once_failing_has_begun
-            o_22_hydra
-            o_23_several_errors_are_collected
-            o_23_more_failures_than_are_kept
-            o_24_cancelled_siblings_are_not_errors
-            o_24_an_interrupted_sibling_is_suppressed
-            o_25_keep_going
-        }
-        body_failure {
-            o_26_after_an_await
-            o_27_before_any_await
-            o_28_body_and_two_children
-            o_29_child_failed_then_the_clean_up_of_the_body
-            o_30_a_stronger_failure_on_either_side
-            o_31_body_cancels_and_fails_in_one_poll
         }
     }
     one_thread {
