@@ -1,23 +1,20 @@
-//! The public face: groups, their owner, and how they are opened.
+//! The group as children and bodies see it.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{self, Poll};
+use std::task::Poll;
 
 use crate::adopt::{Adopt, Adopted, MemberCancelled};
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::context::Context;
-use crate::error::{CancelReason, Failure, GroupError, Origin, SpawnError};
+use crate::error::{CancelReason, Origin, SpawnError};
 use crate::handle::{JoinHandle, Packet};
 use crate::member::{BODY, Member};
-use crate::outcome::Config;
 use crate::output::ChildOutput;
 use crate::shield::Held;
 use crate::signal::Waiter;
@@ -70,7 +67,26 @@ impl<S, E> Group<S, E> {
         Self { spawner, state, error: PhantomData }
     }
 
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
     /// Takes no more children. Those that live go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let child = group.spawn(async { Ok(1) });
+    /// group.close();
+    /// assert!(group.try_spawn(async {}).is_err());
+    /// assert_eq!(child.await.unwrap(), 1);
+    /// # });
+    /// # }
+    /// ```
     pub fn close(&self) {
         self.state.close();
     }
@@ -82,16 +98,57 @@ impl<S, E> Group<S, E> {
     /// [`shield`](crate::shield()) puts the cut off. This does not wait: joining the group does.
     ///
     /// It may be called at any time, by anybody, again and again. The first reason is kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let child = group.spawn(std::future::pending::<()>());
+    /// group.cancel();
+    /// group.join().await.unwrap(); // it is gone here, and that is no error
+    /// assert!(child.await.unwrap_err().is_cancelled());
+    /// # });
+    /// # }
+    /// ```
     pub fn cancel(&self) {
         self.cancel_with("");
     }
 
     /// Cancels like [`cancel`](Self::cancel), with a message for [`CancelReason::Explicit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.cancel_with("out of time");
+    /// assert_eq!(group.reason().unwrap().to_string(), "cancelled: out of time");
+    /// # });
+    /// # }
+    /// ```
     pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) {
         self.state.cancel(CancelReason::Explicit(message.into()));
     }
 
     /// How many children live: their futures, or groups opened in them, are not all gone yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.launch(std::future::pending::<()>());
+    /// assert_eq!(group.len(), 1);
+    /// # });
+    /// # }
+    /// ```
     pub fn len(&self) -> usize {
         self.state.len()
     }
@@ -112,6 +169,19 @@ impl<S, E> Group<S, E> {
     }
 
     /// Why the group was cancelled, if it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{CancelReason, Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::<_>::fallible::<&str>(Smol);
+    /// group.spawn(async { Err::<(), _>("disk full") }).await.unwrap_err();
+    /// assert!(matches!(group.reason(), Some(CancelReason::Failed(child)) if child.child() == Some(1)));
+    /// # });
+    /// # }
+    /// ```
     pub fn reason(&self) -> Option<CancelReason> {
         self.state.reason()
     }
@@ -120,7 +190,25 @@ impl<S, E> Group<S, E> {
     ///
     /// For code outside of the group, and for code under a [`shield`](crate::shield()) that wants to finish early:
     /// any other member is dropped when the group is cancelled.
-    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup, shield};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let soft = group.cancelled();
+    /// group.launch(shield(async move {
+    ///     soft.await;
+    ///     println!("saying goodbye");
+    /// }));
+    /// group.cancel();
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
         wait(self.state.clone(), |state| state.is_cancelled() || state.is_finished())
     }
 
@@ -129,7 +217,21 @@ impl<S, E> Group<S, E> {
     /// # Panics
     ///
     /// The future panics in a child of the group and in whatever runs inside one, as it would wait for itself.
-    pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + 'static {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// (0..10).for_each(|_| group.launch(async {}));
+    /// group.idle().await;
+    /// group.launch(async {}); // still open
+    /// # });
+    /// # }
+    /// ```
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
         self.state.watch();
         let idle = wait(self.state.clone(), |state| state.len() == 0);
         let state = self.state.clone();
@@ -220,7 +322,21 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 
     /// Starts a child whose value nobody wants.
     ///
-    /// There is no handle, and no allocation besides the runtime's own. Otherwise it is [`spawn`](Self::spawn).
+    /// There is no handle, and no allocation besides the runtime's own. Otherwise it is [`spawn`](Self::spawn): an
+    /// error and a panic are the group's, and a closed or cancelled group drops the future unpolled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.launch(async { println!("nobody asks") });
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
     #[track_caller]
     pub fn launch<F>(&self, future: F)
     where
@@ -321,232 +437,6 @@ impl<S, E> fmt::Debug for Group<S, E> {
             .field("len", &self.len())
             .field("closed", &self.is_closed())
             .field("cancelled", &self.is_cancelled())
-            .finish_non_exhaustive()
-    }
-}
-
-/// The one owner of a free-standing group: a field of a server, say.
-///
-/// It stands for the group wherever a [`Group`] is wanted, so children are spawned on it directly. At its end it is
-/// [joined](Self::join), or it is dropped.
-///
-/// **Dropping it cancels every child and does not wait.** If it was opened in a child or body of another group,
-/// that group still waits for them and is told of failures that nobody looked at. Otherwise nobody waits, and
-/// failures are seen by the [failure hook](Builder::on_failure) only.
-///
-/// A group is *linked* to the child or body in which it is opened: it is cancelled when that member is cancelled or
-/// ends. For a group that is to outlive the child that opens it there is [`root`](Self::root).
-///
-/// # Examples
-///
-/// ```
-/// # #[cfg(feature = "smol")] {
-/// # use taskgroup::{Smol, TaskGroup, GroupError};
-/// # async fn connection(_: u32) {}
-/// # smol::block_on(async {
-/// let group = TaskGroup::new(Smol);
-/// for stream in 0..3 {
-///     group.launch(connection(stream));
-/// }
-/// group.join().await?;
-/// # Ok::<(), GroupError<_>>(()) }).unwrap();
-/// # }
-/// ```
-#[must_use = "dropping a group cancels its children"]
-pub struct TaskGroup<S, E = Infallible> {
-    group: Group<S, E>,
-}
-
-impl<S: Spawner> TaskGroup<S> {
-    /// Opens a group for children that cannot fail: they return `()` or `!`.
-    #[track_caller]
-    pub fn new(spawner: S) -> Self {
-        Self::builder(spawner).open()
-    }
-
-    /// Opens a fail-fast group for children that may fail with an `E`.
-    ///
-    /// The first failure cancels all others; [`join`](Self::join) reports it when they are gone.
-    #[track_caller]
-    pub fn fallible<E>(spawner: S) -> TaskGroup<S, E> {
-        Self::builder(spawner).open()
-    }
-
-    /// Opens a group for children that cannot fail, linked to nothing.
-    ///
-    /// No group around it waits for it or cancels it.
-    #[track_caller]
-    pub fn root(spawner: S) -> Self {
-        Self::builder(spawner).root().open()
-    }
-
-    /// Opens a group step by step.
-    #[track_caller]
-    pub fn builder<E>(spawner: S) -> Builder<S, E> {
-        Builder { spawner, config: Config::new(Location::caller()), root: false, error: PhantomData }
-    }
-}
-
-impl<S, E> TaskGroup<S, E> {
-    /// A handle to spawn with, for children and others to keep.
-    pub fn group(&self) -> Group<S, E>
-    where
-        S: Clone,
-    {
-        self.group.clone()
-    }
-
-    /// Waits until nothing is left of the group, and reports.
-    ///
-    /// Until then children may still be spawned, by children or through a clone of the [`Group`]; call
-    /// [`close`](Group::close) first to end that. Afterwards the group is closed for good.
-    ///
-    /// # Cancellation
-    ///
-    /// The future owns the group. Dropping it, as a timeout around it does, drops the group: that cancels.
-    ///
-    /// # Panics
-    ///
-    /// If a child panicked, or its destructor did, the first panic is resumed here, after everybody has ended.
-    /// The future panics in a child of the group and in whatever runs inside one, as it would wait for itself.
-    ///
-    /// # Errors
-    ///
-    /// [`GroupError`] if a child failed, or if the group was cut short from outside: by the member that opened it,
-    /// or by its runtime. An explicit cancel is no error.
-    pub fn join(self) -> Join<S, E> {
-        Join { group: Some(self), waiter: Waiter::default() }
-    }
-}
-
-impl<S, E> Deref for TaskGroup<S, E> {
-    type Target = Group<S, E>;
-
-    fn deref(&self) -> &Group<S, E> {
-        &self.group
-    }
-}
-
-impl<S, E> Drop for TaskGroup<S, E> {
-    fn drop(&mut self) {
-        if !self.group.state.is_finished() {
-            self.group.state.abandon();
-        }
-    }
-}
-
-impl<S, E> fmt::Debug for TaskGroup<S, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TaskGroup").field(&self.group).finish()
-    }
-}
-
-/// The future of [`TaskGroup::join`].
-#[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
-pub struct Join<S, E = Infallible> {
-    group: Option<TaskGroup<S, E>>,
-    waiter: Waiter,
-}
-
-impl<S, E> Unpin for Join<S, E> {}
-
-impl<S, E: 'static> Future for Join<S, E> {
-    type Output = Result<(), GroupError<E>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state;
-        refuse_own_child(state, "to join its own group");
-        state.watch();
-        this.waiter.listen(state.signal(), cx);
-        let Some((outcome, reason)) = state.conclude() else { return Poll::Pending };
-        let origin = state.origin(BODY);
-        this.group = None;
-        Poll::Ready(outcome.conclude(reason, origin, Some(())))
-    }
-}
-
-impl<S, E> fmt::Debug for Join<S, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Join").field(&self.group).finish()
-    }
-}
-
-/// Opens a [`TaskGroup`] step by step.
-///
-/// # Examples
-///
-/// A group that goes on after failures, and logs each at once:
-///
-/// ```
-/// # #[cfg(feature = "smol")] {
-/// # use taskgroup::{Smol, TaskGroup};
-/// # smol::block_on(async {
-/// let group = TaskGroup::builder::<String>(Smol)
-///     .collect()
-///     .on_failure(|failure| eprintln!("{failure}"))
-///     .open();
-/// group.launch(async { Err::<(), _>("first".to_string()) });
-/// group.launch(async { Err::<(), _>("second".to_string()) });
-/// assert_eq!(group.join().await.unwrap_err().failures().len(), 2);
-/// # });
-/// # }
-/// ```
-#[must_use = "nothing is opened before `open`"]
-pub struct Builder<S, E = Infallible> {
-    spawner: S,
-    config: Config,
-    root: bool,
-    error: PhantomData<fn(E) -> E>,
-}
-
-impl<S, E> Builder<S, E> {
-    /// Lets the others go on when a child fails or panics: all failures are gathered.
-    pub fn collect(mut self) -> Self {
-        self.config.collect = true;
-        self
-    }
-
-    /// Links the group to nothing: see [`TaskGroup::root`].
-    pub fn root(mut self) -> Self {
-        self.root = true;
-        self
-    }
-
-    /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept.
-    ///
-    /// The siblings have been cancelled by then, unless the group [collects](Self::collect). A panic of the hook is
-    /// one more failure, of which the hook is not told.
-    pub fn on_failure(mut self, hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> Self
-    where
-        E: Send + 'static,
-    {
-        self.config.on_failure = Some(Failure::hook(hook));
-        self
-    }
-
-    /// Calls `hook` with the number of living children if the owner goes without joining and nobody waits for them.
-    pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        self.config.on_abandoned = Some(Box::new(hook));
-        self
-    }
-
-    /// Opens the group, linked to the child or body that is being polled on this thread.
-    pub fn open(self) -> TaskGroup<S, E> {
-        let state = if self.root {
-            State::open_root(self.config, false, None)
-        } else {
-            State::open(self.config, false)
-        };
-        TaskGroup { group: Group::new(self.spawner, state) }
-    }
-}
-
-impl<S, E> fmt::Debug for Builder<S, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("root", &self.root)
-            .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }

@@ -102,6 +102,7 @@ mod signal;
 mod spawner;
 mod state;
 mod sync;
+mod task_group;
 mod unwind;
 mod word;
 
@@ -111,9 +112,10 @@ pub use crate::adopt::Adopt;
 #[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
 pub use crate::backend::*;
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError, Origin, Payload, SpawnError};
-pub use crate::group::{Builder, Group, Join, TaskGroup};
+pub use crate::group::Group;
 pub use crate::handle::{CancelHandle, JoinHandle, Value};
 pub use crate::output::ChildOutput;
 pub use crate::scope::{Scope, scope};
 pub use crate::shield::{Shield, shield};
 pub use crate::spawner::{Spawner, adopt};
+pub use crate::task_group::{Builder, Join, TaskGroup};
