@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use async_channel::{Receiver, Sender};
+use futures_lite::future::yield_now;
 use taskgroup::{Group, Spawner, scope, shield};
 
 use crate::digest::{Digest, Reading};
@@ -114,6 +115,8 @@ impl<S: Blocking> Member<S> {
         T: Default + Send + 'static,
         R: Send + 'static,
     {
+        // Shields without an await between them are one long shield: this is where a run is cut.
+        yield_now().await;
         let mut lent = std::mem::take(on);
         let call = move || {
             let result = f(&mut lent);
