@@ -1,0 +1,52 @@
+//! Hashes every file under a path, like `sha256sum`, on the runtime of your choice.
+//!
+//! ```text
+//! cargo run --release --example checksum -- ~/.cargo
+//! cargo run --release --example checksum --features tokio -- --runtime tokio --keep-going ~/.cargo
+//! ```
+//!
+//! One child walks the tree, a fixed number of others hash what it finds. The first file that cannot be read ends
+//! them all, unless the run is to keep going. What there is to see of the group is in `work`.
+
+#![allow(unreachable_pub, reason = "an example exports nothing")]
+
+mod digest;
+mod files;
+mod options;
+mod report;
+mod runtime;
+#[allow(dead_code, reason = "nobody calls it without a runtime")]
+mod work;
+
+use std::process::ExitCode;
+
+use crate::options::{Options, Request};
+
+/// What the program ends with when it was not told properly what to do.
+const MISUSE: u8 = 2;
+
+fn main() -> ExitCode {
+    match options::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Run(options)) => checksum(options),
+        Ok(Request::Help) => {
+            report::print(|out| out.write_all(options::USAGE.as_bytes()));
+            ExitCode::SUCCESS
+        }
+        Err(misuse) => refuse(&format!("{misuse}\n{}", options::USAGE)),
+    }
+}
+
+fn checksum(options: Options) -> ExitCode {
+    let runtime = match runtime::find(options.runtime.as_deref()) {
+        Ok(runtime) => runtime,
+        Err(misuse) => return refuse(&misuse),
+    };
+    let report = runtime(options);
+    let printed = report.print();
+    if printed && report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn refuse(misuse: &str) -> ExitCode {
+    report::note(|err| writeln!(err, "checksum: {}", misuse.trim_end()));
+    ExitCode::from(MISUSE)
+}
