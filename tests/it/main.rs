@@ -66,6 +66,16 @@ suite! {
             o_06_group_around_nothing
             o_07_ten_thousand_children
         }
+        lifecycle {
+            o_49_opening_twice
+            o_50_spawning_before_it_is_open
+            o_51_spawning_after_the_end
+            o_52_group_opened_where_no_executor_runs
+            o_52_the_panic_of_a_spawner_goes_through_the_body
+            o_53_two_rounds_do_not_mix
+            o_54_nothing_is_kept_alive_by_a_finished_group
+            o_55_changing_settings_too_late
+        }
     }
     one_thread {}
 }

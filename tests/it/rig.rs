@@ -10,9 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
+use futures_lite::future::yield_now;
 use taskgroup::Spawner;
 
-use crate::ledger::{Gate, Ledger, Log, Tracked};
+use crate::ledger::{Gate, Ledger, Log, Tally, Tracked};
 
 /// How long a case may take before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -59,6 +60,22 @@ impl<R: Rig> Test<R> {
     /// A child that never ends by itself.
     pub fn stuck(&self) -> Tracked<std::future::Pending<()>> {
         self.child(std::future::pending())
+    }
+
+    /// A child that says that it was polled, and never ends by itself.
+    pub fn waiting(&self, there: &Tally) -> Tracked<impl Future<Output = ()> + Send + use<R>> {
+        let there = there.clone();
+        self.child(async move {
+            there.add();
+            std::future::pending().await
+        })
+    }
+
+    /// Waits until nothing of the ledger is left.
+    pub async fn all_gone(&self) {
+        while self.ledger.read().alive() > 0 {
+            yield_now().await;
+        }
     }
 
     /// `many`, or `few` where each child costs a thread.
