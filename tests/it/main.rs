@@ -76,6 +76,21 @@ suite! {
             o_54_nothing_is_kept_alive_by_a_finished_group
             o_55_changing_settings_too_late
         }
+        cancel {
+            o_56_from_the_body
+            o_57_from_the_body_then_return
+            o_58_from_a_child
+            o_58_from_a_child_when_no_body_is_left
+            a_child_that_cancels_and_returns_in_one_poll_counts
+            o_59_before_it_is_open
+            o_60_repeated_and_late
+            o_60_after_a_plain_end
+            o_61_a_child_that_fails_after_the_cancel
+            o_62_cancel_during_spawn
+            o_62_cancel_during_spawn_reaches_siblings
+            o_63_reason_is_readable
+            o_63_no_reason_after_a_plain_end
+        }
     }
     one_thread {}
 }
