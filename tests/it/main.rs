@@ -91,6 +91,21 @@ suite! {
             o_63_reason_is_readable
             o_63_no_reason_after_a_plain_end
         }
+        origin {
+            o_64_control_raw_spawn_is_not_structured
+            o_65_same_in_a_group
+            o_66_control_finally_cancels_but_does_not_wait
+            o_66_a_group_cancels_and_waits
+            o_67_one_level_only
+            o_68_demo_timeline_fail_fast
+            o_69_demo_timeline_collect
+            o_70_waiting_for_quiet_without_closing
+            o_70_a_child_cannot_wait_for_its_own_group_to_be_quiet
+            o_72_failed_child_and_failed_body
+            o_73_child_failure_must_wake_the_body
+            o_74_spawn_after_close_all
+            o_75_the_anyio_program
+        }
     }
     one_thread {}
 }
