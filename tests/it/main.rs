@@ -106,6 +106,28 @@ suite! {
             o_74_spawn_after_close_all
             o_75_the_anyio_program
         }
+        handles {
+            dropping_a_handle_neither_cancels_nor_detaches
+            cancelling_a_child_leaves_group_and_siblings_alone
+            cancel_before_the_first_poll
+            a_child_that_cancels_itself_runs_up_to_its_next_await
+            a_child_that_cancels_itself_and_returns_keeps_its_value
+            a_lost_race_loses_nothing
+            a_handle_wakes_whoever_awaited_it_last
+            value_of_a_failing_child_cuts_the_awaiting_body
+            value_of_a_child_that_fails_at_once_cuts_the_sibling_that_awaits_it
+            value_outside_of_the_group_panics
+            value_of_a_child_cancelled_by_hand_panics
+            value_panics_where_the_awaiter_is_not_cut
+            a_second_await_after_the_result_panics
+            awaiting_ones_own_handle_panics
+            join_error_says_why_there_is_no_value
+            join_error_of_a_lost_child
+            join_error_of_a_refused_child
+            a_value_nobody_reads_is_destroyed_before_join_returns
+            a_value_stays_with_its_handle
+            a_late_cancel_does_nothing
+        }
     }
     one_thread {}
 }
