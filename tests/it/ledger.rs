@@ -175,6 +175,17 @@ impl Tally {
         self.0.try_send(()).unwrap();
     }
 
+    /// Adds one after each poll of `future`: what a poll does is then done.
+    pub async fn polls_of<F: Future>(self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            let poll = future.as_mut().poll(cx);
+            self.add();
+            poll
+        })
+        .await
+    }
+
     pub fn is_empty(&self) -> bool {
         self.1.is_empty()
     }

@@ -14,7 +14,7 @@ use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
 use taskgroup::{Failure, GroupError, Spawner};
 
-use crate::ledger::{Gate, Ledger, Log, Tracked};
+use crate::ledger::{Gate, Ledger, Log, Tally, Tracked};
 
 /// How long a case may take before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,6 +61,15 @@ impl<R: Rig> Test<R> {
     /// A child that never ends by itself.
     pub fn stuck(&self) -> Tracked<std::future::Pending<()>> {
         self.child(std::future::pending())
+    }
+
+    /// A child that says that it was polled, and never ends by itself.
+    pub fn waiting(&self, there: &Tally) -> Tracked<impl Future<Output = ()> + Send + use<R>> {
+        let there = there.clone();
+        self.child(async move {
+            there.add();
+            std::future::pending().await
+        })
     }
 
     /// Waits until nothing of what the ledger counts is alive.
