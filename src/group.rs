@@ -71,6 +71,11 @@ impl<S, E> Group<S, E> {
         &self.state
     }
 
+    /// The spawner: for its clock, its blocking pool, or a group inside this one.
+    pub fn spawner(&self) -> &S {
+        &self.spawner
+    }
+
     /// Takes no more children. Those that live go on.
     ///
     /// # Examples

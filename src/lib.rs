@@ -106,6 +106,8 @@ mod task_group;
 mod unwind;
 mod word;
 
+/// What [`Spawner`] is written with.
+pub use async_task;
 pub use async_task::Task;
 
 pub use crate::adopt::Adopt;

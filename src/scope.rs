@@ -134,6 +134,31 @@ where
     F: Future,
 {
     /// Lets the others go on when a member fails or panics: all failures are gathered.
+    ///
+    /// The scope still fails then, and the body's value is dropped: what is to survive goes out by another way. A child
+    /// that wants to report an error and go on launches it: `group.launch(std::future::ready(Err::<(), _>(error)))`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Group, Smol, scope};
+    /// # smol::block_on(async {
+    /// let mut lengths = Vec::new();
+    /// let result = scope(Smol, async |group: Group<Smol, &str>| {
+    ///     let children = ["a", "", "ccc"].map(|text| {
+    ///         group.spawn(async move { if text.is_empty() { Err("empty") } else { Ok(text.len()) } })
+    ///     });
+    ///     for child in children {
+    ///         lengths.extend(child.await);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert_eq!(result.collect().await.unwrap_err().into_primary().unwrap(), "empty");
+    /// assert_eq!(lengths, [1, 3]);
+    /// # });
+    /// # }
+    /// ```
     pub fn collect(mut self) -> Self {
         self.config().collect = true;
         self

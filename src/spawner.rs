@@ -31,6 +31,7 @@ use async_task::{Runnable, Task};
 ///
 /// ```
 /// use std::future::Future;
+/// use taskgroup::async_task::{self, Runnable};
 /// use taskgroup::{Spawner, Task, TaskGroup};
 ///
 /// #[derive(Clone)]
@@ -41,11 +42,15 @@ use async_task::{Runnable, Task};
 ///     where
 ///         F: Future<Output = ()> + Send + 'static,
 ///     {
-///         let (send, queue) = std::sync::mpsc::channel::<async_task::Runnable>();
+///         let (send, queue) = std::sync::mpsc::channel::<Runnable>();
 ///         let (runnable, task) = async_task::spawn(future, move |runnable| drop(send.send(runnable)));
 ///         runnable.schedule();
 ///         // The queue ends when the task does, as that holds the only sender.
-///         std::thread::spawn(move || queue.iter().for_each(|runnable| drop(runnable.run())));
+///         std::thread::spawn(move || {
+///             for runnable in queue {
+///                 runnable.run();
+///             }
+///         });
 ///         task
 ///     }
 /// }
