@@ -11,7 +11,7 @@ use crate::rig::{Rig, Test, errors, panic_text, tell};
 
 /// The body failed, and nobody else.
 #[track_caller]
-pub fn assert_body_failed(error: &GroupError<&'static str>) {
+fn assert_body_failed(error: &GroupError<&'static str>) {
     assert_eq!(errors(error), ["body"]);
     assert!(error.origin().unwrap().is_body());
     assert_eq!(error.reason(), Some(&CancelReason::BodyFailed));
@@ -57,20 +57,15 @@ pub async fn o_27_before_any_await<R: Rig>(t: &Test<R>) {
     }
 }
 
-/// A body that spawns two children that fail, and fails itself in the same poll.
-pub async fn all_fail<R: Rig>(t: &Test<R>) -> GroupError<&'static str> {
-    scope(t.spawner(), |group| async move {
+pub async fn o_28_body_and_two_children<R: Rig>(t: &Test<R>) {
+    let error = scope(t.spawner(), |group| async move {
         group.launch(t.child(async { Err::<(), _>("first") }));
         group.launch(t.child(async { Err::<(), _>("second") }));
         Err::<(), _>("body")
     })
     .on_failure(tell(&t.log))
     .await
-    .unwrap_err()
-}
-
-pub async fn o_28_body_and_two_children<R: Rig>(t: &Test<R>) {
-    let error = all_fail(t).await;
+    .unwrap_err();
     let failed = errors(&error);
     let Entry { polls, completed, dropped, .. } = t.ledger.read();
     assert_eq!((polls, dropped), (completed, 2));

@@ -120,13 +120,6 @@ impl Log {
     pub fn count(&self, line: &str) -> usize {
         self.0.lock().unwrap().iter().filter(|written| *written == line).count()
     }
-
-    /// The place of the first such line.
-    #[track_caller]
-    pub fn position(&self, line: &str) -> usize {
-        let lines = self.lines();
-        lines.iter().position(|written| written == line).unwrap_or_else(|| panic!("no {line:?} in {lines:?}"))
-    }
 }
 
 /// See [`Log::on_drop`].

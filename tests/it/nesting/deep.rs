@@ -92,7 +92,10 @@ fn nest<S: Spawner>(spawner: S, depth: usize, slow: Slow) -> Deep {
             group.launch(child);
             group.join().await
         } else {
-            let body = |group: Group<_>| async move { Ok::<_, Infallible>(group.launch(child)) };
+            let body = |group: Group<_>| async move {
+ group.launch(child);
+ Ok::<_, Infallible>(())
+ };
             scope(spawner, body).await
         };
         if ended.is_ok() {

@@ -19,7 +19,10 @@ where
     let mut child: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(t.child(misuse));
     for _ in 0..depth {
         let (spawner, inner) = (t.spawner(), child);
-        let body = |group: Group<_>| async move { Ok::<_, Infallible>(group.launch(inner)) };
+        let body = |group: Group<_>| async move {
+ group.launch(inner);
+ Ok::<_, Infallible>(())
+ };
         child = Box::pin(t.child(async move {
             // Otherwise the child is at it before its handle is there, with a spawner that polls inline.
             yield_now().await;
@@ -88,7 +91,10 @@ pub async fn awaiting_the_own_handle_panics<R: Rig>(t: &Test<R>) {
                 let log = child.log.clone();
                 let misuse = async move { log.write(panic_text(misuse).await) };
                 if deep {
-                    let body = |group: Group<_>| async move { Ok::<_, Infallible>(group.launch(misuse)) };
+                    let body = |group: Group<_>| async move {
+ group.launch(misuse);
+ Ok::<_, Infallible>(())
+ };
                     scope(spawner, body).await.unwrap();
                 } else {
                     misuse.await;
