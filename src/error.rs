@@ -139,6 +139,23 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
 impl<E: fmt::Debug + fmt::Display> Error for GroupError<E> {}
 
 /// One failure of a member of a group.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Failure, Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<&str>(Smol).collect().open();
+/// group.launch(async { Err::<(), _>("disk full") });
+/// let error = group.join().await.unwrap_err();
+/// for (origin, failure) in error.failures() {
+///     assert!(matches!(failure, Failure::Own("disk full")));
+///     println!("{origin} failed: {failure}");
+/// }
+/// # });
+/// # }
+/// ```
 #[non_exhaustive]
 pub enum Failure<E> {
     /// A child or the body returned this error.
@@ -187,6 +204,26 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 /// A value of a type that the group does not know: what a panic carries, or an error of a group inside.
 ///
 /// It can be shared between threads whatever it is, so that the errors it is part of can.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Failure, Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<&str>(Smol)
+///     .on_failure(|failure| {
+///         if let Failure::Panic(payload) = failure {
+///             assert_eq!(payload.message().as_deref(), Some("out of cheese"));
+///         }
+///     })
+///     .open();
+/// group.launch(async { panic!("out of cheese") });
+/// # use futures_lite::FutureExt;
+/// # assert!(std::panic::AssertUnwindSafe(group.join()).catch_unwind().await.is_err());
+/// # });
+/// # }
+/// ```
 pub struct Payload(Mutex<Box<dyn Any + Send>>);
 
 impl Payload {
@@ -226,6 +263,20 @@ impl fmt::Debug for Payload {
 }
 
 /// Why a group was cancelled.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{CancelReason, Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// assert_eq!(group.reason(), None);
+/// group.cancel_with("shutting down");
+/// assert_eq!(group.reason(), Some(CancelReason::Explicit("shutting down".into())));
+/// # });
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CancelReason {
@@ -261,6 +312,22 @@ impl fmt::Display for CancelReason {
 }
 
 /// Which member of which group something happened in.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::<_>::fallible::<&str>(Smol);
+/// group.launch(async { Err::<(), _>("disk full") });
+/// let error = group.join().await.unwrap_err();
+/// let origin = error.origin().unwrap();
+/// assert_eq!(origin.child(), Some(1));
+/// println!("spawned at {}", origin.location());
+/// # });
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     group: &'static Location<'static>,
@@ -306,6 +373,20 @@ impl fmt::Display for Origin {
 }
 
 /// Why a [`JoinHandle`](crate::JoinHandle) has no value.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::<_>::fallible::<&str>(Smol);
+/// let error = group.spawn(async { Err::<(), _>("disk full") }).await.unwrap_err();
+/// assert!(error.is_failed()); // which error, says the group:
+/// assert_eq!(group.join().await.unwrap_err().into_primary().ok(), Some("disk full"));
+/// # });
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct JoinError {
     pub(crate) why: Why,
@@ -365,6 +446,21 @@ impl fmt::Display for JoinError {
 impl Error for JoinError {}
 
 /// A future that a closed or cancelled group did not take. It was not polled.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// group.cancel();
+/// let refused = group.try_spawn(async { Ok(7) }).unwrap_err();
+/// assert!(refused.is_cancelled());
+/// assert_eq!(refused.into_future().await.unwrap(), 7);
+/// # });
+/// # }
+/// ```
 pub struct SpawnError<F> {
     pub(crate) future: F,
     pub(crate) cancelled: bool,

@@ -17,7 +17,7 @@ use taskgroup::{Failure, GroupError, Spawner};
 use crate::ledger::{Gate, Ledger, Log, Tally, Tracked};
 
 /// How long a case may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The stack of the thread that runs a case: little, as nothing recurses over children or depth.
 const STACK: usize = 256 << 10;
