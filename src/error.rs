@@ -319,7 +319,7 @@ impl fmt::Display for CancelReason {
 /// # #[cfg(feature = "smol")] {
 /// # use taskgroup::{Smol, TaskGroup};
 /// # smol::block_on(async {
-/// let group = TaskGroup::<_>::fallible::<&str>(Smol);
+/// let group = TaskGroup::fallible::<&str>(Smol);
 /// group.launch(async { Err::<(), _>("disk full") });
 /// let error = group.join().await.unwrap_err();
 /// let origin = error.origin().unwrap();
@@ -380,7 +380,7 @@ impl fmt::Display for Origin {
 /// # #[cfg(feature = "smol")] {
 /// # use taskgroup::{Smol, TaskGroup};
 /// # smol::block_on(async {
-/// let group = TaskGroup::<_>::fallible::<&str>(Smol);
+/// let group = TaskGroup::fallible::<&str>(Smol);
 /// let error = group.spawn(async { Err::<(), _>("disk full") }).await.unwrap_err();
 /// assert!(error.is_failed()); // which error, says the group:
 /// assert_eq!(group.join().await.unwrap_err().into_primary().ok(), Some("disk full"));

@@ -181,7 +181,7 @@ impl<S, E> Group<S, E> {
     /// # #[cfg(feature = "smol")] {
     /// # use taskgroup::{CancelReason, Smol, TaskGroup};
     /// # smol::block_on(async {
-    /// let group = TaskGroup::<_>::fallible::<&str>(Smol);
+    /// let group = TaskGroup::fallible::<&str>(Smol);
     /// group.spawn(async { Err::<(), _>("disk full") }).await.unwrap_err();
     /// assert!(matches!(group.reason(), Some(CancelReason::Failed(child)) if child.child() == Some(1)));
     /// # });

@@ -59,21 +59,19 @@ use crate::sync::{Mutex, MutexGuard};
 pub struct JoinHandle<T> {
     packet: Arc<Packet<T>>,
     child: CancelHandle,
-    /// Whether it was seen that the awaiter does not wait for itself.
-    checked: bool,
 }
 
 impl<T> JoinHandle<T> {
     /// The handle of a child that was accepted.
     pub(crate) fn new(packet: Arc<Packet<T>>, group: Arc<State>, ticket: Ticket, origin: Origin) -> Self {
-        Self { packet, child: CancelHandle { child: Some((group, ticket, origin)) }, checked: false }
+        Self { packet, child: CancelHandle { child: Some((group, ticket, origin)) } }
     }
 
     /// The handle of a child that was refused.
     pub(crate) fn refused() -> Self {
         let packet = Packet::new();
         packet.resolve(Err(Why::Cancelled));
-        Self { packet, child: CancelHandle { child: None }, checked: false }
+        Self { packet, child: CancelHandle { child: None } }
     }
 
     /// Waits for the child's value, where a child without one means that the awaiter is being cut as well.
@@ -114,10 +112,8 @@ impl<T> JoinHandle<T> {
     }
 
     /// Refuses to wait for the child inside that child.
-    fn check(&mut self) {
-        if std::mem::replace(&mut self.checked, true) {
-            return;
-        }
+    #[track_caller]
+    fn check(&self) {
         let Some((group, ticket, origin)) = &self.child.child else { return };
         let inside = context::Context::ancestry().any(|(state, key)| {
             Arc::ptr_eq(&state, group) && key == ticket.key && state.id_of(key) == Some(ticket.id)
@@ -132,8 +128,8 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &*self;
         let result = match this.packet.poll(cx.waker()) {
             Poll::Ready(result) => result,
             Poll::Pending => {

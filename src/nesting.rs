@@ -142,8 +142,11 @@ impl State {
         let link = table.link.take();
         drop(table);
         let Some(parent) = &self.parent else { return };
-        for (origin, failure) in unread.into_iter().flat_map(|outcome| outcome.outward(&parent.origin)) {
-            parent.group.record_into(failure, origin, effects);
+        if let Some(unread) = unread {
+            parent.group.lock().outcome.not_kept += unread.not_kept;
+            for (origin, failure) in unread.outward(&parent.origin) {
+                parent.group.record_into(failure, origin, effects);
+            }
         }
         if let Some(link) = link {
             parent.group.unlink(parent.key, link, effects);

@@ -137,6 +137,7 @@ suite! {
         idling_inside_of_an_own_child_panics
         idling_in_the_body_waits_for_the_children
         awaiting_the_own_handle_panics
+        failures_beyond_those_kept_are_counted_by_the_group_around
     }
     lifecycle {
         o_49_opening_twice

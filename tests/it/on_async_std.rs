@@ -38,7 +38,7 @@ fn its_join_handles_can_be_adopted() {
     watched(|| {
         task::block_on(async {
             let ledger = Ledger::default();
-            let group = TaskGroup::<_>::fallible::<&str>(AsyncStd);
+            let group = TaskGroup::fallible::<&str>(AsyncStd);
             let value = group.adopt(task::spawn(ledger.track(async { Ok(1) })));
             assert_eq!(value.await.unwrap(), 1);
 

@@ -54,7 +54,7 @@ fn task_locals_timers_and_sockets_work_in_a_child() {
     }
     watched(|| {
         let runtime = workers(2);
-        let group = TaskGroup::<_>::fallible::<std::io::Error>(runtime.handle().clone());
+        let group = TaskGroup::fallible::<std::io::Error>(runtime.handle().clone());
         let (address, bound) = async_channel::bounded(1);
         group.launch(NAME.scope("server", async move {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -196,7 +196,7 @@ fn its_join_handles_can_be_adopted() {
     watched(|| {
         let runtime = workers(2);
         let (ledger, log) = (Ledger::default(), Log::default());
-        let group = TaskGroup::<_>::fallible::<&str>(runtime.handle().clone());
+        let group = TaskGroup::fallible::<&str>(runtime.handle().clone());
         let value = group.adopt(runtime.spawn(ledger.track(async { Ok(1) })));
         assert_eq!(block_on(value).unwrap(), 1);
 

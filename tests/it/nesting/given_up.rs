@@ -245,3 +245,19 @@ pub async fn a_shield_moved_to_another_task_lets_go_of_its_opener<R: Rig>(t: &Te
     outer.join().await.unwrap();
     assert_eq!(slow.log.lines(), ["opener"]);
 }
+
+pub async fn failures_beyond_those_kept_are_counted_by_the_group_around<R: Rig>(t: &Test<R>) {
+    let error = scope(t.spawner(), |_| async move {
+        let inner = TaskGroup::builder::<u8>(t.spawner()).collect().open();
+        for number in 0..20 {
+            inner.launch(t.child(async move { Err::<(), _>(number) }));
+        }
+        inner.idle().await;
+        drop(inner);
+        Ok::<_, &str>(())
+    })
+    .await
+    .unwrap_err();
+    let foreign = error.failures().filter(|(_, failure)| matches!(failure, Failure::Foreign { .. })).count();
+    assert_eq!((foreign, error.not_kept()), (17, 3));
+}
