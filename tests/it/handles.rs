@@ -242,7 +242,8 @@ pub async fn a_second_await_after_the_result_panics<R: Rig>(t: &Test<R>) {
 pub async fn awaiting_ones_own_handle_panics<R: Rig>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());
     let (give, own) = async_channel::bounded::<JoinHandle<()>>(1);
-    let handle = group.spawn(t.child(async move { drop(own.recv().await.unwrap().await) }));
+    let mut handle = group.spawn(t.child(async move { drop(own.recv().await.unwrap().await) }));
+    assert!(poll_once(&mut handle).await.is_none(), "waiting for it outside is no misuse");
     give.try_send(handle).unwrap();
     let text = panic_text(group.join()).await;
     assert!(text.contains("a child would wait for itself") && text.contains("child 1, "), "{text}");
