@@ -90,6 +90,28 @@ where
 
 pin_project! {
     /// The future of [`scope`]. Before it is first polled it can be told how to treat failures.
+    ///
+    /// It is awaited once:
+    ///
+    /// ```compile_fail,E0382
+    /// # use taskgroup::{Smol, scope};
+    /// # smol::block_on(async {
+    /// let opened = scope(Smol, |_| async { Ok::<_, std::io::Error>(()) });
+    /// opened.await?;
+    /// opened.await?; // error: use of moved value
+    /// # Ok::<(), taskgroup::GroupError<std::io::Error>>(()) });
+    /// ```
+    ///
+    /// And its policy cannot change once it may have been polled:
+    ///
+    /// ```compile_fail,E0507
+    /// # use taskgroup::{Smol, scope};
+    /// # smol::block_on(async {
+    /// let mut opened = std::pin::pin!(scope(Smol, |_| async { Ok::<_, std::io::Error>(()) }));
+    /// opened.as_mut().await?;
+    /// opened.collect(); // error: cannot move out of a pinned value
+    /// # Ok::<(), taskgroup::GroupError<std::io::Error>>(()) });
+    /// ```
     #[must_use = "futures do nothing unless awaited"]
     pub struct Scope<S, E, T, B, F>
     where
