@@ -102,6 +102,9 @@ impl<S, E> Group<S, E> {
     /// order is not specified. Groups opened in a child are cancelled with it and end before it; a
     /// [`shield`](crate::shield()) puts the cut off. This does not wait: joining the group does.
     ///
+    /// A member that is in the middle of a poll finishes it: it may find siblings gone already, and what it returns from
+    /// that poll counts.
+    ///
     /// It may be called at any time, by anybody, again and again. The first reason is kept.
     ///
     /// # Examples

@@ -36,6 +36,9 @@ use crate::unwind::catch;
 /// next await; if it fails itself, the children are. Both wait for clones of the [`Group`] as little as for anything
 /// else but members that live.
 ///
+/// A body that fails in some other way than by a child's `?`, or spawns no child that can, names the error:
+/// `|group: Group<_, MyError>|`.
+///
 /// Nothing happens before the first poll. The group then is linked to the child or body around it, if there is one.
 /// Set the policy and hooks on the returned [`Scope`] before awaiting it.
 ///
@@ -112,6 +115,10 @@ pin_project! {
     /// opened.collect(); // error: cannot move out of a pinned value
     /// # Ok::<(), taskgroup::GroupError<std::io::Error>>(()) });
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where the body is `Unpin` and so the compiler cannot refuse it, setting the policy after a poll panics.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Scope<S, E, T, B, F>
     where
@@ -181,12 +188,14 @@ where
     /// # });
     /// # }
     /// ```
+    #[track_caller]
     pub fn collect(mut self) -> Self {
         self.config().collect = true;
         self
     }
 
     /// Shows every failure to `hook` as it happens. See [`Builder::on_failure`](crate::Builder::on_failure).
+    #[track_caller]
     pub fn on_failure(mut self, hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> Self
     where
         E: Send + 'static,
@@ -197,13 +206,15 @@ where
 
     /// Calls `hook` if the scope is dropped and nobody waits for its children. See
     /// [`Builder::on_abandoned`](crate::Builder::on_abandoned).
+    #[track_caller]
     pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.config().on_abandoned = Some(Box::new(hook));
         self
     }
 
+    #[track_caller]
     fn config(&mut self) -> &mut Config {
-        &mut self.start.as_mut().expect("a pinned scope cannot be moved, so this one was not polled").config
+        &mut self.start.as_mut().expect("a scope is told what to do before it is polled").config
     }
 }
 

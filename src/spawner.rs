@@ -76,6 +76,9 @@ pub trait Spawner: Clone + Send + Sync + 'static {
 /// `abort_on_drop` is whatever aborts the native task when it is dropped: the native handle, wrapped where that
 /// only detaches. It is dropped when the `Task` is.
 ///
+/// The `Task` is for a group, which does nothing with it but drop it. Awaiting it would never end, and detaching it
+/// aborts.
+///
 /// The native task stays what it is, polled by its own runtime with its own waker. Its handle is only ever dropped,
 /// never polled, and that happens on the thread which drops the `Task`. So dropping it has to be a mere request: it
 /// must not wait and must not run the future's destructor under a lock of its own.
