@@ -36,7 +36,7 @@ use crate::unwind::catch;
 /// next await; if it fails itself, the children are. Both wait for clones of the [`Group`] as little as for anything
 /// else but members that live.
 ///
-/// A body that fails in some other way than by a child's `?`, or spawns no child that can, names the error:
+/// Where the compiler cannot tell the error from the body, in one that uses `?` on its own for instance, name it:
 /// `|group: Group<_, MyError>|`.
 ///
 /// Nothing happens before the first poll. The group then is linked to the child or body around it, if there is one.
