@@ -172,7 +172,13 @@ pub async fn o_36_child_fails_while_the_body_cleans_up<R: Rig>(t: &Test<R>) {
         assert_eq!(outer.len(), 1);
         at_5.open();
         let error = outer.join().await.unwrap_err();
-        assert_eq!((error.primary(), error.failures().len()), (Some(&"boom"), 1));
+        let failures: Vec<_> = error.failures().map(|(_, failure)| failure).collect();
+        match failures[..] {
+            [Failure::Own(error)] => assert_eq!(*error, "boom"),
+            // The host is cut if the child is not quite gone in the poll in which the body's shield ends.
+            [failure] => assert_eq!(foreign(failure).1, "boom"),
+            _ => panic!("reported {} times", failures.len()),
+        }
         assert_eq!(slow.log.lines(), ["child", "body", "host"]);
     }
 }
