@@ -92,7 +92,8 @@ where
             group.record(key, Raw::Panic(payload));
         }
         let delivered = self.as_mut().project().deliver.deliver(result);
-        if let Err(payload) = catch(|| drop(delivered)) {
+        let dropped = self.as_mut().as_member(|_| catch(|| drop(delivered)));
+        if let Err(payload) = dropped {
             group.record(key, Raw::Panic(payload));
         }
         *self.project().group = None;

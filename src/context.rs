@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::task;
 
 use crate::member::{BODY, Key};
 use crate::state::State;
@@ -73,6 +74,28 @@ impl Context {
         std::iter::successors(Self::innermost(), |(group, _)| {
             group.parent().map(|parent| (parent.group.clone(), parent.key))
         })
+    }
+}
+
+/// Keeps an answer back from a member that is cut and will not be polled again: nothing past that await may run.
+///
+/// But whoever blocks on a future inside of such a member, in a destructor for instance, polls it again and again and
+/// would never be answered. So after a few polls there is an answer. A member that merely awaits does not come so far:
+/// combinators give up the poll after a wake or two.
+#[derive(Default)]
+pub(crate) struct Withheld(u8);
+
+impl Withheld {
+    const POLLS: u8 = 16;
+
+    /// Whether to be pending this time, with another poll asked for.
+    pub(crate) fn again(&mut self, cx: &task::Context<'_>) -> bool {
+        let again = self.0 < Self::POLLS;
+        if again {
+            self.0 += 1;
+            cx.waker().wake_by_ref();
+        }
+        again
     }
 }
 

@@ -19,6 +19,7 @@ use async_task::Task;
 use crate::error::CancelReason;
 use crate::state::State;
 use crate::sync::local;
+use crate::unwind::wake;
 
 #[derive(Default)]
 pub(crate) struct Effects {
@@ -64,7 +65,7 @@ impl Effects {
             if let Some(group) = self.groups.pop() {
                 group.cancel_into(CancelReason::Parent, &mut self);
             } else if let Some(waker) = self.wakers.pop() {
-                waker.wake();
+                wake(waker);
             } else if let Some(group) = self.notify.pop() {
                 group.notify();
             } else if !self.tasks.is_empty() {

@@ -241,12 +241,10 @@ impl<S, E> Group<S, E> {
     /// ```
     pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
         self.state.watch();
-        let idle = wait(self.state.clone(), |state| state.len() == 0);
-        let state = self.state.clone();
-        async move {
-            refuse_own_child(&state, "for its group to be idle");
-            idle.await;
-        }
+        wait(self.state.clone(), |state| {
+            refuse_own_child(state, "for its group to be idle");
+            state.len() == 0
+        })
     }
 }
 
@@ -362,7 +360,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// it ends without an output, because somebody else aborted it or its runtime went away, the child is lost. If
     /// the group is closed or cancelled, the task is aborted and the handle says that it was cancelled.
     ///
-    /// What the task opens or shields while it runs is not linked to the group, which learns of it only here.
+    /// What the task opens or shields while it runs is not linked to the group, which learns of it only here. If the
+    /// runtime of the *group* goes away, the child that waits is lost, and the task is only asked to end.
     ///
     /// # Cancellation
     ///
@@ -450,7 +449,7 @@ impl<S, E> fmt::Debug for Group<S, E> {
 }
 
 /// Waits for a condition whose coming true the group signals.
-async fn wait(state: Arc<State>, done: fn(&State) -> bool) {
+async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
     let mut waiter = Waiter::default();
     std::future::poll_fn(|cx| {
         waiter.listen(state.signal(), cx);
@@ -461,6 +460,10 @@ async fn wait(state: Arc<State>, done: fn(&State) -> bool) {
 
 /// Panics in a child of the group, and in whatever runs inside one.
 pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
+    // Whatever is inside a group is deeper than it is, so in most cases there is nothing to walk.
+    if Context::innermost().is_none_or(|(group, _)| group.depth() < state.depth()) {
+        return;
+    }
     if let Some((_, key)) = Context::ancestry().find(|(group, key)| Arc::ptr_eq(group, state) && *key != BODY)
     {
         panic!("{} would wait for itself {what}", state.origin(key));

@@ -7,10 +7,11 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::context;
+use crate::context::{self, Withheld};
 use crate::error::{JoinError, Origin, Why};
 use crate::state::{State, Ticket};
 use crate::sync::{Mutex, MutexGuard};
+use crate::unwind::wake;
 
 /// The value of one child, once it is there.
 ///
@@ -86,7 +87,7 @@ impl<T> JoinHandle<T> {
     /// handle itself there. Panics like the handle does, too.
     #[track_caller]
     pub fn value(self) -> Value<T> {
-        Value { handle: self, caller: Location::caller() }
+        Value { handle: self, missing: None, withheld: Withheld::default(), caller: Location::caller() }
     }
 
     /// Cancels this child only: its future is dropped, at its next await at the latest.
@@ -152,6 +153,9 @@ impl<T> fmt::Debug for JoinHandle<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Value<T> {
     handle: JoinHandle<T>,
+    /// Why there is no value, where the awaiter is not to see it.
+    missing: Option<JoinError>,
+    withheld: Withheld,
     caller: &'static Location<'static>,
 }
 
@@ -159,15 +163,18 @@ impl<T> Future for Value<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let error = match Pin::new(&mut self.handle).poll(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(value)) => return Poll::Ready(value),
-            Poll::Ready(Err(error)) => error,
-        };
-        if self.handle.child.awaiter_is_cut() {
+        let this = &mut *self;
+        if this.missing.is_none() {
+            match std::task::ready!(Pin::new(&mut this.handle).poll(cx)) {
+                Ok(value) => return Poll::Ready(value),
+                Err(error) => this.missing = Some(error),
+            }
+        }
+        if this.handle.child.awaiter_is_cut() && this.withheld.again(cx) {
             return Poll::Pending;
         }
-        panic!("no value for `value()` at {}: {error}; await the handle to be told", self.caller);
+        let error = this.missing.take().expect("set above");
+        panic!("no value for `value()` at {}: {error}; await the handle to be told", this.caller);
     }
 }
 
@@ -246,7 +253,7 @@ impl<T> Packet<T> {
     pub(crate) fn resolve(&self, result: Result<T, Why>) {
         let before = std::mem::replace(&mut *self.lock(), Slot::Ready(result));
         if let Slot::Waiting(Some(waker)) = before {
-            waker.wake();
+            wake(waker);
         }
     }
 

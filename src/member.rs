@@ -167,6 +167,7 @@ impl Member {
         hold.shields -= 1;
         if hold.shields == 0 {
             effects.forget(hold.waker.take());
+            hold.groups.iter_mut().for_each(|(_, inner)| inner.shielded = false);
         }
     }
 

@@ -142,7 +142,8 @@ impl State {
         let link = table.link.take();
         drop(table);
         let Some(parent) = &self.parent else { return };
-        if let Some(unread) = unread {
+        // A parent that has ended has nobody to tell.
+        if let Some(unread) = unread.filter(|_| !parent.group.is_finished()) {
             parent.group.lock().outcome.not_kept += unread.not_kept;
             for (origin, failure) in unread.outward(&parent.origin) {
                 parent.group.record_into(failure, origin, effects);

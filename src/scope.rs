@@ -10,9 +10,9 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::Context;
+use crate::context::{Context, Withheld};
 use crate::error::{CancelReason, Failure, GroupError};
-use crate::group::Group;
+use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
 use crate::outcome::{Config, Raw};
 use crate::signal::Waiter;
@@ -88,6 +88,7 @@ where
         value: None,
         shielded: false,
         waiter: Waiter::default(),
+        withheld: Withheld::default(),
     }
 }
 
@@ -131,6 +132,7 @@ pin_project! {
         value: Option<T>,
         shielded: bool,
         waiter: Waiter,
+        withheld: Withheld,
     }
 
     impl<S, E, T, B, F> PinnedDrop for Scope<S, E, T, B, F>
@@ -243,11 +245,12 @@ where
             }
         }
         let state = this.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
+        refuse_own_child(&state, "to await the scope that it is in");
         loop {
             this.waiter.listen(state.signal(), cx);
             if this.body.is_none() {
                 state.watch();
-                let Some((outcome, reason)) = state.conclude() else { return Poll::Pending };
+                let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
                 return Poll::Ready(outcome.conclude(reason, state.origin(BODY), this.value.take()));
             }

@@ -8,7 +8,7 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::Context;
+use crate::context::{Context, Withheld};
 use crate::effects::Effects;
 use crate::member::Key;
 use crate::state::{State, Ticket};
@@ -87,11 +87,11 @@ enum Hold {
     Free,
     Held(#[expect(dead_code, reason = "held for its destructor")] Held),
     /// The member was cut before.
-    Refused,
+    Refused(Withheld),
 }
 
 impl Hold {
-    fn begin() -> Self {
+    fn begin(withheld: Withheld) -> Self {
         let task = Context::task();
         if task.is_empty() {
             return Hold::Free;
@@ -102,7 +102,7 @@ impl Hold {
         for (group, key) in task.into_iter().rev() {
             match group.begin_shield(key) {
                 Some(id) => held.0.push((group, key, id)),
-                None => return Hold::Refused,
+                None => return Hold::Refused(withheld),
             }
         }
         Hold::Held(held)
@@ -137,11 +137,17 @@ impl<F: Future> Future for Shield<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
-        if let Hold::Unpolled = this.hold {
-            *this.hold = Hold::begin();
+        match std::mem::replace(this.hold, Hold::Free) {
+            Hold::Unpolled => *this.hold = Hold::begin(Withheld::default()),
+            // It may have moved to a member that is not cut.
+            Hold::Refused(withheld) => *this.hold = Hold::begin(withheld),
+            held => *this.hold = held,
         }
-        if let Hold::Refused = this.hold {
-            return Poll::Pending;
+        if let Hold::Refused(withheld) = this.hold {
+            if withheld.again(cx) {
+                return Poll::Pending;
+            }
+            *this.hold = Hold::Free;
         }
         let future = this.future.as_mut().as_pin_mut().expect("a `Shield` is not polled after it has ended");
         let output = std::task::ready!(future.poll(cx));

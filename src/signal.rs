@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use event_listener::{Event, EventListener};
 
 use crate::sync::local;
+use crate::unwind::wake;
 
 local!(
     /// Whom to wake once the notification under way on this thread has let go of its lock.
@@ -36,7 +37,7 @@ impl Signal {
         self.event.notify(usize::MAX);
         let Ok(outer) = outer else { return };
         let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), outer));
-        woken.into_iter().flatten().for_each(Waker::wake);
+        woken.into_iter().flatten().for_each(wake);
     }
 }
 

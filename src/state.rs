@@ -27,11 +27,12 @@
 
 use std::panic::Location;
 use std::sync::{Arc, PoisonError};
+use std::task;
 
 use async_task::Task;
 use slab::Slab;
 
-use crate::context::Context;
+use crate::context::{Context, Withheld};
 use crate::effects::{Effects, dispose};
 use crate::error::{CancelReason, Origin};
 use crate::member::{BODY, Key, Member, Slot};
@@ -41,6 +42,9 @@ use crate::signal::Signal;
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{catch, drop_quietly};
 use crate::word::{Refusal, Seen, Word};
+
+/// How large the table of an empty group may be: one that was larger is given back.
+const KEPT_SLOTS: usize = 1024;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +78,8 @@ pub(crate) struct State {
     changed: Signal,
     pub(crate) parent: Option<Parent>,
     config: Config,
+    /// How many groups there are around this one.
+    depth: u32,
 }
 
 pub(crate) struct Table {
@@ -129,6 +135,7 @@ impl State {
                 outcome: Outcome::default(),
             }),
             changed: Signal::new(),
+            depth: parent.as_ref().map_or(0, |parent| parent.group.depth + 1),
             parent,
             config,
         })
@@ -194,10 +201,11 @@ impl State {
             self.cancel_into(CancelReason::Lost, &mut effects);
         }
         let mut table = self.lock();
-        table.outcome.child_cut |= end == End::Cut;
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
+        let cut_with_group = end == End::Cut && !slot.member.singled;
         let task = slot.task.take();
         let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key));
+        table.outcome.child_cut |= cut_with_group;
         drop(table);
         // Not by way of the effects: it would be their only allocation on the way of every child.
         dispose(task);
@@ -210,6 +218,9 @@ impl State {
     /// Frees the slot of a child of which nothing is left. It is counted until [`leave`](Self::leave).
     pub(crate) fn free(&self, table: &mut Table, key: Key) -> Slot {
         let slot = table.slots.remove(key as usize);
+        if table.slots.is_empty() && table.slots.capacity() > KEPT_SLOTS {
+            table.slots = Slab::new();
+        }
         if slot.member.singled {
             table.singled -= 1;
             if table.singled == 0 {
@@ -356,8 +367,16 @@ impl State {
     ///
     /// A group that is cancelled may be so because the member that awaits it is cut. That member was marked first, so
     /// looking here is not too early; the outcome then stays for [`abandon`](Self::abandon).
-    pub(crate) fn conclude(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
-        if self.is_cancelled() && Context::is_cut() { None } else { self.finish() }
+    pub(crate) fn conclude(
+        self: &Arc<Self>,
+        withheld: &mut Withheld,
+        cx: &task::Context<'_>,
+    ) -> Option<(Outcome, Option<CancelReason>)> {
+        let seen = self.word.look();
+        if seen.is_clear() && seen.is_cancelled() && Context::is_cut() && withheld.again(cx) {
+            return None;
+        }
+        self.finish()
     }
 
     /// Closes for good if nothing is left.
@@ -380,7 +399,7 @@ impl State {
         let live = self.len();
         self.cancel(CancelReason::ScopeDropped);
         if let Some(hook) = self.config.on_abandoned.as_ref().filter(|_| live > 0 && self.parent.is_none()) {
-            let _ = catch(|| hook(live));
+            drop_quietly(catch(|| hook(live)));
         }
         self.lock().abandoned = true;
         let mut effects = Effects::default();
@@ -389,6 +408,10 @@ impl State {
     }
 
     // ---- looking, waiting ----
+
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth
+    }
 
     pub(crate) fn len(&self) -> usize {
         self.word.look().children()

@@ -9,6 +9,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::context::Withheld;
 use crate::error::{Failure, GroupError};
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
@@ -107,7 +108,7 @@ impl<S, E> TaskGroup<S, E> {
     /// [`GroupError`] if a child failed, or if the group was cut short from outside: by the member that opened it,
     /// or by its runtime. An explicit cancel is no error.
     pub fn join(self) -> Join<S, E> {
-        Join { group: Some(self), waiter: Waiter::default() }
+        Join { group: Some(self), waiter: Waiter::default(), withheld: Withheld::default() }
     }
 }
 
@@ -138,6 +139,7 @@ impl<S, E> fmt::Debug for TaskGroup<S, E> {
 pub struct Join<S, E = Infallible> {
     group: Option<TaskGroup<S, E>>,
     waiter: Waiter,
+    withheld: Withheld,
 }
 
 impl<S, E> Unpin for Join<S, E> {}
@@ -151,7 +153,7 @@ impl<S, E: 'static> Future for Join<S, E> {
         refuse_own_child(state, "to join its own group");
         state.watch();
         this.waiter.listen(state.signal(), cx);
-        let Some((outcome, reason)) = state.conclude() else { return Poll::Pending };
+        let Some((outcome, reason)) = state.conclude(&mut this.withheld, cx) else { return Poll::Pending };
         let origin = state.origin(BODY);
         this.group = None;
         Poll::Ready(outcome.conclude(reason, origin, Some(())))
@@ -205,7 +207,8 @@ impl<S, E> Builder<S, E> {
         self
     }
 
-    /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept.
+    /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept. Failures
+    /// of a group inside come here when nobody is left to look at them, as many as that group has kept.
     ///
     /// The siblings have been cancelled by then, unless the group [collects](Self::collect). A panic of the hook is
     /// one more failure, of which the hook is not told.
@@ -217,7 +220,8 @@ impl<S, E> Builder<S, E> {
         self
     }
 
-    /// Calls `hook` with the number of living children if the owner goes without joining and nobody waits for them.
+    /// Calls `hook` with the number of living children if the owner of a group that is linked to nothing goes without
+    /// joining: nobody waits for them any more. Groups inside do not tell.
     pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.config.on_abandoned = Some(Box::new(hook));
         self

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -9,6 +10,13 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// Runs `f`. Whoever calls this destroys, or hands on as broken, what `f` may have left half-done.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Wakes, whatever becomes of that: a waker that panics must not keep others from being woken, nor a child from ending.
+pub(crate) fn wake(waker: Waker) {
+    if let Err(payload) = catch(|| waker.wake()) {
+        drop_quietly(payload);
+    }
 }
 
 /// Drops a value of which nobody needs to know whether its destructor panics; std's hook has told of it.

@@ -208,7 +208,8 @@ pub async fn a_join_is_dropped_after_a_poll_and_by_whoever_polled_it_last<R: Rig
     assert!(poll_once(&mut join).await.is_none());
     // From another task, so that the waker changes.
     let moved = scope(t.spawner(), |_| async {
-        let first = std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut join).poll(cx).is_pending()));
+        let first =
+            std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut join).poll(cx).is_pending()));
         assert!(first.await);
         Ok::<_, Infallible>(join)
     });

@@ -104,7 +104,12 @@ pub async fn o_29_child_failed_then_the_clean_up_of_the_body<R: Rig>(t: &Test<R>
 }
 
 /// A child that ends as `child` does, and a body that after it ends as `body` does in its clean-up.
-async fn child_then_body<R: Rig>(t: &Test<R>, log: &Log, child: fn() -> Fails, body: fn() -> Fails) -> String {
+async fn child_then_body<R: Rig>(
+    t: &Test<R>,
+    log: &Log,
+    child: fn() -> Fails,
+    body: fn() -> Fails,
+) -> String {
     panic_text(
         scope(t.spawner(), |group| async move {
             let gate = Gate::new();

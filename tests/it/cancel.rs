@@ -47,10 +47,7 @@ pub async fn o_57_from_the_body_then_return<R: Rig>(t: &Test<R>) {
 }
 
 /// Cancels its own group, and would go on.
-fn cancelling<R: Rig>(
-    t: &Test<R>,
-    group: Group<R::Spawner>,
-) -> impl Future<Output = ()> + Send + use<R> {
+fn cancelling<R: Rig>(t: &Test<R>, group: Group<R::Spawner>) -> impl Future<Output = ()> + Send + use<R> {
     let log = t.log.clone();
     t.child(async move {
         let _gone = log.on_drop("child gone");

@@ -28,7 +28,11 @@ pub fn fails_at<R: Rig>(
 }
 
 /// A child that tells when it is first polled, never ends by itself, and writes "gone" when it is dropped.
-pub fn stuck<R: Rig>(t: &Test<R>, log: &Log, begun: &Tally) -> Tracked<impl Future<Output = ()> + Send + use<R>> {
+pub fn stuck<R: Rig>(
+    t: &Test<R>,
+    log: &Log,
+    begun: &Tally,
+) -> Tracked<impl Future<Output = ()> + Send + use<R>> {
     let (gone, begun) = (log.on_drop("gone"), begun.clone());
     t.child(async move {
         let _gone = gone;
@@ -170,7 +174,10 @@ async fn three_fail_at_once<R: Rig>(t: &Test<R>, group: Group<R::Spawner, &'stat
 pub async fn o_15_three_fail_in_one_step<R: Rig>(t: &Test<R>) {
     let error = scope(t.spawner(), |group| three_fail_at_once(t, group)).await.unwrap_err();
     let failed = errors(&error);
-    assert_failed_child(&error, ["e1", "e2", "e3"].iter().position(|name| *name == failed[0]).unwrap() as u64 + 1);
+    assert_failed_child(
+        &error,
+        ["e1", "e2", "e3"].iter().position(|name| *name == failed[0]).unwrap() as u64 + 1,
+    );
     let Entry { polls, completed, dropped, .. } = t.ledger.read();
     assert_eq!((completed, dropped), (failed.len(), 3));
     if R::ONE_THREAD || R::INLINE {
@@ -511,7 +518,8 @@ pub async fn o_23_more_failures_than_are_kept<R: Rig>(t: &Test<R>) {
 
     let seen = t.log.lines();
     assert_eq!(sorted(&seen), (0..20).map(|number| format!("{number:02}")).collect::<Vec<_>>());
-    let kept: Vec<_> = error.into_failures().map(|(origin, _)| format!("{:02}", origin.child().unwrap() - 1)).collect();
+    let kept: Vec<_> =
+        error.into_failures().map(|(origin, _)| format!("{:02}", origin.child().unwrap() - 1)).collect();
     if one_at_a_time::<R>() {
         assert_eq!(kept, seen[..17], "the first ones");
     }

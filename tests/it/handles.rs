@@ -350,3 +350,22 @@ pub async fn a_late_cancel_does_nothing<R: Rig>(t: &Test<R>) {
     assert_eq!(sum, 3);
     assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (2, 2));
 }
+
+pub async fn a_child_that_was_cancelled_by_itself_does_not_count_as_cut_with_the_group<R: Rig>(t: &Test<R>) {
+    scope(t.spawner(), |outer| async move {
+        let inner = TaskGroup::new(t.spawner());
+        let child = inner.spawn(t.stuck());
+        child.cancel();
+        child.await.unwrap_err();
+        inner.idle().await;
+        shield(async {
+            outer.cancel();
+            inner.join().await.unwrap();
+        })
+        .await;
+        Ok::<_, Infallible>(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(t.ledger.read().dropped, 1);
+}

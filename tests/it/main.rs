@@ -138,6 +138,8 @@ suite! {
         idling_in_the_body_waits_for_the_children
         awaiting_the_own_handle_panics
         failures_beyond_those_kept_are_counted_by_the_group_around
+        idling_that_began_outside_panics_inside
+        a_scope_that_its_own_child_awaits_panics_there
     }
     lifecycle {
         o_49_opening_twice
@@ -200,6 +202,7 @@ suite! {
         a_value_nobody_reads_is_destroyed_before_join_returns
         a_value_stays_with_its_handle
         a_late_cancel_does_nothing
+        a_child_that_was_cancelled_by_itself_does_not_count_as_cut_with_the_group
     }
     bad_input {
         a_destructor_panics_when_its_child_is_cut
@@ -240,6 +243,8 @@ suite! {
         a_ready_handle_means_that_the_captures_are_gone
         a_panic_of_the_body_waits_for_every_child
         a_panic_in_the_closure_that_makes_the_body_is_the_bodys
+        a_waker_that_panics_keeps_nobody_from_ending
+        a_group_opened_in_the_destructor_of_a_value_is_the_childs
     }
     shield {
         a_cancel_inside_lets_the_section_end
@@ -256,6 +261,13 @@ suite! {
         spawning_under_a_shield_does_not_shield_the_child
         a_leaked_shield_holds_its_member_only_until_that_ends
         outside_of_any_group_a_shield_only_runs_its_future
+        a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one
+    }
+    blocked {
+        a_shield_in_a_destructor
+        a_scope_in_a_destructor_is_born_cancelled
+        a_group_of_no_relation_in_a_destructor
+        a_group_that_its_owner_joins_in_its_destructor
     }
     races {
         nothing_starts_once_join_has_returned

@@ -21,7 +21,6 @@ pub use self::given_up::*;
 pub use self::stored::*;
 pub use self::waiting::*;
 
-
 pub async fn o_42_outer_child_fails_inner_group_in_the_body<R: Rig>(t: &Test<R>) {
     let (slow, at_1) = (&Slow::new(t), &Gate::new());
     let outer = scope(t.spawner(), |group| async move {

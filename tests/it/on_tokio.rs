@@ -291,3 +291,25 @@ fn a_local_set_hosts_a_group_whose_children_run_on_the_runtime() {
         assert_eq!(sum.unwrap(), 3);
     });
 }
+
+#[test]
+fn a_scope_in_block_in_place_ends_when_the_child_around_it_is_cut() {
+    watched(|| {
+        let (runtime, ledger, begun) = (workers(4), Ledger::default(), Gate::new());
+        let group = TaskGroup::new(runtime.handle().clone());
+        let (handle, children, open) = (runtime.handle().clone(), ledger.clone(), begun.clone());
+        group.launch(ledger.track(async move {
+            let inner = scope(handle.clone(), |inner| async move {
+                inner.launch(children.track(std::future::pending::<()>()));
+                open.open();
+                std::future::pending::<Result<(), Infallible>>().await
+            });
+            let ended = tokio::task::block_in_place(|| handle.block_on(inner));
+            assert!(ended.unwrap_err().is_cancelled());
+        }));
+        block_on(begun.wait());
+        group.cancel();
+        block_on(group.join()).unwrap();
+        assert_eq!(ledger.read().alive(), 0);
+    });
+}

@@ -111,7 +111,10 @@ impl<S: Spawner> Tree<S> {
         }
     }
 
-    fn child(&mut self, group: Group<S, &'static str>) -> impl Future<Output = Result<(), &'static str>> + Send + use<S> {
+    fn child(
+        &mut self,
+        group: Group<S, &'static str>,
+    ) -> impl Future<Output = Result<(), &'static str>> + Send + use<S> {
         let mut rng = self.rng.fork();
         let (spawner, ledger, depth) = (self.spawner.clone(), self.ledger.clone(), self.depth + 1);
         let capture = ledger.capture();
@@ -157,12 +160,14 @@ async fn ending<S>(way: u32, group: &Group<S, &'static str>) -> Result<(), &'sta
             yield_now().await;
             unreachable!("cut at the await")
         }
-        3 => or(std::future::pending(), async {
-            // Waits for somebody else's end, but not for ever: there may be nobody.
-            yields(40).await;
-            Ok(())
-        })
-        .await,
+        3 => {
+            or(std::future::pending(), async {
+                // Waits for somebody else's end, but not for ever: there may be nobody.
+                yields(40).await;
+                Ok(())
+            })
+            .await
+        }
         _ => Ok(()),
     }
 }

@@ -218,9 +218,8 @@ pub async fn o_37_error_and_outside_cancel_in_the_same_step<R: Rig>(t: &Test<R>)
     for error_first in [true, false] {
         let (slow, go) = (Slow::new(t), Gate::new());
         let hook = slow.clone();
-        let outer = TaskGroup::builder::<&str>(t.spawner())
-            .on_failure(move |_| hook.log.write("reported"))
-            .open();
+        let outer =
+            TaskGroup::builder::<&str>(t.spawner()).on_failure(move |_| hook.log.write("reported")).open();
         let cancel = outer.group();
         let (spawner, host, fails) = (t.spawner(), slow.clone(), go.clone());
         outer.launch(t.child(async move {

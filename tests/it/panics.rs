@@ -1,14 +1,17 @@
 //! K. Panics, as far as they need no more than a group; and the ends in which the runtimes' own tasks go wrong.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Wake, Waker};
 
-use futures_lite::future::yield_now;
-use taskgroup::{Failure, TaskGroup, scope, shield};
+use futures_lite::future::{poll_once, yield_now};
+use taskgroup::{Failure, Spawner, TaskGroup, scope, shield};
 
-use crate::ledger::{Gate, Tally};
+use crate::ledger::{Gate, Ledger, Tally};
 use crate::rig::{Rig, Test, panic_text};
 
 /// Panics without the hook that prints it.
@@ -144,4 +147,48 @@ pub async fn a_panic_in_the_closure_that_makes_the_body_is_the_bodys<R: Rig>(t: 
         std::future::ready(Ok::<(), Infallible>(()))
     });
     assert_eq!(panic_text(result).await, "before the body");
+}
+
+/// What wakes whoever waits is somebody else's code.
+pub async fn a_waker_that_panics_keeps_nobody_from_ending<R: Rig>(t: &Test<R>) {
+    struct Bomb;
+
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            quiet_panic("in the waker");
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Bomb));
+    let cx = &mut Context::from_waker(&waker);
+    let group = TaskGroup::new(t.spawner());
+    let mut handle = group.spawn(t.stuck());
+    let (mut idle, mut other) = (Box::pin(group.idle()), Box::pin(group.idle()));
+    assert!(pin!(&mut handle).poll(cx).is_pending());
+    assert!(idle.as_mut().poll(cx).is_pending());
+    assert!(poll_once(other.as_mut()).await.is_none());
+    handle.cancel();
+    other.await;
+    assert!(handle.await.unwrap_err().is_cancelled());
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().dropped, 1);
+}
+
+pub async fn a_group_opened_in_the_destructor_of_a_value_is_the_childs<R: Rig>(t: &Test<R>) {
+    struct Opens<S: Spawner>(S, Gate, Ledger);
+
+    impl<S: Spawner> Drop for Opens<S> {
+        fn drop(&mut self) {
+            let group = TaskGroup::new(self.0.clone());
+            let gate = self.1.clone();
+            group.launch(self.2.track(shield(async move { gate.wait().await })));
+        }
+    }
+
+    let (outer, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    let value = Opens(t.spawner(), gate.clone(), t.ledger.clone());
+    outer.launch(t.child(async move { Ok(value) }));
+    gate.open();
+    outer.join().await.unwrap();
+    assert_eq!(t.ledger.read().alive(), 0);
 }

@@ -283,3 +283,21 @@ pub async fn outside_of_any_group_a_shield_only_runs_its_future<R: Rig>(t: &Test
     assert!(first.await);
     assert_eq!(shielded.await, 3);
 }
+
+pub async fn a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one<R: Rig>(t: &Test<R>) {
+    let (outer, begun) = (TaskGroup::new(t.spawner()), Gate::new());
+    let (open, spawner, ledger) = (begun.clone(), t.spawner(), t.ledger.clone());
+    outer.launch(t.child(async move {
+        let inner = shield(async { TaskGroup::new(spawner) }).await;
+        inner.launch(ledger.track(std::future::pending::<()>()));
+        let ended = shield(async {
+            open.open();
+            inner.join().await
+        });
+        assert!(ended.await.unwrap_err().is_cancelled());
+    }));
+    begun.wait().await;
+    outer.cancel();
+    outer.join().await.unwrap();
+    assert_eq!(t.ledger.read().dropped, 2);
+}

@@ -93,9 +93,9 @@ fn nest<S: Spawner>(spawner: S, depth: usize, slow: Slow) -> Deep {
             group.join().await
         } else {
             let body = |group: Group<_>| async move {
- group.launch(child);
- Ok::<_, Infallible>(())
- };
+                group.launch(child);
+                Ok::<_, Infallible>(())
+            };
             scope(spawner, body).await
         };
         if ended.is_ok() {

@@ -160,7 +160,11 @@ fn movable<R: Rig>(t: &Test<R>, slow: &Slow) -> Movable {
 }
 
 /// Polls the scope once in a child, which then sends it on and waits for `end`.
-fn opener(slow: &Slow, mut moved: Movable, end: &Gate) -> (impl Future<Output = ()> + Send + use<>, async_channel::Receiver<Movable>) {
+fn opener(
+    slow: &Slow,
+    mut moved: Movable,
+    end: &Gate,
+) -> (impl Future<Output = ()> + Send + use<>, async_channel::Receiver<Movable>) {
     let (slow, end, (give, take)) = (slow.clone(), end.clone(), async_channel::bounded(1));
     let child = slow.clone().track(async move {
         let _gone = slow.log.on_drop("opener");

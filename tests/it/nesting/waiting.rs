@@ -10,7 +10,13 @@ use crate::rig::panic_text;
 
 /// Runs `misuse` in a child of `group`, or in a child of a group in a child of a group in one. It gives its text
 /// away by the log, as it may cut what it runs in.
-async fn inside<R: Rig, F>(t: &Test<R>, slow: &Slow, group: &Group<R::Spawner>, depth: usize, misuse: F) -> String
+async fn inside<R: Rig, F>(
+    t: &Test<R>,
+    slow: &Slow,
+    group: &Group<R::Spawner>,
+    depth: usize,
+    misuse: F,
+) -> String
 where
     F: Future<Output: Debug> + Send + 'static,
 {
@@ -20,9 +26,9 @@ where
     for _ in 0..depth {
         let (spawner, inner) = (t.spawner(), child);
         let body = |group: Group<_>| async move {
- group.launch(inner);
- Ok::<_, Infallible>(())
- };
+            group.launch(inner);
+            Ok::<_, Infallible>(())
+        };
         child = Box::pin(t.child(async move {
             // Otherwise the child is at it before its handle is there, with a spawner that polls inline.
             yield_now().await;
@@ -92,9 +98,9 @@ pub async fn awaiting_the_own_handle_panics<R: Rig>(t: &Test<R>) {
                 let misuse = async move { log.write(panic_text(misuse).await) };
                 if deep {
                     let body = |group: Group<_>| async move {
- group.launch(misuse);
- Ok::<_, Infallible>(())
- };
+                        group.launch(misuse);
+                        Ok::<_, Infallible>(())
+                    };
                     scope(spawner, body).await.unwrap();
                 } else {
                     misuse.await;
@@ -109,4 +115,40 @@ pub async fn awaiting_the_own_handle_panics<R: Rig>(t: &Test<R>) {
         }
     }
     assert_eq!(t.ledger.read().completed, 4, "the children went on after they had caught it");
+}
+
+pub async fn idling_that_began_outside_panics_inside<R: Rig>(t: &Test<R>) {
+    let (slow, owner) = (Slow::new(t), TaskGroup::new(t.spawner()));
+    let held = Gate::new();
+    let wait = held.clone();
+    owner.launch(t.child(async move { wait.wait().await }));
+    let mut idle = Box::pin(owner.idle());
+    assert!(futures_lite::future::poll_once(&mut idle).await.is_none());
+    let text = inside(t, &slow, &owner, 0, idle).await;
+    assert!(text.contains("would wait for itself for its group to be idle"), "{text}");
+    held.open();
+    owner.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 2);
+}
+
+pub async fn a_scope_that_its_own_child_awaits_panics_there<R: Rig>(t: &Test<R>) {
+    type Moved = std::pin::Pin<Box<dyn Future<Output = Result<(), GroupError<Infallible>>> + Send>>;
+
+    let (give, take) = async_channel::bounded::<Moved>(1);
+    let (log, ledger) = (t.log.clone(), t.ledger.clone());
+    let mut moved: Moved = Box::pin(scope(t.spawner(), |group: Group<_>| async move {
+        group.launch(ledger.track(async move {
+            let text = panic_text(async { take.recv().await.unwrap().await }).await;
+            log.write(text);
+        }));
+        pending().await
+    }));
+    assert!(futures_lite::future::poll_once(&mut moved).await.is_none());
+    give.try_send(moved).unwrap();
+    t.nothing_alive().await;
+    let lines = t.log.lines();
+    assert!(
+        lines.len() == 1 && lines[0].contains("would wait for itself to await the scope that it is in"),
+        "{lines:?}"
+    );
 }
