@@ -33,7 +33,8 @@ impl Spawner for Smol {
     }
 }
 
-/// An executor of one's own. Children do not keep it alive: when its last owner drops it, they are lost.
+/// An executor of one's own. It is driven from outside of every group whose children run on it: a member that is cut
+/// drives nothing any more. Children do not keep it alive: when its last owner drops it, they are lost.
 impl Spawner for Arc<Executor<'static>> {
     fn spawn<F>(&self, future: F) -> Task<()>
     where

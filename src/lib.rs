@@ -77,6 +77,14 @@
 //!
 //! Only tasks of groups count. A task that a child starts on the bare runtime is nobody's child.
 //!
+//! A member that is cut while groups of its own still live is *frozen* until they have ended: not polled, and not
+//! dropped. So those groups must not need it:
+//!
+//! * a [`shield`] inside must not wait for the member around its group, to receive from a channel for instance;
+//! * a member must not drive an executor on which its own groups run. Drive it from outside of every group, or open
+//!   the groups as [`root`](TaskGroup::root). Whatever else runs on an executor that a member drives is taken for that
+//!   member, so a group opened there is linked to it.
+//!
 //! # Runtimes
 //!
 //! The runtime is a value that implements [`Spawner`]. The features `smol` (default), `async-std` and `tokio` add

@@ -32,13 +32,14 @@ use crate::state::{State, Ticket};
 ///
 /// It shields from *groups*: from a cancel of the member's own group, and of every group around it. Code that drops
 /// the future itself, as `select!` does, still drops what is inside. Where no shield holds and the member is cancelled
-/// in its own poll, a shield that follows stays pending, and its future is dropped unpolled.
+/// in its own poll, a shield that follows stays pending, and its future is dropped unpolled with the member.
 ///
 /// **A loop that awaits nothing but shields is never cut**, as each begins in the poll in which the one before it
 /// ends. Give it an await without a shield, if only a `yield_now()`, or have it look at
 /// [`is_cancelled`](crate::Group::is_cancelled).
 ///
-/// Outside of every group it only runs the future. If it is leaked, its member cannot be cut any more, and the group
+/// It holds the member that polls it first, and those around that in the same task: moved elsewhere, it goes on
+/// holding them. Outside of every group it only runs the future. If it is leaked, its member cannot be cut any more, and the group
 /// waits until that ends by itself.
 ///
 /// # Examples

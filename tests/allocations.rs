@@ -88,8 +88,28 @@ fn a_finished_child_leaves_nothing_behind() {
     }));
 }
 
+fn a_burst_of_children_leaves_nothing_behind() {
+    let executor = Arc::new(Executor::new());
+    block_on(executor.run(async {
+        // Another group has the executor grow to what it needs.
+        let first = TaskGroup::new(executor.clone());
+        (0..CHILDREN).for_each(|_| first.launch(yield_now()));
+        first.join().await.unwrap();
+
+        let group = TaskGroup::new(executor.clone());
+        let before = LIVE_BYTES.load(Relaxed);
+        (0..CHILDREN).for_each(|_| group.launch(yield_now()));
+        group.idle().await;
+        let kept = LIVE_BYTES.load(Relaxed) - before;
+        println!("live bytes after {CHILDREN} children at once: {kept} more than before");
+        assert!(kept < 4096, "{kept}");
+        group.join().await.unwrap();
+    }));
+}
+
 #[test]
 fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     a_launched_child_allocates_what_the_executors_spawn_does();
     a_finished_child_leaves_nothing_behind();
+    a_burst_of_children_leaves_nothing_behind();
 }
