@@ -247,31 +247,32 @@ fn an_adopted_task_is_aborted_by_a_refusal_and_by_a_cancel_before_the_first_poll
     });
 }
 
-/// A handle that is polled when the budget is spent wakes whoever polls it at once, and again, and again.
+/// A handle that is polled when the budget is spent wakes whoever polls it; outside of a worker it does so at once, and
+/// again, and again.
 #[test]
 fn children_are_started_and_cancelled_by_a_host_whose_budget_is_spent() {
+    async fn spend_the_budget() {
+        while tokio::task::coop::has_budget_remaining() {
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
     watched(|| {
-        let ledger = Ledger::default();
-        let children = ledger.clone();
-        current_thread().block_on(async move {
-            let group = TaskGroup::new(Tokio::current().unwrap());
-            let host = async {
-                while tokio::task::coop::has_budget_remaining() {
-                    tokio::task::coop::consume_budget().await;
-                }
+        for runtime in [current_thread(), workers(2)] {
+            let ledger = Ledger::default();
+            let group = TaskGroup::new(runtime.handle().clone());
+            runtime.block_on(async {
+                spend_the_budget().await;
                 for _ in 0..1_000 {
-                    group.launch(children.track(std::future::pending::<()>()));
+                    group.launch(ledger.track(std::future::pending::<()>()));
                 }
                 tokio::task::yield_now().await;
-                while tokio::task::coop::has_budget_remaining() {
-                    tokio::task::coop::consume_budget().await;
-                }
+                spend_the_budget().await;
                 group.cancel();
-            };
-            host.await;
-            group.join().await.unwrap();
-        });
-        assert_eq!((ledger.read().made, ledger.read().alive()), (1_000, 0));
+                group.join().await.unwrap();
+            });
+            assert_eq!((ledger.read().made, ledger.read().alive()), (1_000, 0));
+        }
     });
 }
 
