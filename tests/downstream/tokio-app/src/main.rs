@@ -3,6 +3,7 @@
 //! The clients leave their connections open. So when the server is cut there are as many children that wait for
 //! input, and all of them have to be gone when its group has been joined.
 
+#[path = "../../echo.rs"]
 mod echo;
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! What the application has to do with no runtime.
+//! What both echo servers have to do with no runtime.
 
 use std::fs;
 use std::sync::Arc;
