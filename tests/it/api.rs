@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_lite::future::block_on;
 use taskgroup::*;
@@ -120,4 +122,32 @@ fn debug_and_display_say_something() {
     assert!(error.to_string().starts_with("child 1, spawned at tests/it/api.rs"), "{error}");
     assert!(error.to_string().ends_with("failed: disk full"), "{error}");
     assert!(format!("{error:?}").contains("disk full"));
+}
+
+/// Sixteen bytes beside the future, and eight more for a handle.
+#[test]
+fn a_child_is_little_more_than_its_future() {
+    /// Notes the size of what it is given, and drops it.
+    #[derive(Clone)]
+    struct Measuring(Arc<AtomicUsize>);
+
+    impl Spawner for Measuring {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            self.0.store(size_of_val(&future), SeqCst);
+            drop(future);
+            adopt(())
+        }
+    }
+
+    let size = Arc::new(AtomicUsize::new(0));
+    let open = || TaskGroup::new(Measuring(size.clone()));
+    let future = Box::pin(async {});
+    let own = size_of_val(&future);
+    open().launch(future);
+    assert_eq!(size.load(SeqCst), own + 16);
+    drop(open().spawn(Box::pin(async {})));
+    assert_eq!(size.load(SeqCst), own + 24);
 }
