@@ -61,8 +61,6 @@ pub(crate) struct Outcome {
     pub(crate) child_cut: bool,
     /// Whether the body was dropped before it had ended.
     pub(crate) body_cut: bool,
-    /// How many children the runtime dropped of its own accord.
-    pub(crate) lost: usize,
     next: u64,
 }
 

@@ -183,7 +183,7 @@ impl State {
 
     /// Whether a child may be polled: the flag is looked at before a poll, never after.
     pub(crate) fn may_poll(&self, key: Key) -> bool {
-        // Pairs with `set` in `cancel_into`. A cancel that is not seen here came after the poll had begun.
+        // Pairs with `cancel` and `single_out`. A cancel that is not seen here came after the poll had begun.
         self.word.look().is_undisturbed() || self.lock().member(key, |member, _| !member.cut).unwrap_or(false)
     }
 
@@ -197,7 +197,6 @@ impl State {
     pub(crate) fn end(self: &Arc<Self>, key: Key, end: End) {
         let mut effects = Effects::default();
         if end == End::Lost {
-            self.lock().outcome.lost += 1;
             self.cancel_into(CancelReason::Lost, &mut effects);
         }
         let mut table = self.lock();
@@ -347,16 +346,14 @@ impl State {
             (failure, hook_panic) = hook(failure);
         }
         let mut table = self.lock();
-        let mut out = table.outcome.keep(number, origin.clone(), failure);
-        if let Some(payload) = hook_panic {
+        let not_kept = table.outcome.keep(number, origin.clone(), failure);
+        let nor_kept = hook_panic.and_then(|payload| {
             let number = table.outcome.number();
-            let second = table.outcome.keep(number, origin, Raw::Panic(payload));
-            drop(table);
-            drop_quietly(second);
-        } else {
-            drop(table);
-        }
-        drop_quietly(out.take());
+            table.outcome.keep(number, origin, Raw::Panic(payload))
+        });
+        drop(table);
+        drop_quietly(not_kept);
+        drop_quietly(nor_kept);
     }
 
     pub(crate) fn location(&self) -> &'static Location<'static> {
