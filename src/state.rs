@@ -260,18 +260,20 @@ impl State {
 
     /// Marks every member as cancelled. The first reason is kept.
     pub(crate) fn cancel_into(self: &Arc<Self>, reason: CancelReason, effects: &mut Effects) {
-        let mut table = self.lock();
+        self.cancel_locked(&mut self.lock(), reason, effects);
+    }
+
+    fn cancel_locked(self: &Arc<Self>, table: &mut Table, reason: CancelReason, effects: &mut Effects) {
         if table.reason.is_some() || self.word.look().is_finished() {
             return;
         }
         table.reason = Some(reason);
         self.word.cancel();
-        let Table { slots, body, .. } = &mut *table;
+        let Table { slots, body, .. } = table;
         for (_, slot) in slots {
             slot.member.cancel(&mut slot.task, effects);
         }
         body.cancel(&mut None, effects);
-        drop(table);
         effects.notify(self);
         effects.settle(self);
     }
@@ -336,11 +338,15 @@ impl State {
     }
 
     /// Records a failure: its place in the order and the cancel come first, then the hook, then it is kept.
+    ///
+    /// The first two are one step, so that the reason of the cancel is the primary failure.
     pub(crate) fn record_into(self: &Arc<Self>, mut failure: Raw, origin: Origin, effects: &mut Effects) {
-        let number = self.lock().outcome.number();
+        let mut table = self.lock();
+        let number = table.outcome.number();
         if !self.config.collect {
-            self.cancel_into(failure.reason(origin.clone()), effects);
+            self.cancel_locked(&mut table, failure.reason(origin.clone()), effects);
         }
+        drop(table);
         let mut hook_panic = None;
         if let Some(hook) = &self.config.on_failure {
             (failure, hook_panic) = hook(failure);
