@@ -139,10 +139,17 @@ async fn error_that_the_host_cannot_see<R: Rig>(t: &Test<R>) {
     slow.gate.open();
     let error = outer.join().await.unwrap_err();
     assert_eq!(error.reason(), Some(&CancelReason::Explicit("outside".into())));
-    let failures: Vec<_> = error.failures().map(|(_, failure)| foreign(failure)).collect();
-    let [(path, "clean-up")] = failures[..] else { panic!("{failures:?}") };
+    let failures: Vec<_> = error.failures().map(|(_, failure)| failure).collect();
+    let [failure] = failures[..] else { panic!("reported {} times", failures.len()) };
+    let completed = t.ledger.read().completed - completed;
+    // The gate may open while the poll in which the shield ended is still under way: then the host sees it after all.
+    if let (Failure::Own(error), false) = (failure, R::ONE_THREAD) {
+        assert_eq!((*error, completed), ("clean-up", 2));
+        return;
+    }
+    let (path, error) = foreign(failure);
+    assert_eq!((error, completed), ("clean-up", 1), "the body; the host was cut");
     assert!(path[0].is_body() && path[1].child() == Some(1), "{path:?}");
-    assert_eq!(t.ledger.read().completed, completed + 1, "the body; the host was cut");
 }
 
 async fn error_behind_another_failure<R: Rig>(t: &Test<R>) {
