@@ -69,6 +69,13 @@ impl Context {
         task.unwrap_or_default()
     }
 
+    /// The member of `group` inside of which this thread is, however deep.
+    pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
+        // Whatever is inside a group is as deep as it or deeper, so in most cases there is nothing to walk.
+        Self::innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
+        Self::ancestry().find(|(around, _)| Arc::ptr_eq(around, group)).map(|(_, key)| key)
+    }
+
     /// The innermost member on this thread and all that enclose it, innermost first.
     pub(crate) fn ancestry() -> impl Iterator<Item = (Arc<State>, Key)> {
         std::iter::successors(Self::innermost(), |(group, _)| {

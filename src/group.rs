@@ -460,12 +460,7 @@ async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
 
 /// Panics in a child of the group, and in whatever runs inside one.
 pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
-    // Whatever is inside a group is deeper than it is, so in most cases there is nothing to walk.
-    if Context::innermost().is_none_or(|(group, _)| group.depth() < state.depth()) {
-        return;
-    }
-    if let Some((_, key)) = Context::ancestry().find(|(group, key)| Arc::ptr_eq(group, state) && *key != BODY)
-    {
+    if let Some(key) = Context::member_of(state).filter(|key| *key != BODY) {
         panic!("{} would wait for itself {what}", state.origin(key));
     }
 }

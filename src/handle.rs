@@ -116,9 +116,8 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     fn check(&self) {
         let Some((group, ticket, origin)) = &self.child.child else { return };
-        let inside = context::Context::ancestry().any(|(state, key)| {
-            Arc::ptr_eq(&state, group) && key == ticket.key && state.id_of(key) == Some(ticket.id)
-        });
+        let inside = context::Context::member_of(group)
+            .is_some_and(|key| key == ticket.key && group.id_of(key) == Some(ticket.id));
         assert!(
             !inside,
             "a child would wait for itself: the handle of {origin} was awaited inside of that child"
