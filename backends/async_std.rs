@@ -1,13 +1,16 @@
 //! async-std.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
 use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use async_std::task::{self, JoinHandle};
 
 use crate::adopt::unless;
-use crate::{Adopt, Spawner, Task, adopt};
+use crate::runtime::{Adopt, SpawnBlocking, Timer, lazily};
+use crate::{Spawner, Task, adopt};
 
 /// async-std's global executor: children are started with `async_std::task::spawn`.
 ///
@@ -32,6 +35,30 @@ impl Spawner for AsyncStd {
         F: Future<Output = ()> + Send + 'static,
     {
         adopt(CancelOnDrop(Some(task::spawn(future))))
+    }
+}
+
+/// async-std's own clock.
+impl Timer for AsyncStd {
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn now(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
+
+    fn sleep_until(&self, at: Duration) -> Self::Sleep {
+        Box::pin(task::sleep(at.saturating_sub(self.now())))
+    }
+}
+
+impl SpawnBlocking for AsyncStd {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        lazily(move || task::spawn_blocking(work))
     }
 }
 

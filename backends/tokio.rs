@@ -4,12 +4,17 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::Instant;
 
 use crate::adopt::unless;
-use crate::{Adopt, Spawner, Task, adopt};
+use crate::runtime::{Adopt, LocalSpawner, SpawnBlocking, Timed, Timer, lazily};
+use crate::{Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.
 ///
@@ -66,6 +71,69 @@ impl Spawner for Handle {
         F: Future<Output = ()> + Send + 'static,
     {
         adopt(AbortOnDrop(Handle::spawn(self, future)))
+    }
+}
+
+/// Children that stay on the thread that drives the set. If that is dropped, they are lost.
+///
+/// The set is driven from outside of every group whose children run on it: a member that is cut drives nothing any more.
+impl LocalSpawner for Rc<LocalSet> {
+    fn spawn_local<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        adopt(AbortOnDrop(LocalSet::spawn_local(self, future)))
+    }
+}
+
+/// The clock of the runtime in whose context this is called.
+///
+/// # Panics
+///
+/// Asking for it panics outside of any Tokio runtime.
+impl Timed for Rc<LocalSet> {
+    type Timer = Handle;
+
+    fn timer(&self) -> Handle {
+        Handle::current()
+    }
+}
+
+/// Tokio's clock, which may be paused. The runtime has to have its time driver enabled.
+impl Timer for Handle {
+    type Sleep = tokio::time::Sleep;
+
+    fn now(&self) -> Duration {
+        let _clock = self.enter();
+        Instant::now().saturating_duration_since(start())
+    }
+
+    fn sleep_until(&self, at: Duration) -> Self::Sleep {
+        let _clock = self.enter();
+        let far = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+        tokio::time::sleep_until(start() + at.min(far))
+    }
+}
+
+/// When the clock of every runtime began: earlier than any that was paused when it was made.
+fn start() -> Instant {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let start = START.get_or_init(|| {
+        let now = std::time::Instant::now();
+        now.checked_sub(day).unwrap_or(now)
+    });
+    Instant::from_std(*start)
+}
+
+impl SpawnBlocking for Handle {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        let runtime = self.clone();
+        lazily(move || runtime.spawn_blocking(work))
     }
 }
 

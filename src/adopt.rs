@@ -86,6 +86,25 @@ impl<T: Send + 'static> Adopt for Task<T> {
     }
 }
 
+/// A task that is started when it is first polled, for [`SpawnBlocking`](crate::runtime::SpawnBlocking).
+pub fn lazily<A: Adopt>(start: impl FnOnce() -> A + Send + 'static) -> impl Adopt<Output = A::Output> {
+    Lazily(start)
+}
+
+struct Lazily<S>(S);
+
+impl<S, A> Adopt for Lazily<S>
+where
+    S: FnOnce() -> A + Send + 'static,
+    A: Adopt,
+{
+    type Output = A::Output;
+
+    async fn run(self, cancelled: impl Future<Output = ()> + Send + 'static) -> Option<A::Output> {
+        (self.0)().run(cancelled).await
+    }
+}
+
 /// Waits for `future`, or gives `None` if `cancelled` comes first.
 pub(crate) async fn unless<F: Future + Unpin>(
     future: &mut F,

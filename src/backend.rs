@@ -15,7 +15,13 @@ pub use self::async_std::AsyncStd;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
-pub use self::tokio::{NoRuntime, Tokio};
+pub use self::tokio::Tokio;
+
+/// What the adapters report, for `crate::error`.
+pub(crate) mod errors {
+    #[cfg(feature = "tokio")]
+    pub use super::tokio::NoRuntime;
+}
 
 /// Its examples are tests.
 #[cfg(all(doctest, feature = "smol"))]

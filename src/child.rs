@@ -26,7 +26,7 @@ use crate::member::Key;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
-use crate::state::{End, State};
+use crate::state::{End, State, Ticket};
 use crate::unwind::catch;
 
 pin_project! {
@@ -40,6 +40,8 @@ pin_project! {
         group: Option<Arc<State>>,
         key: Key,
         shielded: bool,
+        // Whether it may have to wait for a place under the limit.
+        queued: bool,
         deliver: D,
         #[pin]
         future: Option<F>,
@@ -61,8 +63,9 @@ where
     F: Future,
     D: Deliver<F::Output>,
 {
-    pub(crate) fn new(group: Arc<State>, key: Key, shielded: bool, future: F, deliver: D) -> Self {
-        Self { group: Some(group), key, shielded, deliver, future: Some(future) }
+    pub(crate) fn new(group: Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
+        let Ticket { key, queued, .. } = ticket;
+        Self { group: Some(group), key, shielded, queued, deliver, future: Some(future) }
     }
 
     /// Runs `f` on the future as the ambient member.
@@ -113,8 +116,10 @@ where
             None => return Poll::Ready(()),
             // Cancelled: whoever cancelled it drops the `Task`, or the last hold does.
             Some(group) if !group.may_poll(self.key) => return Poll::Pending,
+            Some(group) if self.queued && group.is_queued(self.key, cx.waker()) => return Poll::Pending,
             Some(_) => {}
         }
+        *self.as_mut().project().queued = false;
         let polled = self.as_mut().as_member(|future| {
             let future = future.as_pin_mut().expect("the future is there until the child ends");
             catch(|| future.poll(cx))
@@ -163,7 +168,7 @@ pub(crate) trait Deliver<Output> {
     fn deliver(&mut self, result: Result<Self::Value, Why>) -> Self::Rest;
 }
 
-fn sort<O: ChildOutput<E>, E: Send + 'static>(output: O) -> Result<Returned<O::Value>, Raw> {
+pub(crate) fn sort<O: ChildOutput<E>, E: Send + 'static>(output: O) -> Result<Returned<O::Value>, Raw> {
     match output.sort() {
         Sorted::Value(value) => Ok(Returned::Value(value)),
         Sorted::Nothing => Ok(Returned::Nothing),

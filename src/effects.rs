@@ -16,7 +16,8 @@ use std::task::Waker;
 
 use async_task::Task;
 
-use crate::error::CancelReason;
+use crate::error::{CancelReason, Why};
+use crate::handle::Packet;
 use crate::state::State;
 use crate::sync::local;
 use crate::unwind::wake;
@@ -28,6 +29,8 @@ pub(crate) struct Effects {
     notify: Vec<Arc<State>>,
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
+    stop: Vec<Arc<State>>,
+    packets: Vec<(Arc<Packet<()>>, Result<(), Why>)>,
     forgotten: Vec<Waker>,
 }
 
@@ -35,6 +38,21 @@ impl Effects {
     /// Cancels a group because the member that opened it was cancelled or has ended.
     pub(crate) fn cancel(&mut self, group: Arc<State>) {
         self.groups.push(group);
+    }
+
+    /// Asks a group to come to an end because the group around it is asked to.
+    pub(crate) fn stop(&mut self, group: Arc<State>) {
+        self.stop.push(group);
+    }
+
+    /// Lets whoever waits for `packet` go on.
+    pub(crate) fn resolve(&mut self, packet: Option<Arc<Packet<()>>>) {
+        self.packets.extend(packet.map(|packet| (packet, Ok(()))));
+    }
+
+    /// Tells whoever waits for `packet` that it waits in vain.
+    pub(crate) fn refuse(&mut self, packet: Arc<Packet<()>>) {
+        self.packets.push((packet, Err(Why::Cancelled)));
     }
 
     pub(crate) fn wake(&mut self, waker: Option<Waker>) {
@@ -64,8 +82,12 @@ impl Effects {
         loop {
             if let Some(group) = self.groups.pop() {
                 group.cancel_into(CancelReason::Parent, &mut self);
+            } else if let Some(group) = self.stop.pop() {
+                group.stop_into(&mut self);
             } else if let Some(waker) = self.wakers.pop() {
                 wake(waker);
+            } else if let Some((packet, result)) = self.packets.pop() {
+                packet.resolve(result);
             } else if let Some(group) = self.notify.pop() {
                 group.notify();
             } else if !self.tasks.is_empty() {

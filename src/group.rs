@@ -1,26 +1,31 @@
-//! The group as children and bodies see it.
+//! The group, and what goes with it: settings, children to be, results, keys, races.
+
+pub use crate::handle::CancelHandle;
+pub use crate::keyed::Keyed;
+pub use crate::race::{Finish, Racers};
+pub use crate::results::{InOrder, Results};
+pub use crate::shutdown::ShutdownReport;
+pub use crate::spawn::ChildBuilder;
+pub use crate::start::Ready;
+pub use crate::task_group::Builder;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::Location;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
-use crate::adopt::{Adopt, Adopted, MemberCancelled};
-use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::context::Context;
-use crate::error::{CancelReason, Origin, SpawnError};
-use crate::handle::{JoinHandle, Packet};
-use crate::member::{BODY, Member};
-use crate::output::ChildOutput;
-use crate::shield::Held;
+use crate::deadline::Watch;
+use crate::error::CancelReason;
+use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
-use crate::state::{State, Ticket};
-use crate::word::Refusal;
+use crate::state::State;
+use crate::timer::{Clock, Timed};
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
 ///
@@ -143,7 +148,76 @@ impl<S, E> Group<S, E> {
         self.state.cancel(CancelReason::Explicit(message.into()));
     }
 
+    /// Takes no more children, and asks those that live, here and in every group inside, to come to an end.
+    ///
+    /// This cuts nothing: it sets the soft signal, [`is_stopping`](Self::is_stopping) and [`stopping`](Self::stopping),
+    /// which members look at. [`TaskGroup::shutdown`](crate::TaskGroup::shutdown) does this and cancels after a while.
+    /// Groups inside go on taking children, as these may be needed to come to the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let member = group.group();
+    /// let child = group.spawn(async move {
+    ///     member.stopping().await;
+    ///     Ok("said goodbye")
+    /// });
+    /// group.stop();
+    /// assert_eq!(child.await.unwrap(), "said goodbye");
+    /// # });
+    /// # }
+    /// ```
+    pub fn stop(&self) {
+        self.state.close();
+        self.state.stop();
+    }
+
+    /// Whether members are asked to come to an end: the group or one around it was [stopped](Self::stop) or cancelled, or
+    /// the group has ended. Looking takes no lock.
+    pub fn is_stopping(&self) -> bool {
+        self.state.is_stopping()
+    }
+
+    /// Waits until [`is_stopping`](Self::is_stopping).
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
+        wait(self.state.clone(), |state| state.is_stopping())
+    }
+
+    /// The earliest deadline of this group and of those around it, by the clocks that were given with them.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.state.effective_deadline()
+    }
+
+    /// The same group with another spawner: for children that run on another runtime.
+    ///
+    /// They are children of this group like all others, and share its fate.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "smol", feature = "async-std"))] {
+    /// # use taskgroup::{AsyncStd, Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.launch(async {});
+    /// group.on(AsyncStd).launch(async {
+    ///     let _ = async_std::task::current();
+    /// });
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    pub fn on<S2>(&self, spawner: S2) -> Group<S2, E> {
+        Group::new(spawner, self.state.clone())
+    }
+
     /// How many children live: their futures, or groups opened in them, are not all gone yet.
+    ///
+    /// Queued children count, background children and clean-ups do not.
     ///
     /// # Examples
     ///
@@ -248,186 +322,36 @@ impl<S, E> Group<S, E> {
     }
 }
 
-impl<S: Spawner, E: Send + 'static> Group<S, E> {
-    /// Starts a child, and gives a handle for its value.
+impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
+    /// Moves the deadline to this time of the spawner's clock, or takes it away.
     ///
-    /// The child returns `Result<T, E>`, `()` or `!`, see [`ChildOutput`]. Dropping the handle neither cancels nor
-    /// detaches it. If the group is closed or cancelled, the future is dropped unpolled and the handle says that it
-    /// was cancelled; [`try_spawn`](Self::try_spawn) gives it back instead.
-    ///
-    /// # Cancellation
-    ///
-    /// See [`cancel`](Self::cancel) and [`JoinHandle::cancel`].
-    ///
-    /// # Panics
-    ///
-    /// Panics if the spawner does. A panic of the child cancels the group and is resumed in whoever joins it.
+    /// A group that was opened without one gets it by this. A deadline that has passed cannot be moved any more.
     ///
     /// # Examples
     ///
     /// ```
     /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{scope, Smol};
+    /// # use std::time::Duration;
+    /// # use taskgroup::{CancelReason, Smol, TaskGroup, runtime::Timer};
     /// # smol::block_on(async {
-    /// let sum = scope(Smol, |group| async move {
-    ///     let two = group.spawn(async { "2".parse::<i32>() });
-    ///     let three = group.spawn(async { "3".parse::<i32>() });
-    ///     Ok(two.value().await + three.value().await)
-    /// });
-    /// assert_eq!(sum.await.unwrap(), 5);
+    /// let group = TaskGroup::new(Smol);
+    /// group.launch(std::future::pending::<()>());
+    /// group.set_deadline(Some(Smol.now() + Duration::from_millis(1)));
+    /// let cut = group.join().await.unwrap_err();
+    /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
     /// # });
     /// # }
     /// ```
-    #[track_caller]
-    pub fn spawn<F>(&self, future: F) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
-    where
-        F: Future + Send + 'static,
-        F::Output: ChildOutput<E>,
-        <F::Output as ChildOutput<E>>::Value: Send + 'static,
-    {
-        self.try_spawn(future).unwrap_or_else(|refused| {
-            drop(refused);
-            JoinHandle::refused()
-        })
-    }
-
-    /// Starts a child, or gives its future back if the group takes none.
-    ///
-    /// # Errors
-    ///
-    /// [`SpawnError`] if the group is closed or cancelled. The future was not polled.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup};
-    /// let group = TaskGroup::new(Smol);
-    /// group.close();
-    /// let refused = group.try_spawn(async {}).unwrap_err();
-    /// assert!(refused.is_closed());
-    /// smol::block_on(refused.into_future());
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn try_spawn<F>(
-        &self,
-        future: F,
-    ) -> Result<JoinHandle<<F::Output as ChildOutput<E>>::Value>, SpawnError<F>>
-    where
-        F: Future + Send + 'static,
-        F::Output: ChildOutput<E>,
-        <F::Output as ChildOutput<E>>::Value: Send + 'static,
-    {
-        let location = Location::caller();
-        match self.state.enter(location, Member::default()) {
-            Ok(ticket) => Ok(self.start_with_handle(ticket, location, false, future)),
-            Err(refusal) => Err(SpawnError { future, cancelled: refusal == Refusal::Cancelled }),
+    pub fn set_deadline(&self, at: Option<Duration>) {
+        if self.state.set_deadline(at) {
+            self.watch_deadline();
         }
     }
 
-    /// Starts a child whose value nobody wants.
-    ///
-    /// There is no handle, and no allocation besides the runtime's own. Otherwise it is [`spawn`](Self::spawn): an
-    /// error and a panic are the group's, and a closed or cancelled group drops the future unpolled.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup};
-    /// # smol::block_on(async {
-    /// let group = TaskGroup::new(Smol);
-    /// group.launch(async { println!("nobody asks") });
-    /// group.join().await.unwrap();
-    /// # });
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn launch<F>(&self, future: F)
-    where
-        F: Future + Send + 'static,
-        F::Output: ChildOutput<E>,
-    {
-        if let Ok(ticket) = self.state.enter(Location::caller(), Member::default()) {
-            self.start(ticket, false, future, Discard(PhantomData::<fn(E)>));
-        }
-    }
-
-    /// Takes in a task that already runs, on whatever runtime, and gives a handle for its value.
-    ///
-    /// Its output is what a child's is, see [`ChildOutput`], and it becomes a child like any other: the group waits for it, its error and its panic are the group's. If
-    /// it ends without an output, because somebody else aborted it or its runtime went away, the child is lost. If
-    /// the group is closed or cancelled, the task is aborted and the handle says that it was cancelled.
-    ///
-    /// What the task opens or shields while it runs is not linked to the group, which learns of it only here. If the
-    /// runtime of the *group* goes away, the child that waits is lost, and the task is only asked to end.
-    ///
-    /// # Cancellation
-    ///
-    /// Cancelling asks for the abort, and the group *goes on counting the child until the task has ended*.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the spawner does, which runs the child that waits for the task.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup};
-    /// # smol::block_on(async {
-    /// let running = smol::spawn(async { "42".parse::<u8>() });
-    /// let group = TaskGroup::fallible(Smol);
-    /// let handle = group.adopt(running);
-    /// group.join().await?;
-    /// assert_eq!(handle.await?, 42);
-    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn adopt<A>(&self, task: A) -> JoinHandle<<A::Output as ChildOutput<E>>::Value>
-    where
-        A: Adopt,
-        A::Output: ChildOutput<E>,
-        <A::Output as ChildOutput<E>>::Value: Send + 'static,
-    {
-        let run = task.run(MemberCancelled);
-        let location = Location::caller();
-        // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
-        let Ok(ticket) = self.state.enter(location, Member::shielded()) else { return JoinHandle::refused() };
-        let held = Held::child(self.state.clone(), ticket);
-        self.start_with_handle(ticket, location, true, async move {
-            let _held = held;
-            Adopted(run.await)
-        })
-    }
-
-    fn start_with_handle<F, T>(
-        &self,
-        ticket: Ticket,
-        location: &'static Location<'static>,
-        shielded: bool,
-        future: F,
-    ) -> JoinHandle<T>
-    where
-        F: Future + Send + 'static,
-        F::Output: ChildOutput<E, Value = T>,
-        T: Send + 'static,
-    {
-        let packet = Packet::new();
-        self.start(ticket, shielded, future, ToHandle::new(packet.clone()));
-        let origin = Origin::new(self.state.location(), Some((ticket.id, location)));
-        JoinHandle::new(packet, self.state.clone(), ticket, origin)
-    }
-
-    fn start<F, D>(&self, ticket: Ticket, shielded: bool, future: F, deliver: D)
-    where
-        F: Future + Send + 'static,
-        D: Deliver<F::Output> + Send + 'static,
-    {
-        let child = Child::new(self.state.clone(), ticket.key, shielded, future, deliver);
-        self.state.store(ticket, self.spawner.spawn(child));
+    /// Starts the child that keeps the deadline.
+    pub(crate) fn watch_deadline(&self) {
+        let watch = Watch::new(Clock::of(self.spawner()));
+        self.child().of_kind(Kind::Watch).launch(watch.run(self.state.clone()));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::context::{self, Withheld};
-use crate::error::{JoinError, Origin, Why};
+use crate::error::{JoinError, Name, Origin, Why};
 use crate::state::{State, Ticket};
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::wake;
@@ -64,15 +64,15 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     /// The handle of a child that was accepted.
-    pub(crate) fn new(packet: Arc<Packet<T>>, group: Arc<State>, ticket: Ticket, origin: Origin) -> Self {
-        Self { packet, child: CancelHandle { child: Some((group, ticket, origin)) } }
+    pub(crate) fn new(packet: Arc<Packet<T>>, group: Arc<State>, ticket: Ticket, spawned: Spawned) -> Self {
+        Self { packet, child: CancelHandle::new(group, ticket, spawned) }
     }
 
     /// The handle of a child that was refused.
     pub(crate) fn refused() -> Self {
         let packet = Packet::new();
         packet.resolve(Err(Why::Cancelled));
-        Self { packet, child: CancelHandle { child: None } }
+        Self { packet, child: CancelHandle::refused() }
     }
 
     /// Waits for the child's value, where a child without one means that the awaiter is being cut as well.
@@ -112,16 +112,34 @@ impl<T> JoinHandle<T> {
         self.child.id()
     }
 
-    /// Refuses to wait for the child inside that child.
+    /// The child's name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.child.child.as_ref()?.2.name.as_deref()
+    }
+
+    /// Where the child was spawned; `None` if it was refused.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.child.child.as_ref().map(|(_, _, spawned)| spawned.location)
+    }
+
+    pub(crate) fn is_group_cancelled(&self) -> bool {
+        self.child.child.as_ref().is_some_and(|(group, ..)| group.is_cancelled())
+    }
+
+    /// Refuses to wait for the child inside that child, and lends it the awaiter's place if it waits for one.
     #[track_caller]
     fn check(&self) {
-        let Some((group, ticket, origin)) = &self.child.child else { return };
-        let inside = context::Context::member_of(group)
-            .is_some_and(|key| key == ticket.key && group.id_of(key) == Some(ticket.id));
+        let Some((group, ticket, _)) = &self.child.child else { return };
+        let Some(awaiter) = context::Context::member_of(group) else { return };
+        let inside = awaiter == ticket.key && group.id_of(awaiter) == Some(ticket.id);
         assert!(
             !inside,
-            "a child would wait for itself: the handle of {origin} was awaited inside of that child"
+            "a child would wait for itself: the handle of {} was awaited inside of that child",
+            self.child.origin().expect("it was not refused")
         );
+        if ticket.queued {
+            group.lend(awaiter, *ticket);
+        }
     }
 }
 
@@ -137,8 +155,7 @@ impl<T> Future for JoinHandle<T> {
                 return Poll::Pending;
             }
         };
-        let origin = this.child.child.as_ref().map(|(_, _, origin)| origin.clone());
-        Poll::Ready(result.map_err(|why| JoinError { why, origin }))
+        Poll::Ready(result.map_err(|why| JoinError { why, origin: this.child.origin() }))
     }
 }
 
@@ -188,10 +205,25 @@ impl<T> fmt::Debug for Value<T> {
 /// It is split off a [`JoinHandle`] and can be cloned. It keeps neither the child nor its value.
 #[derive(Clone)]
 pub struct CancelHandle {
-    child: Option<(Arc<State>, Ticket, Origin)>,
+    child: Option<(Arc<State>, Ticket, Spawned)>,
+}
+
+/// What a handle knows of how its child was spawned, for when that is gone.
+#[derive(Clone)]
+pub(crate) struct Spawned {
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<Name>,
 }
 
 impl CancelHandle {
+    pub(crate) fn new(group: Arc<State>, ticket: Ticket, spawned: Spawned) -> Self {
+        Self { child: Some((group, ticket, spawned)) }
+    }
+
+    pub(crate) fn refused() -> Self {
+        Self { child: None }
+    }
+
     /// Cancels the child: its future is dropped, at its next await at the latest.
     ///
     /// Groups opened in the child are cancelled with it and end first; a [`shield`](crate::shield()) is run to its
@@ -205,6 +237,11 @@ impl CancelHandle {
     /// The child's number within its group, counted from 1; `None` if it was refused.
     pub fn id(&self) -> Option<u64> {
         self.child.as_ref().map(|(_, ticket, _)| ticket.id)
+    }
+
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let (group, ticket, spawned) = self.child.as_ref()?;
+        Some(group.origin_of_child(ticket.id, spawned.location, spawned.name.clone()))
     }
 
     /// Whether the task that polls on this thread belongs to the child's group and will not be polled again.
@@ -257,7 +294,7 @@ impl<T> Packet<T> {
     }
 
     /// Takes the result, or has `waker` woken when it is there.
-    fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
         let mut waker = Some(waker.clone());
         let mut slot = self.lock();
         let before = match &mut *slot {

@@ -93,24 +93,40 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod any;
+mod aside;
 mod backend;
 mod child;
+mod config;
 mod context;
+mod deadline;
 mod effects;
-mod error;
-mod group;
+pub mod error;
+pub mod futures;
+pub mod group;
 mod handle;
+mod hook;
+mod keyed;
+mod limit;
 mod member;
 mod nesting;
 mod outcome;
 mod output;
+mod policy;
+mod race;
+mod results;
+pub mod runtime;
 mod scope;
 mod shield;
+mod shutdown;
 mod signal;
+mod spawn;
 mod spawner;
+mod start;
 mod state;
 mod sync;
 mod task_group;
+mod timer;
 mod unwind;
 mod word;
 
@@ -118,14 +134,17 @@ mod word;
 pub use async_task;
 pub use async_task::Task;
 
-pub use crate::adopt::Adopt;
+pub use crate::any::AnySpawner;
 #[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
 pub use crate::backend::*;
-pub use crate::error::{CancelReason, Failure, GroupError, JoinError, Origin, Payload, SpawnError};
+#[doc(inline)]
+pub use crate::error::{CancelReason, Failure, GroupError, JoinError};
+#[doc(inline)]
 pub use crate::group::Group;
-pub use crate::handle::{CancelHandle, JoinHandle, Value};
+pub use crate::handle::JoinHandle;
 pub use crate::output::ChildOutput;
-pub use crate::scope::{Scope, scope};
-pub use crate::shield::{Shield, shield};
-pub use crate::spawner::{Spawner, adopt};
-pub use crate::task_group::{Builder, Join, TaskGroup};
+pub use crate::race::{race, scope_with};
+pub use crate::scope::scope;
+pub use crate::shield::shield;
+pub use crate::spawner::{LocalSpawner, Spawner, adopt};
+pub use crate::task_group::TaskGroup;

@@ -9,6 +9,9 @@
 //! cancelled, shielded ──► polled on, woken once; cut after the poll in which the last shield ends
 //! ```
 //!
+//! A child that finds no place under the group's limit is *queued*: its wrapper waits to be told, and its future is not
+//! polled. It is cancelled like any other.
+//!
 //! A child whose future is gone while groups it opened still live stays in the table as *gone*: it is counted, and
 //! so every group around it waits for its grandchildren.
 
@@ -20,6 +23,8 @@ use async_task::Task;
 use slab::Slab;
 
 use crate::effects::Effects;
+use crate::error::Name;
+use crate::handle::Packet;
 use crate::state::State;
 
 /// A child's place in the table of its group.
@@ -27,6 +32,28 @@ pub(crate) type Key = u32;
 
 /// The key under which a scope's body is known.
 pub(crate) const BODY: Key = Key::MAX;
+
+/// What a member is to its group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Ordinary,
+    /// It ends when the ordinary ones have.
+    Background,
+    /// A background child of the crate's own, which sees to the deadline.
+    Watch,
+    /// It runs after the member that registered it.
+    Cleanup,
+    /// Not a child but the body of a scope.
+    Body,
+}
+
+impl Kind {
+    /// Whether it is cancelled when the others have ended.
+    pub(crate) fn is_background(self) -> bool {
+        matches!(self, Kind::Background | Kind::Watch)
+    }
+}
 
 /// A child in the table of its group.
 pub(crate) struct Slot {
@@ -49,15 +76,24 @@ pub(crate) struct Member {
     pub(crate) gone: bool,
     /// It was cancelled by itself, not along with its group.
     pub(crate) singled: bool,
+    /// It waits for a place under the limit.
+    pub(crate) queued: bool,
+    /// It has one.
+    pub(crate) placed: bool,
+    pub(crate) kind: Kind,
     hold: Option<Box<Hold>>,
 }
 
-/// What keeps a cancelled member in the table; most children never have one.
+/// What keeps a cancelled member in the table, and what else most children never have.
 #[derive(Default)]
 struct Hold {
+    name: Option<Name>,
+    /// To be resolved when the future is gone: the clean-up that was registered last waits for it.
+    cleanup: Option<Arc<Packet<()>>>,
     shields: u32,
     groups: Slab<Inner>,
-    /// The waker of the latest poll under a shield, so that a cancel can tell the shielded code: once.
+    /// The waker of the latest poll under a shield, so that a cancel can tell the shielded code: once. Or that of a
+    /// queued child.
     waker: Option<Waker>,
     told: bool,
 }
@@ -75,11 +111,25 @@ impl Member {
         Self { gone: true, ..Self::default() }
     }
 
-    /// A child that is under a shield from the start.
-    pub(crate) fn shielded() -> Self {
-        let mut member = Self::default();
-        member.shield();
-        member
+    pub(crate) fn of_kind(kind: Kind) -> Self {
+        Self { kind, ..Self::default() }
+    }
+
+    /// Puts it under a shield from the start.
+    pub(crate) fn shielded(mut self) -> Self {
+        self.shield();
+        self
+    }
+
+    pub(crate) fn named(mut self, name: Option<Name>) -> Self {
+        if name.is_some() {
+            self.hold.get_or_insert_default().name = name;
+        }
+        self
+    }
+
+    pub(crate) fn name(&self) -> Option<&Name> {
+        self.hold.as_ref()?.name.as_ref()
     }
 
     /// Marks the member as cancelled, and cuts it unless a shield forbids it.
@@ -116,19 +166,34 @@ impl Member {
     pub(crate) fn end(&mut self, effects: &mut Effects) -> bool {
         self.gone = true;
         self.cancel_groups(effects);
+        self.clean_up(effects);
         !self.holds_groups()
     }
 
+    /// Registers a clean-up to be told when the future is gone, and gives the one that was to be told so far.
+    pub(crate) fn register_cleanup(&mut self, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
+        self.hold.get_or_insert_default().cleanup.replace(begin)
+    }
+
+    /// Lets the clean-ups begin.
+    pub(crate) fn clean_up(&mut self, effects: &mut Effects) {
+        effects.resolve(self.hold.as_mut().and_then(|hold| hold.cleanup.take()));
+    }
+
     fn cancel_groups(&self, effects: &mut Effects) {
-        for (_, inner) in self.hold.iter().flat_map(|hold| hold.groups.iter()) {
-            effects.cancel(inner.group.clone());
-        }
+        self.groups().for_each(|group| effects.cancel(group.clone()));
     }
 
     /// Gives up the `Task` of a member that is cut, once no group inside lives.
-    pub(crate) fn release(&self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+    ///
+    /// A body has none: it is dropped by whoever polls its scope. If that is cut as well and polls no more, it waits for
+    /// the clean-ups of the body, so these begin here.
+    pub(crate) fn release(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
         if self.may_be_dropped() {
             effects.dispose(task.take());
+            if self.kind == Kind::Body {
+                self.clean_up(effects);
+            }
         }
     }
 
@@ -169,6 +234,23 @@ impl Member {
             effects.forget(hold.waker.take());
             hold.groups.iter_mut().for_each(|(_, inner)| inner.shielded = false);
         }
+    }
+
+    /// The groups opened in this member.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<State>> {
+        self.hold.iter().flat_map(|hold| hold.groups.iter()).map(|(_, inner)| &inner.group)
+    }
+
+    /// Keeps the waker of a queued child.
+    pub(crate) fn keep_queued(&mut self, waker: Waker, effects: &mut Effects) {
+        effects.forget(self.hold.get_or_insert_default().waker.replace(waker));
+    }
+
+    /// Gives a queued child its place.
+    pub(crate) fn place(&mut self, effects: &mut Effects) {
+        self.queued = false;
+        self.placed = true;
+        effects.wake(self.hold.as_mut().and_then(|hold| hold.waker.take()));
     }
 
     /// Keeps the waker of a poll under a shield, or wakes it if a cancel came while there was none.

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::config::Config;
 use crate::context::Context;
 use crate::effects::Effects;
 use crate::error::Origin;
-use crate::member::{BODY, Key};
-use crate::outcome::Config;
+use crate::member::{BODY, Key, Member};
 use crate::state::State;
 
 /// The member in which a group was opened.
 pub(crate) struct Parent {
     pub(crate) group: Arc<State>,
     pub(crate) key: Key,
-    origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl State {
@@ -97,6 +97,23 @@ impl State {
 
     // ---- groups inside groups ----
 
+    /// Asks the members of this group, and of all groups inside, to come to an end.
+    pub(crate) fn stop(self: &Arc<Self>) {
+        let mut effects = Effects::default();
+        effects.stop(self.clone());
+        effects.run();
+    }
+
+    pub(crate) fn stop_into(self: &Arc<Self>, effects: &mut Effects) {
+        let table = self.lock();
+        if self.word.stop() {
+            for group in table.members().flat_map(Member::groups) {
+                effects.stop(group.clone());
+            }
+            effects.notify(self);
+        }
+    }
+
     pub(crate) fn parent(&self) -> Option<&Parent> {
         self.parent.as_ref()
     }
@@ -105,6 +122,9 @@ impl State {
     fn link(&self, key: Key, group: &Arc<State>) -> Option<usize> {
         let mut table = self.lock();
         let link = table.member(key, |member, _| member.link(group)).flatten();
+        if self.word.look().is_stopping() {
+            group.word.stop();
+        }
         if link.is_some() && key == BODY {
             self.word.hold();
         }
@@ -120,12 +140,12 @@ impl State {
                 (group, member.gone && !member.holds_groups())
             })
             .expect("a member stays in the table while a group is linked to it");
-        let slot = (freed && key != BODY).then(|| self.free(&mut table, key));
+        let slot = (freed && key != BODY).then(|| self.free(&mut table, key, effects));
         drop(table);
         if key == BODY {
             self.release(effects);
-        } else if slot.is_some() {
-            self.leave(effects);
+        } else if let Some(slot) = slot {
+            self.leave(slot.member.kind, effects);
         }
         drop(group);
     }

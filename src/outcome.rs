@@ -4,10 +4,11 @@
 //! owner of the group takes the outcome. It is boxed on failure only.
 
 use std::any::Any;
-use std::fmt;
-use std::panic::{Location, resume_unwind};
+use std::panic::resume_unwind;
 
+use crate::config::FailureHook;
 use crate::error::{CancelReason, Failure, GroupError, Origin, Payload, Report};
+use crate::policy::Event;
 use crate::unwind::{catch, drop_quietly};
 
 /// How many failures a group keeps besides the primary one.
@@ -18,9 +19,20 @@ pub(crate) enum Raw {
     Error(Box<dyn Any + Send>),
     Panic(Box<dyn Any + Send>),
     Foreign { path: Vec<Origin>, error: Box<dyn Any + Send> },
+    CleanupTimeout,
 }
 
 impl Raw {
+    /// What the policy is asked about.
+    pub(crate) fn event(&self, origin: &Origin) -> Event {
+        match (origin.is_body(), self) {
+            (false, Raw::Panic(_)) => Event::ChildPanicked,
+            (false, _) => Event::ChildFailed,
+            (true, Raw::Panic(_)) => Event::BodyPanicked,
+            (true, _) => Event::BodyFailed,
+        }
+    }
+
     pub(crate) fn reason(&self, origin: Origin) -> CancelReason {
         match self {
             Raw::Panic(_) => CancelReason::Panicked(origin),
@@ -37,7 +49,7 @@ impl Raw {
                 path.push(opener);
                 Raw::Foreign { path, error }
             }
-            panic @ Raw::Panic(_) => panic,
+            other @ (Raw::Panic(_) | Raw::CleanupTimeout) => other,
         }
     }
 }
@@ -45,7 +57,7 @@ impl Raw {
 /// A failure that was kept.
 pub(crate) struct Entry {
     /// Its place in the order of occurrence.
-    number: u64,
+    pub(crate) number: u64,
     pub(crate) origin: Origin,
     pub(crate) failure: Raw,
 }
@@ -71,11 +83,11 @@ impl Outcome {
         self.next
     }
 
-    /// Keeps a failure, and hands back the one that finds no place any more.
-    pub(crate) fn keep(&mut self, number: u64, origin: Origin, failure: Raw) -> Option<Entry> {
+    /// Keeps a failure, and hands back the one that finds no place any more besides `bound` others.
+    pub(crate) fn keep(&mut self, number: u64, origin: Origin, failure: Raw, bound: usize) -> Option<Entry> {
         let at = self.failures.partition_point(|entry| entry.number < number);
         self.failures.insert(at, Entry { number, origin, failure });
-        if self.failures.len() <= 1 + SUPPRESSED {
+        if self.failures.len() - 1 <= bound {
             return None;
         }
         // The first panic decides how the group ends, so it is never the one to go.
@@ -95,33 +107,6 @@ impl Outcome {
     }
 }
 
-/// What the owner of a group set when it was opened; it never changes afterwards.
-pub(crate) struct Config {
-    pub(crate) collect: bool,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) on_failure: Option<FailureHook>,
-    pub(crate) on_abandoned: Option<AbandonedHook>,
-}
-
-/// Shows a failure to the user's hook and hands it back, with the payload of the hook's own panic.
-pub(crate) type FailureHook = Box<dyn Fn(Raw) -> (Raw, Option<Box<dyn Any + Send>>) + Send + Sync>;
-pub(crate) type AbandonedHook = Box<dyn Fn(usize) + Send + Sync>;
-
-impl Config {
-    pub(crate) fn new(location: &'static Location<'static>) -> Self {
-        Self { collect: false, location, on_failure: None, on_abandoned: None }
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("collect", &self.collect)
-            .field("location", &self.location)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Outcome {
     /// What the group ends with: a panic goes on, a failure or a cut is an error, else there is the value.
     pub(crate) fn conclude<T, E: 'static>(
@@ -132,7 +117,7 @@ impl Outcome {
     ) -> Result<T, GroupError<E>> {
         let cut = match &reason {
             None => false,
-            Some(CancelReason::Explicit(_)) => self.body_cut,
+            Some(CancelReason::Explicit(_) | CancelReason::Finished) => self.body_cut,
             Some(CancelReason::Lost) => true,
             Some(_) => self.body_cut || self.child_cut,
         };
@@ -141,7 +126,7 @@ impl Outcome {
             value => {
                 if let Err(payload) = catch(|| drop(value)) {
                     let number = self.number();
-                    drop_quietly(self.keep(number, origin, Raw::Panic(payload)));
+                    drop_quietly(self.keep(number, origin, Raw::Panic(payload), SUPPRESSED));
                 }
             }
         }
@@ -175,6 +160,7 @@ impl<E: 'static> Failure<E> {
             }
             Raw::Panic(payload) => Failure::Panic(Payload::new(payload)),
             Raw::Foreign { path, error } => Failure::Foreign { path, error: Payload::new(error) },
+            Raw::CleanupTimeout => Failure::CleanupTimeout,
         }
     }
 
@@ -186,17 +172,18 @@ impl<E: 'static> Failure<E> {
             Failure::Own(error) => Raw::Error(Box::new(error)),
             Failure::Panic(payload) => Raw::Panic(payload.into_inner()),
             Failure::Foreign { path, error } => Raw::Foreign { path, error: error.into_inner() },
+            Failure::CleanupTimeout => Raw::CleanupTimeout,
         }
     }
 
     /// Gives a user's hook the form the state calls it in.
-    pub(crate) fn hook(hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> FailureHook
+    pub(crate) fn hook(hook: impl Fn(&Origin, &Failure<E>) + Send + Sync + 'static) -> FailureHook
     where
         E: Send,
     {
-        Box::new(move |raw| {
+        Box::new(move |origin, raw| {
             let failure = Failure::from_raw(raw);
-            let panic = catch(|| hook(&failure)).err();
+            let panic = catch(|| hook(origin, &failure)).err();
             (failure.into_raw(), panic)
         })
     }

@@ -10,13 +10,16 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::config::{Config, settings, time_settings};
 use crate::context::{Context, Withheld};
-use crate::error::{CancelReason, Failure, GroupError};
+use crate::deadline::Watch;
+use crate::error::{CancelReason, GroupError};
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
-use crate::outcome::{Config, Raw};
+use crate::outcome::Raw;
 use crate::signal::Waiter;
 use crate::state::{BodyFate, State};
+use crate::timer::{Clock, Timed};
 use crate::unwind::catch;
 
 /// Opens a group, runs `body` in it, and waits until nothing of either is left.
@@ -85,6 +88,7 @@ where
         start: Some(start),
         body: None,
         state: None,
+        watch: None,
         value: None,
         shielded: false,
         waiter: Waiter::default(),
@@ -93,7 +97,31 @@ where
 }
 
 pin_project! {
-    /// The future of [`scope`]. Before it is first polled it can be told how to treat failures.
+    /// The future of [`scope`]. Before it is first polled it can be told how to treat failures, and more:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Group, Smol, scope};
+    /// # smol::block_on(async {
+    /// let mut lengths = Vec::new();
+    /// let result = scope(Smol, async |group: Group<Smol, &str>| {
+    ///     let children = ["a", "", "ccc"].map(|text| {
+    ///         group.spawn(async move { if text.is_empty() { Err("empty") } else { Ok(text.len()) } })
+    ///     });
+    ///     for child in children {
+    ///         lengths.extend(child.await);
+    ///     }
+    ///     Ok(())
+    /// });
+    /// assert_eq!(result.collect().await.unwrap_err().into_primary().unwrap(), "empty");
+    /// assert_eq!(lengths, [1, 3]);
+    /// # });
+    /// # }
+    /// ```
+    ///
+    /// Under [`collect`](Self::collect) the scope still fails in the end, and the body's value is dropped: what is to survive
+    /// goes out by another way. A child that wants to report an error and go on launches it:
+    /// `group.launch(std::future::ready(Err::<(), _>(error)))`.
     ///
     /// It is awaited once:
     ///
@@ -129,6 +157,7 @@ pin_project! {
         #[pin]
         body: Option<F>,
         state: Option<Arc<State>>,
+        watch: Option<Watch>,
         value: Option<T>,
         shielded: bool,
         waiter: Waiter,
@@ -164,60 +193,29 @@ impl<S, E, T, B, F> Scope<S, E, T, B, F>
 where
     F: Future,
 {
-    /// Lets the others go on when a member fails or panics: all failures are gathered.
-    ///
-    /// The scope still fails then, and the body's value is dropped: what is to survive goes out by another way. A child
-    /// that wants to report an error and go on launches it: `group.launch(std::future::ready(Err::<(), _>(error)))`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Group, Smol, scope};
-    /// # smol::block_on(async {
-    /// let mut lengths = Vec::new();
-    /// let result = scope(Smol, async |group: Group<Smol, &str>| {
-    ///     let children = ["a", "", "ccc"].map(|text| {
-    ///         group.spawn(async move { if text.is_empty() { Err("empty") } else { Ok(text.len()) } })
-    ///     });
-    ///     for child in children {
-    ///         lengths.extend(child.await);
-    ///     }
-    ///     Ok(())
-    /// });
-    /// assert_eq!(result.collect().await.unwrap_err().into_primary().unwrap(), "empty");
-    /// assert_eq!(lengths, [1, 3]);
-    /// # });
-    /// # }
-    /// ```
-    #[track_caller]
-    pub fn collect(mut self) -> Self {
-        self.config().collect = true;
-        self
-    }
+    settings!(|scope| scope.config());
 
-    /// Shows every failure to `hook` as it happens. See [`Builder::on_failure`](crate::Builder::on_failure).
     #[track_caller]
-    pub fn on_failure(mut self, hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> Self
-    where
-        E: Send + 'static,
-    {
-        self.config().on_failure = Some(Failure::hook(hook));
-        self
-    }
-
-    /// Calls `hook` if the scope is dropped and nobody waits for its children. See
-    /// [`Builder::on_abandoned`](crate::Builder::on_abandoned).
-    #[track_caller]
-    pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        self.config().on_abandoned = Some(Box::new(hook));
-        self
+    pub(crate) fn config(&mut self) -> &mut Config {
+        &mut self.start().config
     }
 
     #[track_caller]
-    fn config(&mut self) -> &mut Config {
-        &mut self.start.as_mut().expect("a scope is told what to do before it is polled").config
+    pub(crate) fn spawner(&mut self) -> &S {
+        &self.start().spawner
     }
+
+    #[track_caller]
+    fn start(&mut self) -> &mut Start<S, E, B> {
+        self.start.as_mut().expect("a scope is told what to do before it is polled")
+    }
+}
+
+impl<S: Timed, E, T, B, F> Scope<S, E, T, B, F>
+where
+    F: Future,
+{
+    time_settings!(|scope| scope.config(), Clock::of(scope.spawner()));
 }
 
 impl<S, E, T, B, F> Future for Scope<S, E, T, B, F>
@@ -231,8 +229,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(Start { spawner, body, config, .. }) = this.start.take() {
+            *this.watch = config.watch();
             let state = State::open(config, true);
             *this.state = Some(state.clone());
+            if let Some(watch) = this.watch {
+                watch.look(&state, cx);
+            }
             let group = Group::new(spawner, state.clone());
             if state.is_cancelled() {
                 state.end_body(true);
@@ -248,8 +250,12 @@ where
         refuse_own_child(&state, "to await the scope that it is in");
         loop {
             this.waiter.listen(state.signal(), cx);
+            if let Some(watch) = this.watch {
+                watch.look(&state, cx);
+            }
             if this.body.is_none() {
                 state.watch();
+                state.end_background();
                 let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
                 return Poll::Ready(outcome.conclude(reason, state.origin(BODY), this.value.take()));

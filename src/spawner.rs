@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 
 use async_task::{Runnable, Task};
 
+use crate::adopt::Adopt;
+
 /// Starts futures on a runtime. This is all that a group needs of one.
 ///
 /// # The contract
@@ -69,6 +71,67 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + Send + 'static;
+}
+
+/// Starts futures that stay on one thread, so that they need not be `Send`.
+///
+/// The [contract](Spawner#the-contract) is that of a [`Spawner`], and one thing more: the future is polled and dropped on
+/// the thread on which it was spawned, also if its `Task` is dropped on another.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// use std::rc::Rc;
+/// use taskgroup::{Task, runtime::LocalSpawner};
+///
+/// #[derive(Clone)]
+/// struct Here(Rc<smol::LocalExecutor<'static>>);
+///
+/// impl LocalSpawner for Here {
+///     fn spawn_local<F: Future<Output = ()> + 'static>(&self, future: F) -> Task<()> {
+///         self.0.spawn(future)
+///     }
+/// }
+/// # }
+/// ```
+pub trait LocalSpawner: Clone + 'static {
+    /// Starts `future` on this thread, and gives the handle that cancels it when dropped.
+    fn spawn_local<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + 'static;
+}
+
+/// A spawner whose runtime has threads for work that blocks.
+///
+/// # Examples
+///
+/// See [`Group::spawn_blocking`](crate::Group::spawn_blocking). For a runtime of one's own there is
+/// [`lazily`](crate::runtime::lazily):
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// use taskgroup::runtime::{Adopt, SpawnBlocking, lazily};
+///
+/// struct Mine;
+///
+/// impl SpawnBlocking for Mine {
+///     fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+///     where
+///         W: FnOnce() -> O + Send + 'static,
+///         O: Send + 'static,
+///     {
+///         lazily(move || smol::unblock(work))
+///     }
+/// }
+/// # }
+/// ```
+pub trait SpawnBlocking {
+    /// Makes a task that runs `work` on such a thread. It is started when it is first polled, and not before.
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<Self, W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static;
 }
 
 /// Makes the [`Task`] of a child that runs on a runtime with handles of its own.

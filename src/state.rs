@@ -32,16 +32,20 @@ use std::task;
 use async_task::Task;
 use slab::Slab;
 
+use crate::aside::Background;
+use crate::config::Config;
 use crate::context::{Context, Withheld};
+use crate::deadline::Deadline;
 use crate::effects::{Effects, dispose};
-use crate::error::{CancelReason, Origin};
-use crate::member::{BODY, Key, Member, Slot};
+use crate::error::{CancelReason, Name, Origin, Refusal, step};
+use crate::limit::{Limit, Place};
+use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::nesting::Parent;
-use crate::outcome::{Config, Outcome, Raw};
+use crate::outcome::{Entry, Outcome, Raw};
 use crate::signal::Signal;
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{catch, drop_quietly};
-use crate::word::{Refusal, Seen, Word};
+use crate::word::{Seen, Word};
 
 /// How large the table of an empty group may be: one that was larger is given back.
 const KEPT_SLOTS: usize = 1024;
@@ -70,6 +74,8 @@ pub(crate) enum BodyFate {
 pub(crate) struct Ticket {
     pub(crate) key: Key,
     pub(crate) id: u64,
+    /// It has no place under the limit yet.
+    pub(crate) queued: bool,
 }
 
 pub(crate) struct State {
@@ -77,19 +83,24 @@ pub(crate) struct State {
     table: Mutex<Table>,
     changed: Signal,
     pub(crate) parent: Option<Parent>,
-    config: Config,
+    pub(crate) config: Config,
+    /// The names around the group and its own, if there are any.
+    path: Option<Name>,
     /// How many groups there are around this one.
     depth: u32,
 }
 
 pub(crate) struct Table {
-    slots: Slab<Slot>,
+    pub(crate) slots: Slab<Slot>,
     next_id: u64,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) background: Background,
+    pub(crate) deadline: Deadline,
     /// The body; gone from the start in a group without one.
     pub(crate) body: Member,
-    reason: Option<CancelReason>,
+    pub(crate) reason: Option<CancelReason>,
     /// How many living children were cancelled by themselves.
-    singled: usize,
+    pub(crate) singled: usize,
     /// Our place in the list of the member that opened us, while we are in it.
     pub(crate) link: Option<usize>,
     /// Nobody is left who could read the outcome.
@@ -110,24 +121,50 @@ impl Table {
         self.slots.get_mut(key as usize).map(|slot| f(&mut slot.member, &mut slot.task))
     }
 
+    /// The body and every child.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.body).chain(self.slots.iter().map(|(_, slot)| &slot.member))
+    }
+
     pub(crate) fn id(&self, key: Key) -> Option<u64> {
         if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.id) }
     }
 
-    fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+    pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         self.slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id)
+    }
+}
+
+impl Table {
+    /// Why a child that was counted is not taken after all, if so. A child that finds the group full is marked as queued.
+    fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
+        if self.reason.is_some() && member.kind != Kind::Cleanup {
+            return Some(Refusal::Cancelled);
+        }
+        if member.kind.is_background() {
+            if self.background.ended {
+                return Some(Refusal::Closed);
+            }
+            self.background.living += 1;
+        }
+        self.limit.as_mut().and_then(|limit| limit.admit(member, place))
     }
 }
 
 impl State {
     /// Opens a group that is linked to nothing, or is about to be linked to `parent`.
     pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Parent>) -> Arc<Self> {
+        let around = parent.as_ref().and_then(|parent| parent.origin.path.as_ref());
         Arc::new(Self {
             word: Word::new(),
+            path: step(around, config.name.as_ref(), None),
             table: Mutex::new(Table {
                 slots: Slab::new(),
                 next_id: 1,
-                body: if has_body { Member::default() } else { Member::gone() },
+                limit: config.limit.map(Limit::new),
+                background: Background::default(),
+                deadline: config.deadline(),
+                body: if has_body { Member::of_kind(Kind::Body) } else { Member::gone() },
                 reason: None,
                 singled: 0,
                 link: None,
@@ -152,22 +189,28 @@ impl State {
     pub(crate) fn enter(
         self: &Arc<Self>,
         location: &'static Location<'static>,
-        member: Member,
+        mut member: Member,
+        place: Place,
     ) -> Result<Ticket, Refusal> {
-        self.word.enter()?;
+        let kind = member.kind;
+        self.word.enter(kind)?;
         let mut table = self.lock();
-        if table.reason.is_some() {
+        if let Some(refusal) = table.refusal(&mut member, place) {
             drop(table);
             let mut effects = Effects::default();
-            self.leave(&mut effects);
+            self.leave(kind, &mut effects);
             effects.run();
-            return Err(Refusal::Cancelled);
+            return Err(refusal);
         }
-        let id = table.next_id;
+        let (id, queued) = (table.next_id, member.queued);
         table.next_id += 1;
         let slot = Slot { id, location, task: None, member };
         let key = Key::try_from(table.slots.insert(slot)).expect("fewer than 2^32 children live at once");
-        Ok(Ticket { key, id })
+        let ticket = Ticket { key, id, queued };
+        if queued {
+            table.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
+        }
+        Ok(ticket)
     }
 
     /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
@@ -201,22 +244,28 @@ impl State {
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
-        let cut_with_group = end == End::Cut && !slot.member.singled;
+        let cut_with_group = end == End::Cut && !slot.member.singled && slot.member.kind == Kind::Ordinary;
         let task = slot.task.take();
-        let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key));
+        let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key, &mut effects));
         table.outcome.child_cut |= cut_with_group;
         drop(table);
         // Not by way of the effects: it would be their only allocation on the way of every child.
         dispose(task);
-        if freed.is_some() {
-            self.leave(&mut effects);
+        if let Some(slot) = freed {
+            self.leave(slot.member.kind, &mut effects);
         }
         effects.run();
     }
 
     /// Frees the slot of a child of which nothing is left. It is counted until [`leave`](Self::leave).
-    pub(crate) fn free(&self, table: &mut Table, key: Key) -> Slot {
+    pub(crate) fn free(&self, table: &mut Table, key: Key, effects: &mut Effects) -> Slot {
         let slot = table.slots.remove(key as usize);
+        if let Some(limit) = &mut table.limit {
+            limit.left(&slot.member, &mut table.slots, effects);
+        }
+        if slot.member.kind.is_background() {
+            table.background.living -= 1;
+        }
         if table.slots.is_empty() && table.slots.capacity() > KEPT_SLOTS {
             table.slots = Slab::new();
         }
@@ -230,7 +279,10 @@ impl State {
     }
 
     /// Takes a child out of the count, after all that it was.
-    pub(crate) fn leave(self: &Arc<Self>, effects: &mut Effects) {
+    pub(crate) fn leave(self: &Arc<Self>, kind: Kind, effects: &mut Effects) {
+        if kind != Kind::Ordinary {
+            return self.release(effects);
+        }
         let seen = self.word.leave();
         if seen.is_watched() && seen.children() == 0 {
             effects.notify(self);
@@ -238,7 +290,7 @@ impl State {
         self.settle_if_due(seen, effects);
     }
 
-    /// Takes a group in the body out of the count.
+    /// Takes a group in the body, a background child or a clean-up out of the count.
     pub(crate) fn release(self: &Arc<Self>, effects: &mut Effects) {
         effects.notify(self);
         self.settle_if_due(self.word.release(), effects);
@@ -263,13 +315,21 @@ impl State {
         self.cancel_locked(&mut self.lock(), reason, effects);
     }
 
-    fn cancel_locked(self: &Arc<Self>, table: &mut Table, reason: CancelReason, effects: &mut Effects) {
+    pub(crate) fn cancel_locked(
+        self: &Arc<Self>,
+        table: &mut Table,
+        reason: CancelReason,
+        effects: &mut Effects,
+    ) {
         if table.reason.is_some() || self.word.look().is_finished() {
             return;
         }
         table.reason = Some(reason);
         self.word.cancel();
-        let Table { slots, body, .. } = table;
+        let Table { slots, body, limit, .. } = table;
+        if let Some(limit) = limit {
+            limit.give_up(effects);
+        }
         for (_, slot) in slots {
             slot.member.cancel(&mut slot.task, effects);
         }
@@ -281,19 +341,30 @@ impl State {
     pub(crate) fn cancel_child(self: &Arc<Self>, ticket: Ticket) {
         let mut effects = Effects::default();
         let mut table = self.lock();
-        if let Some(slot) = table.slot(ticket).filter(|slot| !slot.member.cancelled && !slot.member.gone) {
-            slot.member.singled = true;
-            // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
-            self.word.single_out();
-            slot.member.cancel(&mut slot.task, &mut effects);
-            table.singled += 1;
+        if let Some(slot) = table.slot(ticket) {
+            let singled = self.single_out(slot, &mut effects);
+            table.singled += usize::from(singled);
         }
         drop(table);
         effects.run();
     }
 
+    /// Cancels one child, and says whether it was not on its way out before.
+    pub(crate) fn single_out(&self, slot: &mut Slot, effects: &mut Effects) -> bool {
+        if slot.member.cancelled || slot.member.gone {
+            return false;
+        }
+        slot.member.singled = true;
+        // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
+        self.word.single_out();
+        slot.member.cancel(&mut slot.task, effects);
+        true
+    }
+
     pub(crate) fn close(&self) {
         self.word.close();
+        // For whoever waits for results of which there may be no more.
+        self.notify();
     }
 
     // ---- the body ----
@@ -326,9 +397,21 @@ impl State {
 
     /// Which member this is, for a report.
     pub(crate) fn origin(&self, key: Key) -> Origin {
-        let child =
-            self.lock().slots.get(key as usize).filter(|_| key != BODY).map(|slot| (slot.id, slot.location));
-        Origin::new(self.config.location, child)
+        let table = self.lock();
+        match table.slots.get(key as usize).filter(|_| key != BODY) {
+            Some(slot) => self.origin_of_child(slot.id, slot.location, slot.member.name().cloned()),
+            None => Origin { group: self.config.location, child: None, name: None, path: self.path.clone() },
+        }
+    }
+
+    pub(crate) fn origin_of_child(
+        &self,
+        id: u64,
+        location: &'static Location<'static>,
+        name: Option<Name>,
+    ) -> Origin {
+        let path = step(self.path.as_ref(), name.as_ref(), Some(id));
+        Origin { group: self.config.location, child: Some((id, location)), name, path }
     }
 
     pub(crate) fn record(self: &Arc<Self>, key: Key, failure: Raw) {
@@ -341,21 +424,27 @@ impl State {
     ///
     /// The first two are one step, so that the reason of the cancel is the primary failure.
     pub(crate) fn record_into(self: &Arc<Self>, mut failure: Raw, origin: Origin, effects: &mut Effects) {
+        let verdict = self.config.policy.on(failure.event(&origin));
         let mut table = self.lock();
         let number = table.outcome.number();
-        if !self.config.collect {
+        if verdict.cancel {
             self.cancel_locked(&mut table, failure.reason(origin.clone()), effects);
         }
         drop(table);
         let mut hook_panic = None;
         if let Some(hook) = &self.config.on_failure {
-            (failure, hook_panic) = hook(failure);
+            (failure, hook_panic) = hook(&origin, failure);
         }
+        let bound = self.config.keep;
         let mut table = self.lock();
-        let not_kept = table.outcome.keep(number, origin.clone(), failure);
+        let not_kept = if verdict.keep {
+            table.outcome.keep(number, origin.clone(), failure, bound)
+        } else {
+            Some(Entry { number, origin: origin.clone(), failure })
+        };
         let nor_kept = hook_panic.and_then(|payload| {
             let number = table.outcome.number();
-            table.outcome.keep(number, origin, Raw::Panic(payload))
+            table.outcome.keep(number, origin, Raw::Panic(payload), bound)
         });
         drop(table);
         drop_quietly(not_kept);
@@ -421,11 +510,15 @@ impl State {
     }
 
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.word.look().refusal()
+        self.word.look().refusal(Kind::Ordinary)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.word.look().is_cancelled()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.word.look().is_stopping()
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -8,15 +8,18 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use crate::config::{Config, settings, time_settings};
 use crate::context::Withheld;
-use crate::error::{Failure, GroupError};
+use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
-use crate::outcome::Config;
+use crate::shutdown::Shutdown;
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
 use crate::state::State;
+use crate::timer::{Clock, Timed};
 
 /// The one owner of a free-standing group: a field of a server, say.
 ///
@@ -50,7 +53,7 @@ pub struct TaskGroup<S, E = Infallible> {
     group: Group<S, E>,
 }
 
-impl<S: Spawner> TaskGroup<S> {
+impl<S> TaskGroup<S> {
     /// Opens a group for children that cannot fail: they return `()` or `!`.
     #[track_caller]
     pub fn new(spawner: S) -> Self {
@@ -76,7 +79,13 @@ impl<S: Spawner> TaskGroup<S> {
     /// Opens a group step by step.
     #[track_caller]
     pub fn builder<E>(spawner: S) -> Builder<S, E> {
-        Builder { spawner, config: Config::new(Location::caller()), root: false, error: PhantomData }
+        Builder {
+            spawner,
+            config: Config::new(Location::caller()),
+            root: false,
+            watch: None,
+            error: PhantomData,
+        }
     }
 }
 
@@ -112,6 +121,53 @@ impl<S, E> TaskGroup<S, E> {
     }
 }
 
+impl<S: Timed, E: 'static> TaskGroup<S, E> {
+    /// Asks everybody to come to an end, cancels what is left after `grace`, and waits until nothing is.
+    ///
+    /// ```text
+    /// close, stop ──── grace ────┬─ everybody has ended ──► report: nobody was forced
+    ///                            └─ cancel, wait ─────────► report: who was
+    /// ```
+    ///
+    /// It is [`stop`](Group::stop), which the members of this group and of all groups inside can see, and then, after one
+    /// grace for the whole tree, [`cancel`](Group::cancel). That cancel is no error. Background children go on until the
+    /// others have ended, or the grace has.
+    ///
+    /// # Cancellation
+    ///
+    /// The future owns the group. Dropping it drops the group: that cancels at once. It begins when it is first polled.
+    ///
+    /// # Panics
+    ///
+    /// Like [`join`](Self::join).
+    ///
+    /// # Errors
+    ///
+    /// Like [`join`](Self::join): a member that fails on its way out is reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::time::Duration;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let member = group.group();
+    /// group.launch(async move { member.stopping().await });
+    /// group.child().name("deaf").launch(std::future::pending::<()>());
+    /// let report = group.shutdown(Duration::from_millis(10)).await.unwrap();
+    /// assert_eq!(report.forced().len(), 1);
+    /// assert_eq!(report.forced()[0].name(), Some("deaf"));
+    /// # });
+    /// # }
+    /// ```
+    pub fn shutdown(self, grace: Duration) -> Shutdown<S, E> {
+        let clock = Clock::of(self.spawner());
+        Shutdown::new(self.join(), clock, grace)
+    }
+}
+
 impl<S, E> Deref for TaskGroup<S, E> {
     type Target = Group<S, E>;
 
@@ -144,6 +200,13 @@ pub struct Join<S, E = Infallible> {
 
 impl<S, E> Unpin for Join<S, E> {}
 
+impl<S, E> Join<S, E> {
+    /// The group, until it has ended.
+    pub(crate) fn group(&self) -> Option<&TaskGroup<S, E>> {
+        self.group.as_ref()
+    }
+}
+
 impl<S, E: 'static> Future for Join<S, E> {
     type Output = Result<(), GroupError<E>>;
 
@@ -153,6 +216,7 @@ impl<S, E: 'static> Future for Join<S, E> {
         refuse_own_child(state, "to join its own group");
         state.watch();
         this.waiter.listen(state.signal(), cx);
+        state.end_background();
         let Some((outcome, reason)) = state.conclude(&mut this.withheld, cx) else { return Poll::Pending };
         let origin = state.origin(BODY);
         this.group = None;
@@ -178,7 +242,7 @@ impl<S, E> fmt::Debug for Join<S, E> {
 /// # smol::block_on(async {
 /// let group = TaskGroup::builder::<String>(Smol)
 ///     .collect()
-///     .on_failure(|failure| eprintln!("{failure}"))
+///     .on_failure(|origin, failure| eprintln!("{origin} failed: {failure}"))
 ///     .open();
 /// group.launch(async { Err::<(), _>("first".to_string()) });
 /// group.launch(async { Err::<(), _>("second".to_string()) });
@@ -191,39 +255,17 @@ pub struct Builder<S, E = Infallible> {
     spawner: S,
     config: Config,
     root: bool,
+    /// Starts the child that keeps the deadline.
+    watch: Option<fn(&Group<S, E>)>,
     error: PhantomData<fn(E) -> E>,
 }
 
 impl<S, E> Builder<S, E> {
-    /// Lets the others go on when a child fails or panics: all failures are gathered.
-    pub fn collect(mut self) -> Self {
-        self.config.collect = true;
-        self
-    }
+    settings!(|builder| builder.config);
 
     /// Links the group to nothing: see [`TaskGroup::root`].
     pub fn root(mut self) -> Self {
         self.root = true;
-        self
-    }
-
-    /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept. Failures
-    /// of a group inside come here when nobody is left to look at them, as many as that group has kept.
-    ///
-    /// The siblings have been cancelled by then, unless the group [collects](Self::collect). A panic of the hook is
-    /// one more failure, of which the hook is not told.
-    pub fn on_failure(mut self, hook: impl Fn(&Failure<E>) + Send + Sync + 'static) -> Self
-    where
-        E: Send + 'static,
-    {
-        self.config.on_failure = Some(Failure::hook(hook));
-        self
-    }
-
-    /// Calls `hook` with the number of living children if the owner of a group that is linked to nothing goes without
-    /// joining: nobody waits for them any more. Groups inside do not tell.
-    pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
-        self.config.on_abandoned = Some(Box::new(hook));
         self
     }
 
@@ -234,8 +276,19 @@ impl<S, E> Builder<S, E> {
         } else {
             State::open(self.config, false)
         };
-        TaskGroup { group: Group::new(self.spawner, state) }
+        let group = TaskGroup { group: Group::new(self.spawner, state) };
+        if let Some(watch) = self.watch {
+            watch(&group);
+        }
+        group
     }
+}
+
+impl<S: Spawner + Timed, E: Send + 'static> Builder<S, E> {
+    time_settings!(|builder| builder.config, {
+        builder.watch = Some(Group::watch_deadline);
+        Clock::of(&builder.spawner)
+    });
 }
 
 impl<S, E> fmt::Debug for Builder<S, E> {

@@ -3,6 +3,8 @@
 //! Everything that has to be one step is one operation on this word: to join the count *unless* the group is closed,
 //! to close for good *if* the count is zero, to leave *and* learn whether that was the last one.
 
+use crate::error::Refusal;
+use crate::member::Kind;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Refuses new children. Set by `close` and when the group has ended; never cleared.
@@ -15,10 +17,18 @@ const SINGLED: u64 = 1 << 2;
 const WATCHED: u64 = 1 << 3;
 /// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
 const FINISHED: u64 = 1 << 4;
-/// One group that was opened in the body and has not ended.
+/// Members are asked to come to an end by themselves. Set under the lock of the table; never cleared.
+const STOPPING: u64 = 1 << 5;
+/// One of what the group waits for and does not count as its children: a group that was opened in the body and has not
+/// ended, a background child, a clean-up.
 const HOLD: u64 = 1 << 8;
 /// One child.
 const CHILD: u64 = 1 << 32;
+
+/// What a child of this kind is counted as.
+fn unit(kind: Kind) -> u64 {
+    if kind == Kind::Ordinary { CHILD } else { HOLD }
+}
 
 /// Flags and counts of one group.
 #[derive(Debug)]
@@ -35,14 +45,15 @@ impl Word {
     }
 
     /// Counts one more child, unless the group is closed or cancelled.
-    pub(crate) fn enter(&self) -> Result<(), Refusal> {
+    pub(crate) fn enter(&self, kind: Kind) -> Result<(), Refusal> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
-            if let Some(refusal) = Seen(word).refusal() {
+            if let Some(refusal) = Seen(word).refusal(kind) {
                 return Err(refusal);
             }
             // Success reads nothing that another thread wrote; the lock of the table orders the rest.
-            match self.0.compare_exchange_weak(word, word + CHILD, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(word, word + unit(kind), Ordering::Relaxed, Ordering::Relaxed)
+            {
                 Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
@@ -80,6 +91,11 @@ impl Word {
         self.0.fetch_or(CANCELLED, Ordering::AcqRel);
     }
 
+    /// Says whether this is the first time.
+    pub(crate) fn stop(&self) -> bool {
+        Seen(self.0.fetch_or(STOPPING, Ordering::AcqRel)).0 & STOPPING == 0
+    }
+
     pub(crate) fn watch(&self) {
         self.0.fetch_or(WATCHED, Ordering::AcqRel);
     }
@@ -103,6 +119,11 @@ impl Seen {
         self.0 & CANCELLED != 0
     }
 
+    /// Whether members are asked to come to an end, or have.
+    pub(crate) fn is_stopping(self) -> bool {
+        self.0 & (STOPPING | CANCELLED | FINISHED) != 0
+    }
+
     pub(crate) fn is_watched(self) -> bool {
         self.0 & WATCHED != 0
     }
@@ -116,7 +137,7 @@ impl Seen {
         self.0 & (CANCELLED | SINGLED) == 0
     }
 
-    /// Whether neither a child nor a group in the body is counted.
+    /// Whether nothing is counted.
     pub(crate) fn is_clear(self) -> bool {
         self.0 < HOLD
     }
@@ -125,20 +146,15 @@ impl Seen {
         (self.0 / CHILD) as usize
     }
 
-    /// Why the group takes no child, if so.
-    pub(crate) fn refusal(self) -> Option<Refusal> {
+    /// Why the group takes no child of this kind, if so.
+    pub(crate) fn refusal(self, kind: Kind) -> Option<Refusal> {
         match self.0 {
+            // It is registered by a member that lives, so the group has not ended.
+            _ if kind == Kind::Cleanup => None,
             word if word & FINISHED != 0 => Some(Refusal::Closed),
             word if word & CANCELLED != 0 => Some(Refusal::Cancelled),
-            word if word & CLOSED != 0 => Some(Refusal::Closed),
+            word if word & CLOSED != 0 && kind != Kind::Watch => Some(Refusal::Closed),
             _ => None,
         }
     }
-}
-
-/// Why a group takes no child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Closed,
-    Cancelled,
 }

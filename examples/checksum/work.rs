@@ -46,7 +46,7 @@ pub async fn run<S: Blocking>(spawner: S, options: Options) -> Report {
     });
     if keep_going {
         let progress = progress.clone();
-        work = work.collect().on_failure(move |failure| progress.failed(failure));
+        work = work.collect().on_failure(move |_, failure| progress.failed(failure));
     }
     let result = work.await;
 

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::future::Future;
 
 use futures_lite::future::yield_now;
-use taskgroup::{Adopt, Spawner, TaskGroup, scope};
+use taskgroup::runtime::Adopt;
+use taskgroup::{Spawner, TaskGroup, scope};
 
 use crate::ledger::Gate;
 use crate::rig::{Rig, Test, panic_text};

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_lite::future::block_on;
+use taskgroup::error::*;
+use taskgroup::futures::*;
+use taskgroup::group::*;
 use taskgroup::*;
 
 use crate::spawners::ThreadEach;

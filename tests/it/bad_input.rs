@@ -166,7 +166,7 @@ pub async fn an_owner_goes_without_joining<R: Rig>(t: &Test<R>) {
     let (seen, left) = (failures.clone(), abandoned.clone());
     let group = TaskGroup::builder(t.spawner())
         .collect()
-        .on_failure(move |failure: &Failure<&str>| {
+        .on_failure(move |_, failure: &Failure<&str>| {
             assert!(matches!(failure, Failure::Own("lost otherwise")));
             seen.fetch_add(1, SeqCst);
         })
@@ -195,7 +195,7 @@ pub async fn an_owner_goes_after_its_children<R: Rig>(t: &Test<R>) {
 }
 
 pub async fn a_hook_panics<R: Rig>(t: &Test<R>) {
-    let group = TaskGroup::builder::<&str>(t.spawner()).on_failure(|_| panic!("in the hook")).open();
+    let group = TaskGroup::builder::<&str>(t.spawner()).on_failure(|_, _| panic!("in the hook")).open();
     group.launch(t.child(async { Err::<(), _>("an error") }));
     group.launch(t.child(std::future::pending::<()>()));
     assert_eq!(panic_text(group.join()).await, "in the hook");

@@ -100,7 +100,7 @@ fn a_collecting_group_is_cancelled_by_a_loss_as_well() {
         let hook = told.clone();
         let group = TaskGroup::builder::<&str>(Dropping)
             .collect()
-            .on_failure(move |_| {
+            .on_failure(move |_, _| {
                 hook.fetch_add(1, SeqCst);
             })
             .open();

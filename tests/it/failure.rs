@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 
 use futures_lite::future::{poll_once, yield_now};
+use taskgroup::error::Origin;
 use taskgroup::{CancelReason, Failure, Group, GroupError, Spawner, TaskGroup, scope, shield};
 
 use crate::ledger::{Capture, Entry, Gate, Ledger, Log, Tally, Tracked};
@@ -257,7 +258,7 @@ fn nested<S: Spawner>(spawner: S, ledger: Ledger, log: Log, level: usize) -> Box
             group.spawn(ledger.track(child)).value().await;
             Ok(())
         })
-        .on_failure(move |_| told.write(format!("level {level}")))
+        .on_failure(move |_, _| told.write(format!("level {level}")))
         .await?;
         Ok(())
     })
@@ -334,7 +335,7 @@ pub async fn o_19_errors_as_data<R: Rig>(t: &Test<R>) {
         gate.open();
         Ok::<_, Infallible>((data, sibling))
     })
-    .on_failure(|_| unreachable!("nothing failed"))
+    .on_failure(|_, _| unreachable!("nothing failed"))
     .await
     .unwrap();
     assert_eq!(data.await.unwrap(), Err("kept"));

@@ -98,7 +98,7 @@ pub async fn a_child_that_cancels_itself_and_returns_keeps_its_value<R: Rig>(t: 
     let group = TaskGroup::fallible::<Infallible>(t.spawner());
     let (give, own) = async_channel::bounded(1);
     let handle = group.spawn(t.child(async move {
-        taskgroup::CancelHandle::cancel(&own.recv().await.unwrap());
+        taskgroup::group::CancelHandle::cancel(&own.recv().await.unwrap());
         Ok(5)
     }));
     give.try_send(handle.cancel_handle()).unwrap();

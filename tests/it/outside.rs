@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::future::{Future, pending};
 
 use futures_lite::future::yield_now;
-use taskgroup::{CancelReason, Failure, Group, GroupError, Origin, Spawner, TaskGroup, scope, shield};
+use taskgroup::error::Origin;
+use taskgroup::{CancelReason, Failure, Group, GroupError, Spawner, TaskGroup, scope, shield};
 
 use crate::ledger::Gate;
 use crate::rig::{Rig, Test};
@@ -226,7 +227,7 @@ pub async fn o_37_error_and_outside_cancel_in_the_same_step<R: Rig>(t: &Test<R>)
         let (slow, go) = (Slow::new(t), Gate::new());
         let hook = slow.clone();
         let outer =
-            TaskGroup::builder::<&str>(t.spawner()).on_failure(move |_| hook.log.write("reported")).open();
+            TaskGroup::builder::<&str>(t.spawner()).on_failure(move |_, _| hook.log.write("reported")).open();
         let cancel = outer.group();
         let (spawner, host, fails) = (t.spawner(), slow.clone(), go.clone());
         outer.launch(t.child(async move {
@@ -243,7 +244,7 @@ pub async fn o_37_error_and_outside_cancel_in_the_same_step<R: Rig>(t: &Test<R>)
                 }));
                 Ok(())
             };
-            let ended = scope(spawner, body).on_failure(move |_| on_failure.cancel()).await;
+            let ended = scope(spawner, body).on_failure(move |_, _| on_failure.cancel()).await;
             host.log.write("the host goes on");
             ended.map_err(|error| error.into_primary().unwrap())
         }));

@@ -63,7 +63,7 @@ pub async fn o_98_of_two_panics_one_goes_on_and_both_reach_the_hook<R: Rig>(t: &
     let hook = told.clone();
     let group = TaskGroup::builder::<&str>(t.spawner())
         .collect()
-        .on_failure(move |failure| {
+        .on_failure(move |_, failure| {
             let Failure::Panic(payload) = failure else { panic!("no panic: {failure}") };
             hook.fetch_add(payload.message().unwrap().parse().unwrap(), SeqCst);
         })

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
+use taskgroup::error::Origin;
 use taskgroup::{Failure, GroupError, Spawner};
 
 use crate::ledger::{Gate, Ledger, Log, Tally, Tracked};
@@ -181,9 +182,9 @@ pub fn errors<E: Copy + Debug>(error: &GroupError<E>) -> Vec<E> {
 }
 
 /// A failure hook that writes down what it is shown.
-pub fn tell(log: &Log) -> impl Fn(&Failure<&'static str>) + Send + Sync + use<> {
+pub fn tell(log: &Log) -> impl Fn(&Origin, &Failure<&'static str>) + Send + Sync + use<> {
     let log = log.clone();
-    move |failure| log.write(failure.to_string())
+    move |_, failure| log.write(failure.to_string())
 }
 
 /// Gives `None`, as a timeout would, if the gate opens before the future is ready.

@@ -33,7 +33,7 @@ pub async fn o_20_an_error_type_with_hostile_trait_impls<R: Rig>(t: &Test<R>) {
     for collect in [false, true] {
         let before = t.ledger.read().completed;
         let gate = Gate::new();
-        let builder = TaskGroup::builder(t.spawner()).on_failure(|_| ());
+        let builder = TaskGroup::builder(t.spawner()).on_failure(|_, _| ());
         let group = if collect { builder.collect() } else { builder }.open();
         for _ in 0..2 {
             let gate = gate.clone();
@@ -163,7 +163,7 @@ pub async fn o_23_several_errors_are_collected<R: Rig>(t: &Test<R>) {
 
 pub async fn o_23_more_failures_than_are_kept<R: Rig>(t: &Test<R>) {
     let (log, gate) = (t.log.clone(), Gate::new());
-    let hook = move |failure: &Failure<(usize, Capture)>| match failure {
+    let hook = move |_: &Origin, failure: &Failure<(usize, Capture)>| match failure {
         Failure::Own((number, _)) => log.write(format!("{number:02}")),
         _ => unreachable!("no panic, no group inside"),
     };

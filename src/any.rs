@@ -1,0 +1,65 @@
+//! A spawner whose type is forgotten.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_task::Task;
+
+use crate::spawner::Spawner;
+
+/// Any spawner, for a field of a struct that is not to be generic.
+///
+/// It costs one more allocation and one indirect call a child. A clone is the same spawner.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{AnySpawner, Smol, TaskGroup};
+/// struct Server {
+///     connections: TaskGroup<AnySpawner>,
+/// }
+///
+/// # smol::block_on(async {
+/// let server = Server { connections: TaskGroup::new(AnySpawner::new(Smol)) };
+/// server.connections.launch(async {});
+/// server.connections.join().await.unwrap();
+/// # });
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AnySpawner(Arc<dyn Erased>);
+
+impl AnySpawner {
+    /// Forgets the spawner's type.
+    pub fn new(spawner: impl Spawner) -> Self {
+        Self(Arc::new(spawner))
+    }
+}
+
+impl Spawner for AnySpawner {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.spawn_boxed(Box::pin(future))
+    }
+}
+
+impl fmt::Debug for AnySpawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnySpawner").finish_non_exhaustive()
+    }
+}
+
+trait Erased: Send + Sync {
+    fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()>;
+}
+
+impl<S: Spawner> Erased for S {
+    fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()> {
+        self.spawn(future)
+    }
+}

@@ -1,0 +1,194 @@
+//! Children that a group waits for and does not count among the others: background ones and clean-ups.
+//!
+//! *Background* children end when the ordinary ones have: whoever waits for the end of the group finds that none of
+//! those is left, closes the group and cancels them, in one step under the lock. A background child that comes later
+//! is refused.
+//!
+//! A *clean-up* is a child under a shield from the start, which waits until the member that registered it is gone. The
+//! one that was registered last begins first, and each begins the one before it when it has ended, in whatever way.
+//! It is taken in even if the group is cancelled: the member that registers it lives, so the group has not ended.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::child::Discard;
+use crate::context::Context;
+use crate::effects::Effects;
+use crate::error::Why;
+use crate::group::Group;
+use crate::handle::Packet;
+use crate::limit::Place;
+use crate::member::{Key, Kind, Member};
+use crate::outcome::Raw;
+use crate::output::ChildOutput;
+use crate::output::sealed::Sorted;
+use crate::shield::Held;
+use crate::spawner::Spawner;
+use crate::state::{State, Ticket};
+
+impl<S: Spawner, E: Send + 'static> Group<S, E> {
+    /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
+    ///
+    /// A destructor cannot wait. This is for an end that has to be awaited: to say goodbye on a connection, or to remove a
+    /// file. The member is the child, or the body, inside of which this is called. However it ends, its future is
+    /// destroyed first, then its clean-ups run, the one that was registered last first. The group ends after them, and
+    /// [`cleanup_timeout`](crate::group::Builder::cleanup_timeout) bounds how long each may take.
+    ///
+    /// A clean-up is not cut by a cancel of the group, and may be registered under a shield even if that came before. Its
+    /// error or panic is a failure of the group: kept as suppressed behind what went before it. If the runtime goes away,
+    /// what has not run is dropped.
+    ///
+    /// In the body of a scope that is cut along with whoever awaits the scope, clean-ups begin when the body is cut: its
+    /// future is destroyed after them.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of the group: there is no member that it could run after. Panics if the spawner does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use futures_lite::future::yield_now;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let (send, log) = async_channel::unbounded();
+    /// let group = TaskGroup::new(Smol);
+    /// let (member, goodbye) = (group.group(), send.clone());
+    /// let child = group.spawn(async move {
+    ///     member.defer(async move {
+    ///         yield_now().await;
+    ///         goodbye.send("goodbye").await.unwrap();
+    ///     });
+    ///     send.send("hello").await.unwrap();
+    ///     std::future::pending::<()>().await
+    /// });
+    /// assert_eq!(log.recv().await.unwrap(), "hello");
+    /// child.cancel();
+    /// group.join().await.unwrap();
+    /// assert_eq!(log.recv().await.unwrap(), "goodbye");
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn defer<F>(&self, cleanup: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        let (ticket, turn) = self.state().enter_cleanup();
+        let cleanup = self.state().clone().clean_up(ticket, turn, cleanup);
+        let child = async move {
+            match cleanup.await.map(ChildOutput::sort) {
+                Some(Sorted::Failed(error)) => Err(error),
+                _ => Ok(()),
+            }
+        };
+        self.hand_over(ticket, true, child, Discard(PhantomData::<fn(E)>));
+    }
+}
+
+/// What a group knows of its background children.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    pub(crate) living: usize,
+    /// They were cancelled because all others have ended.
+    pub(crate) ended: bool,
+}
+
+impl State {
+    /// Cancels the background children if they are all that is left. For whoever waits for the end of the group.
+    pub(crate) fn end_background(self: &Arc<Self>) {
+        let seen = self.word.look();
+        if seen.children() > 0 || seen.is_clear() {
+            return;
+        }
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        if table.background.living > 0 && !table.background.ended {
+            table.background.ended = true;
+            self.word.close();
+            let table = &mut *table;
+            for (_, slot) in table.slots.iter_mut().filter(|(_, slot)| slot.member.kind.is_background()) {
+                table.singled += usize::from(self.single_out(slot, &mut effects));
+            }
+        }
+        drop(table);
+        effects.run();
+    }
+
+    /// Enters a clean-up for the member of this group inside of which this thread is.
+    ///
+    /// # Panics
+    ///
+    /// Outside of any.
+    #[track_caller]
+    pub(crate) fn enter_cleanup(self: &Arc<Self>) -> (Ticket, Turn) {
+        let Some(key) = Context::member_of(self) else {
+            panic!("a clean-up was registered outside of the group: it has no member to run after")
+        };
+        let member = Member::of_kind(Kind::Cleanup).shielded();
+        let ticket = self
+            .enter(Location::caller(), member, Place::Exempt)
+            .expect("a group with a living member has not ended");
+        let mine = Packet::new();
+        let before = self.register_cleanup(key, mine.clone());
+        (ticket, Turn { mine, before })
+    }
+
+    fn register_cleanup(&self, key: Key, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
+        self.lock().member(key, |member, _| member.register_cleanup(begin)).flatten()
+    }
+
+    /// Runs a clean-up in its turn, for as long as the group allows.
+    pub(crate) async fn clean_up<F: Future>(
+        self: Arc<Self>,
+        ticket: Ticket,
+        turn: Turn,
+        cleanup: F,
+    ) -> Option<F::Output> {
+        let _held = Held::child(self.clone(), ticket);
+        turn.begins().await;
+        let mut sleep = self.config.cleanup_sleep();
+        let mut cleanup = pin!(cleanup);
+        let output = std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = cleanup.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            match &mut sleep {
+                Some(sleep) => sleep.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        if output.is_none() {
+            self.record(ticket.key, Raw::CleanupTimeout);
+        }
+        output
+    }
+}
+
+/// The place of one clean-up in the order of those of its member.
+pub(crate) struct Turn {
+    mine: Arc<Packet<()>>,
+    /// Who comes next.
+    before: Option<Arc<Packet<()>>>,
+}
+
+impl Turn {
+    async fn begins(&self) {
+        let _: Result<(), Why> = std::future::poll_fn(|cx| self.mine.poll(cx.waker())).await;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            before.resolve(Ok(()));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What the owner of a group sets when it is opened.
+
+use std::any::Any;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::deadline::{Deadline, Watch};
+use crate::error::{Name, Origin};
+use crate::outcome::{Raw, SUPPRESSED};
+use crate::policy::Policy;
+use crate::timer::{Clock, Sleep};
+
+/// The settings of one group. They never change afterwards.
+pub(crate) struct Config {
+    pub(crate) policy: Policy,
+    /// How many failures are kept besides the primary one.
+    pub(crate) keep: usize,
+    pub(crate) limit: Option<NonZeroUsize>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<Name>,
+    pub(crate) on_failure: Option<FailureHook>,
+    pub(crate) on_abandoned: Option<AbandonedHook>,
+    pub(crate) cleanup_timeout: Option<(Duration, Clock)>,
+    pub(crate) deadline: Option<(When, Clock)>,
+}
+
+/// Shows a failure to the user's hook and hands it back, with the payload of the hook's own panic.
+pub(crate) type FailureHook = Box<dyn Fn(&Origin, Raw) -> (Raw, Option<Box<dyn Any + Send>>) + Send + Sync>;
+pub(crate) type AbandonedHook = Box<dyn Fn(usize) + Send + Sync>;
+
+/// A time as it was set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum When {
+    At(Duration),
+    /// So long after the group was opened.
+    After(Duration),
+}
+
+impl Config {
+    pub(crate) fn new(location: &'static Location<'static>) -> Self {
+        Self {
+            policy: Policy::default(),
+            keep: SUPPRESSED,
+            limit: None,
+            location,
+            name: None,
+            on_failure: None,
+            on_abandoned: None,
+            cleanup_timeout: None,
+            deadline: None,
+        }
+    }
+
+    /// The deadline of a group that is opened now.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::new(self.deadline.as_ref().map(|(when, clock)| match when {
+            When::At(at) => *at,
+            When::After(time) => clock.now().saturating_add(*time),
+        }))
+    }
+
+    /// For whoever keeps that deadline.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.deadline.as_ref().map(|(_, clock)| Watch::new(clock.clone()))
+    }
+
+    /// How long a clean-up that begins now may take.
+    pub(crate) fn cleanup_sleep(&self) -> Option<Sleep> {
+        self.cleanup_timeout.as_ref().map(|(time, clock)| clock.sleep(*time))
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("policy", &self.policy)
+            .field("limit", &self.limit)
+            .field("location", &self.location)
+            .field("name", &self.name)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Defines the settings, once for all that open a group. `$also` is what the setter is marked with, `$when` until when
+/// it may be called.
+macro_rules! settings {
+    (|$this:ident| $config:expr) => {
+        /// Lets the others go on when a child fails or panics: all failures are gathered.
+        ///
+        /// At the end there is an error if anything failed. What the others returned is in their handles, or in
+        /// [`Group::results`](crate::Group::results).
+        #[track_caller]
+        pub fn collect(mut self) -> Self {
+            let $this = &mut self;
+            $config.policy = crate::policy::Policy::Collect;
+            self
+        }
+
+        /// Isolates the children: one that fails or panics does so for itself alone, and only `hook` is told.
+        ///
+        /// The group ends well whatever becomes of its children; a failure of the body ends it. `hook` is the
+        /// [failure hook](Self::on_failure) and sees both.
+        #[track_caller]
+        pub fn supervise(
+            mut self,
+            hook: impl Fn(&crate::error::Origin, &crate::Failure<E>) + Send + Sync + 'static,
+        ) -> Self
+        where
+            E: Send + 'static,
+        {
+            let $this = &mut self;
+            $config.policy = crate::policy::Policy::Supervise;
+            self.on_failure(hook)
+        }
+
+        /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept. Failures
+        /// of a group inside come here when nobody is left to look at them, as many as that group has kept.
+        ///
+        /// The siblings have been cancelled by then, if the policy has them cancelled. The hook may spawn and cancel. A
+        /// panic of the hook is one more failure, of which the hook is not told.
+        #[track_caller]
+        pub fn on_failure(
+            mut self,
+            hook: impl Fn(&crate::error::Origin, &crate::Failure<E>) + Send + Sync + 'static,
+        ) -> Self
+        where
+            E: Send + 'static,
+        {
+            let $this = &mut self;
+            $config.on_failure = Some(crate::Failure::hook(hook));
+            self
+        }
+
+        /// Calls `hook` with the number of living children if the owner of a group that is linked to nothing goes without
+        /// joining: nobody waits for them any more. Groups inside do not tell.
+        #[track_caller]
+        pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+            let $this = &mut self;
+            $config.on_abandoned = Some(Box::new(hook));
+            self
+        }
+
+        /// Keeps at most so many failures besides the primary one; the default is 16. The hook sees them all.
+        #[track_caller]
+        pub fn keep(mut self, failures: usize) -> Self {
+            let $this = &mut self;
+            $config.keep = failures;
+            self
+        }
+
+        /// Names the group, for reports: see [`Origin`](crate::error::Origin).
+        #[track_caller]
+        pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
+            let $this = &mut self;
+            $config.name = Some(name.into());
+            self
+        }
+
+        /// Lets at most so many children run at once.
+        ///
+        /// More can be spawned. They are *queued*, which means counted and not polled, and start in the order in which
+        /// they were spawned, when others have ended in whatever way.
+        /// [`spawn_when_free`](crate::Group::spawn_when_free) waits instead, and
+        /// [`try_spawn`](crate::Group::try_spawn) refuses. Background children, clean-ups and adopted tasks need no place.
+        ///
+        /// A child that awaits the [handle](crate::JoinHandle) of a queued sibling lends it its place, as it would
+        /// otherwise wait for ever; one that waits for it in another way, on a channel for instance, may do so.
+        ///
+        /// A limit of zero does not exist:
+        ///
+        /// ```compile_fail,E0308
+        /// # use taskgroup::{Smol, TaskGroup};
+        /// let group = TaskGroup::builder::<()>(Smol).limit(0).open(); // error: expected `NonZero<usize>`
+        /// ```
+        #[track_caller]
+        pub fn limit(mut self, children: std::num::NonZeroUsize) -> Self {
+            let $this = &mut self;
+            $config.limit = Some(children);
+            self
+        }
+    };
+}
+
+/// Defines the settings that have to do with time, where the spawner has a clock.
+macro_rules! time_settings {
+    (|$this:ident| $config:expr, $clock:expr) => {
+        /// Cancels the group at this time of the spawner's clock, with
+        /// [`CancelReason::Deadline`](crate::CancelReason::Deadline).
+        ///
+        /// If it has passed already, a body is not polled. If everybody has ended in time, nothing happens; if anybody
+        /// was cut short, the group ends with an error that says so, behind a real failure if there is one. Children
+        /// that are left when the body has ended are under it as well. [`Group::set_deadline`](crate::Group::set_deadline)
+        /// moves it.
+        #[track_caller]
+        pub fn deadline(mut self, at: std::time::Duration) -> Self {
+            let $this = &mut self;
+            $config.deadline = Some((crate::config::When::At(at), $clock));
+            self
+        }
+
+        /// Sets a [deadline](Self::deadline) that counts from when the group is opened.
+        #[track_caller]
+        pub fn timeout(mut self, after: std::time::Duration) -> Self {
+            let $this = &mut self;
+            $config.deadline = Some((crate::config::When::After(after), $clock));
+            self
+        }
+
+        /// Gives each [clean-up](crate::Group::defer) so much time. What takes longer is dropped, and is one more failure:
+        /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout).
+        #[track_caller]
+        pub fn cleanup_timeout(mut self, time: std::time::Duration) -> Self {
+            let $this = &mut self;
+            $config.cleanup_timeout = Some((time, $clock));
+            self
+        }
+    };
+}
+
+pub(crate) use {settings, time_settings};

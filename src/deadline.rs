@@ -1,0 +1,110 @@
+//! Deadlines of groups: kept by the state, watched by the scope or by a background child.
+//!
+//! A deadline may be moved at any time before it has passed. Whoever watches it is woken by the group's signal, and looks
+//! again. It is looked at *before* the body is polled, so a body is never polled after its deadline.
+
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use crate::effects::Effects;
+use crate::error::CancelReason;
+use crate::signal::Waiter;
+use crate::state::State;
+use crate::timer::{Clock, Sleep};
+
+/// What a group knows of its deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Deadline {
+    at: Option<Duration>,
+    /// Somebody sees to it that it is kept.
+    pub(crate) watched: bool,
+}
+
+impl Deadline {
+    pub(crate) fn new(at: Option<Duration>) -> Self {
+        Self { at, watched: at.is_some() }
+    }
+}
+
+impl State {
+    /// The earliest deadline of this group and of those around it.
+    pub(crate) fn effective_deadline(&self) -> Option<Duration> {
+        let mut earliest = self.deadline();
+        let mut around = self.parent();
+        while let Some(parent) = around {
+            earliest = [earliest, parent.group.deadline()].into_iter().flatten().min();
+            around = parent.group.parent();
+        }
+        earliest
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.lock().deadline.at
+    }
+
+    /// Moves the deadline. Says whether somebody has yet to be found who watches it.
+    pub(crate) fn set_deadline(&self, at: Option<Duration>) -> bool {
+        let mut table = self.lock();
+        table.deadline.at = at;
+        let unwatched = at.is_some() && !std::mem::replace(&mut table.deadline.watched, true);
+        drop(table);
+        self.notify();
+        unwatched
+    }
+
+    /// The deadline has passed: cancels the group.
+    ///
+    /// An explicit cancel that was asked for earlier, and that somebody still holds up, does not hide it.
+    fn pass_deadline(self: &Arc<Self>) {
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        table.deadline.at = None;
+        let alive = !table.body.gone || !self.word.look().is_clear();
+        if alive && matches!(table.reason, Some(CancelReason::Explicit(_))) {
+            table.reason = Some(CancelReason::Deadline);
+        }
+        self.cancel_locked(&mut table, CancelReason::Deadline, &mut effects);
+        drop(table);
+        effects.run();
+    }
+}
+
+/// Cancels a group when its deadline has passed.
+pub(crate) struct Watch {
+    clock: Clock,
+    sleep: Option<(Duration, Sleep)>,
+}
+
+impl Watch {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, sleep: None }
+    }
+
+    /// Looks at the deadline, and has the task woken when it has passed. That it is moved is told by the group's signal.
+    pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
+        while let Some(at) = group.deadline() {
+            let sleep = match &mut self.sleep {
+                Some((until, sleep)) if *until == at => sleep,
+                _ if self.clock.now() >= at => return group.pass_deadline(),
+                stale => &mut stale.insert((at, self.clock.sleep_until(at))).1,
+            };
+            match sleep.as_mut().poll(cx) {
+                Poll::Pending => return,
+                // It may have been moved meanwhile.
+                Poll::Ready(()) => self.sleep = None,
+            }
+        }
+    }
+
+    /// Watches for as long as it is polled.
+    pub(crate) async fn run(mut self, group: Arc<State>) {
+        let mut waiter = Waiter::default();
+        std::future::poll_fn(|cx| {
+            waiter.listen(group.signal(), cx);
+            self.look(&group, cx);
+            Poll::Pending
+        })
+        .await
+    }
+}

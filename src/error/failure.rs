@@ -1,0 +1,135 @@
+//! One failure, and what it carries.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Origin;
+
+/// One failure of a member of a group.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Failure, Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<&str>(Smol).collect().open();
+/// group.launch(async { Err::<(), _>("disk full") });
+/// let error = group.join().await.unwrap_err();
+/// for (origin, failure) in error.failures() {
+///     assert!(matches!(failure, Failure::Own("disk full")));
+///     println!("{origin} failed: {failure}");
+/// }
+/// # });
+/// # }
+/// ```
+#[non_exhaustive]
+pub enum Failure<E> {
+    /// A child or the body returned this error.
+    Own(E),
+    /// A child, the body, a destructor or a hook panicked with this payload.
+    ///
+    /// Only a failure hook gets to see it: the panic is resumed in whoever joins the group.
+    Panic(Payload),
+    /// A group inside was given up, or its host was, before anybody could look at this error.
+    Foreign {
+        /// Where it happened: the member of the inner group first, then whoever opened that group, and so on.
+        path: Vec<Origin>,
+        /// The error, in a box because a group inside may have errors of another type.
+        error: Payload,
+    },
+    /// An asynchronous clean-up took longer than the group allows, and was dropped.
+    CleanupTimeout,
+}
+
+impl<E: fmt::Debug> fmt::Debug for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Own(error) => f.debug_tuple("Own").field(error).finish(),
+            Failure::Panic(payload) => f.debug_tuple("Panic").field(payload).finish(),
+            Failure::CleanupTimeout => f.write_str("CleanupTimeout"),
+            Failure::Foreign { path, error } => {
+                f.debug_struct("Foreign").field("path", path).field("error", error).finish()
+            }
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Failure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Own(error) => error.fmt(f),
+            Failure::Panic(payload) => match payload.message() {
+                Some(message) => write!(f, "panicked: {message}"),
+                None => f.write_str("panicked"),
+            },
+            Failure::CleanupTimeout => f.write_str("the clean-up took too long"),
+            Failure::Foreign { path, .. } => {
+                f.write_str("an error nobody was left to look at")?;
+                path.first().map_or(Ok(()), |origin| write!(f, " in {origin}"))
+            }
+        }
+    }
+}
+
+/// A value of a type that the group does not know: what a panic carries, or an error of a group inside.
+///
+/// It can be shared between threads whatever it is, so that the errors it is part of can.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Failure, Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<&str>(Smol)
+///     .on_failure(|failure| {
+///         if let Failure::Panic(payload) = failure {
+///             assert_eq!(payload.message().as_deref(), Some("out of cheese"));
+///         }
+///     })
+///     .open();
+/// group.launch(async { panic!("out of cheese") });
+/// # use futures_lite::FutureExt;
+/// # assert!(std::panic::AssertUnwindSafe(group.join()).catch_unwind().await.is_err());
+/// # });
+/// # }
+/// ```
+pub struct Payload(Mutex<Box<dyn Any + Send>>);
+
+impl Payload {
+    pub(crate) fn new(value: Box<dyn Any + Send>) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    /// Takes the value out, as `std::panic::resume_unwind` wants it.
+    pub fn into_inner(self) -> Box<dyn Any + Send> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the value out as a `T`.
+    ///
+    /// # Errors
+    ///
+    /// Gives itself back if the value is no `T`.
+    pub fn downcast<T: 'static>(self) -> Result<T, Self> {
+        self.into_inner().downcast().map(|value| *value).map_err(Self::new)
+    }
+
+    /// Calls `f` with the value, if it is a `T`.
+    pub fn inspect<T: 'static, R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).downcast_ref().map(f)
+    }
+
+    /// The text of a panic that was raised with one.
+    pub fn message(&self) -> Option<String> {
+        self.inspect(|text: &&'static str| text.to_string()).or_else(|| self.inspect(String::clone))
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Payload").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a handle has no value.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::error::Origin;
+
+/// Why a [`JoinHandle`](crate::JoinHandle) has no value.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::fallible::<&str>(Smol);
+/// let error = group.spawn(async { Err::<(), _>("disk full") }).await.unwrap_err();
+/// assert!(error.is_failed()); // which error, says the group:
+/// assert_eq!(group.join().await.unwrap_err().into_primary().ok(), Some("disk full"));
+/// # });
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct JoinError {
+    pub(crate) why: Why,
+    pub(crate) origin: Option<Origin>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    Failed,
+    Cancelled,
+    Panicked,
+    Lost,
+}
+
+impl JoinError {
+    /// Whether the child returned an error. The error went to the group.
+    pub fn is_failed(&self) -> bool {
+        self.why == Why::Failed
+    }
+
+    /// Whether the child was cancelled, or never accepted by its closed or cancelled group.
+    pub fn is_cancelled(&self) -> bool {
+        self.why == Why::Cancelled
+    }
+
+    /// Whether the child panicked. The panic went to the group.
+    pub fn is_panicked(&self) -> bool {
+        self.why == Why::Panicked
+    }
+
+    /// Whether the runtime dropped the child of its own accord, as it does when it shuts down.
+    pub fn is_lost(&self) -> bool {
+        self.why == Why::Lost
+    }
+
+    /// The child this is about; `None` if it was refused.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "{origin} ")?,
+            None => f.write_str("the child ")?,
+        }
+        f.write_str(match self.why {
+            Why::Failed => "failed",
+            Why::Cancelled => "was cancelled",
+            Why::Panicked => "panicked",
+            Why::Lost => "was dropped by its runtime",
+        })
+    }
+}
+
+impl Error for JoinError {}

@@ -1,0 +1,105 @@
+//! Which member of which group.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// The name of a group or a child, or a path of them.
+pub(crate) type Name = Arc<str>;
+
+/// Which member of which group something happened in.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<&str>(Smol).name("server").open();
+/// group.child().name("reader").launch(async { Err::<(), _>("disk full") });
+/// let error = group.join().await.unwrap_err();
+/// let origin = error.origin().unwrap();
+/// assert_eq!((origin.child(), origin.name()), (Some(1), Some("reader")));
+/// assert!(origin.to_string().starts_with("server/reader, spawned at "));
+/// # });
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub(crate) group: &'static Location<'static>,
+    pub(crate) child: Option<(u64, &'static Location<'static>)>,
+    pub(crate) name: Option<Name>,
+    /// The names around it and its own, if anybody in there has one.
+    pub(crate) path: Option<Name>,
+}
+
+impl Origin {
+    /// Whether it is the body of a scope, not a child.
+    pub fn is_body(&self) -> bool {
+        self.child.is_none()
+    }
+
+    /// The child's number within its group, counted from 1 in the order of spawning.
+    pub fn child(&self) -> Option<u64> {
+        self.child.map(|(id, _)| id)
+    }
+
+    /// The child's own name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The names of the groups and children around it and its own, outermost first and with `/` in between.
+    ///
+    /// A child without a name appears under its number, as `#3`; groups without one, and bodies, do not appear. `None` if
+    /// nobody in there has a name.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Where the child was spawned, or where the scope of the body was opened.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.child.map_or(self.group, |(_, location)| location)
+    }
+
+    /// Where the group was opened.
+    pub fn group_location(&self) -> &'static Location<'static> {
+        self.group
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.child, &self.path) {
+            (Some((_, location)), Some(path)) => write!(f, "{path}, spawned at {location},"),
+            (Some((id, location)), None) => write!(f, "child {id}, spawned at {location},"),
+            (None, Some(path)) => write!(f, "the body of {path}, opened at {},", self.group),
+            (None, None) => write!(f, "the body of the scope at {}", self.group),
+        }
+    }
+}
+
+/// One more step of a path: a group's or a child's name, or a child's number where others have names.
+pub(crate) fn step(around: Option<&Name>, name: Option<&Name>, child: Option<u64>) -> Option<Name> {
+    let own = match (name, child) {
+        (Some(name), _) => sane(name),
+        (None, Some(id)) if around.is_some() => format!("#{id}"),
+        _ => return around.cloned(),
+    };
+    Some(around.map_or_else(|| own.clone(), |around| format!("{around}/{own}")).into())
+}
+
+/// What of a name is fit to be shown: in one line, and of a length that somebody reads.
+fn sane(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut shown: String = name.chars().take(LONGEST).flat_map(escape).collect();
+    if name.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn escape(c: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) = if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+    plain.into_iter().chain(escaped.into_iter().flatten())
+}

@@ -1,0 +1,103 @@
+//! Something to be done to every child as it is spawned.
+
+use std::future::Future;
+
+use async_task::Task;
+
+use crate::spawner::{SpawnBlocking, Spawner};
+use crate::timer::Timed;
+
+/// Wraps every child on its way to the runtime: to carry a tracing span, a task-local or another context into it.
+///
+/// [`wrap`](Self::wrap) is called where the child is spawned, so it sees the context of whoever spawns. The future that it
+/// gives is polled, and dropped, where the child is, so it can set that context around every poll and around the
+/// destructor. The child's future in it is the whole child: it ends by itself and does not panic.
+///
+/// # Examples
+///
+/// A value of the thread that spawns, for the child to find:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// use std::cell::Cell;
+/// use std::pin::{Pin, pin};
+/// use std::task::{Context, Poll};
+/// use taskgroup::runtime::{Hooked, SpawnHook};
+/// use taskgroup::{Smol, TaskGroup};
+///
+/// thread_local!(static REQUEST: Cell<u64> = const { Cell::new(0) });
+///
+/// #[derive(Clone)]
+/// struct CarryRequest;
+///
+/// impl SpawnHook for CarryRequest {
+///     fn wrap<F>(&self, child: F) -> impl Future<Output = ()> + Send + 'static
+///     where
+///         F: Future<Output = ()> + Send + 'static,
+///     {
+///         let mut request = REQUEST.get();
+///         let mut child = Box::pin(child);
+///         std::future::poll_fn(move |cx| {
+///             let outside = REQUEST.replace(request);
+///             let poll = child.as_mut().poll(cx);
+///             request = REQUEST.replace(outside);
+///             poll
+///         })
+///     }
+/// }
+///
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Hooked::new(Smol, CarryRequest));
+/// REQUEST.set(17);
+/// let child = group.spawn(async { Ok(REQUEST.get()) });
+/// assert_eq!(child.await.unwrap(), 17);
+/// # });
+/// # }
+/// ```
+pub trait SpawnHook: Clone + Send + Sync + 'static {
+    /// Wraps a child that is being spawned on this thread.
+    fn wrap<F>(&self, child: F) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: Future<Output = ()> + Send + 'static;
+}
+
+/// A spawner whose children go through a [`SpawnHook`].
+#[derive(Clone, Debug)]
+pub struct Hooked<S, H> {
+    spawner: S,
+    hook: H,
+}
+
+impl<S, H> Hooked<S, H> {
+    /// Sends what is spawned on `spawner` through `hook`.
+    pub fn new(spawner: S, hook: H) -> Self {
+        Self { spawner, hook }
+    }
+}
+
+impl<S: Spawner, H: SpawnHook> Spawner for Hooked<S, H> {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawner.spawn(self.hook.wrap(future))
+    }
+}
+
+impl<S: Timed, H> Timed for Hooked<S, H> {
+    type Timer = S::Timer;
+
+    fn timer(&self) -> S::Timer {
+        self.spawner.timer()
+    }
+}
+
+impl<S: SpawnBlocking, H> SpawnBlocking for Hooked<S, H> {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl crate::runtime::Adopt<Output = O> + use<S, H, W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        self.spawner.spawn_blocking(work)
+    }
+}

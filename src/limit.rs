@@ -1,0 +1,249 @@
+//! How many children of a group may run at once.
+//!
+//! A child that finds the group full is entered, counted and handed to its runtime like any other, but its wrapper does
+//! not poll it before it has a *place*. Places are given in the order in which they were asked for, to queued
+//! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
+//!
+//! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. So there
+//! may be more than the limit, but never more that are not waiting for each other.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::panic::Location;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+
+use slab::Slab;
+
+use crate::effects::Effects;
+use crate::error::Refusal;
+use crate::handle::Packet;
+use crate::member::{Key, Kind, Member, Slot};
+use crate::state::{State, Table, Ticket};
+
+/// What becomes of a child that finds no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is queued.
+    Queue,
+    /// It is refused.
+    Now,
+    /// It has a place already, from a [`Room`].
+    Reserved,
+    /// It needs none.
+    Exempt,
+}
+
+/// The places of one group, and who waits for one.
+pub(crate) struct Limit {
+    most: usize,
+    taken: usize,
+    queue: VecDeque<Waiting>,
+    /// How many in the queue do not wait any more.
+    stale: usize,
+}
+
+enum Waiting {
+    Child(Ticket),
+    Spawner(Arc<Packet<()>>),
+}
+
+impl Limit {
+    pub(crate) fn new(most: NonZeroUsize) -> Self {
+        Self { most: most.get(), taken: 0, queue: VecDeque::new(), stale: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.taken >= self.most
+    }
+
+    /// Gives a child a place, marks it as queued, or says why not.
+    pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
+        match place {
+            _ if member.kind != Kind::Ordinary => {}
+            Place::Exempt => {}
+            Place::Reserved => member.placed = true,
+            Place::Now if self.is_full() => return Some(Refusal::Full),
+            Place::Queue if self.is_full() => member.queued = true,
+            Place::Now | Place::Queue => {
+                self.taken += 1;
+                member.placed = true;
+            }
+        }
+        None
+    }
+
+    pub(crate) fn queue(&mut self, ticket: Ticket) {
+        self.queue.push_back(Waiting::Child(ticket));
+    }
+
+    /// A child has left the table.
+    pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        if member.placed {
+            self.give_back(slots, effects);
+        } else if member.queued {
+            self.stale += 1;
+            self.tidy(slots);
+        }
+    }
+
+    /// Gives a place that has come free to whoever has waited longest.
+    fn give_back(&mut self, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        self.taken -= 1;
+        while !self.is_full() {
+            let Some(next) = self.queue.pop_front() else { break };
+            match next {
+                Waiting::Child(ticket) => match waiting(slots, ticket) {
+                    Some(slot) => slot.member.place(effects),
+                    None => {
+                        self.stale = self.stale.saturating_sub(1);
+                        continue;
+                    }
+                },
+                Waiting::Spawner(packet) => effects.resolve(Some(packet)),
+            }
+            self.taken += 1;
+        }
+    }
+
+    /// Forgets those that do not wait any more, once they are the larger part.
+    fn tidy(&mut self, slots: &mut Slab<Slot>) {
+        if self.stale * 2 > self.queue.len() {
+            self.queue.retain(|next| match next {
+                Waiting::Child(ticket) => waiting(slots, *ticket).is_some(),
+                Waiting::Spawner(_) => true,
+            });
+            self.stale = 0;
+        }
+    }
+
+    /// The group is cancelled: nobody is let in any more.
+    pub(crate) fn give_up(&mut self, effects: &mut Effects) {
+        for next in self.queue.drain(..) {
+            if let Waiting::Spawner(packet) = next {
+                effects.refuse(packet);
+            }
+        }
+        self.stale = 0;
+    }
+}
+
+fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
+    let slot = slots.get_mut(ticket.key as usize)?;
+    (slot.id == ticket.id && slot.member.queued && !slot.member.cancelled).then_some(slot)
+}
+
+impl State {
+    /// Whether a child still waits for its place; if so, `waker` is woken when it has one.
+    pub(crate) fn is_queued(&self, key: Key, waker: &Waker) -> bool {
+        let mut effects = Effects::default();
+        let mut waker = Some(waker.clone());
+        let queued = self.lock().member(key, |member, _| {
+            if member.queued {
+                member.keep_queued(waker.take().expect("called once"), &mut effects);
+            }
+            member.queued
+        });
+        drop(waker);
+        effects.run();
+        queued.unwrap_or(false)
+    }
+
+    /// Lets a queued child start because a sibling with a place waits for it.
+    pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        let lends = table.member(awaiter, |member, _| member.placed).unwrap_or(false);
+        if let Some(slot) = waiting(&mut table.slots, ticket).filter(|_| lends) {
+            slot.member.place(&mut effects);
+            if let Some(limit) = &mut table.limit {
+                limit.taken += 1;
+                limit.stale += 1;
+            }
+        }
+        drop(table);
+        effects.run();
+    }
+
+    /// A place for a child that is still to be spawned, now or later. `None` if there is no limit.
+    pub(crate) fn room(self: &Arc<Self>) -> Option<Room> {
+        let mut table = self.lock();
+        let cancelled = table.reason.is_some();
+        let limit = table.limit.as_mut()?;
+        let place = if cancelled {
+            RoomState::Gone
+        } else if limit.is_full() {
+            let packet = Packet::new();
+            limit.queue.push_back(Waiting::Spawner(packet.clone()));
+            RoomState::Waiting(packet)
+        } else {
+            limit.taken += 1;
+            RoomState::Reserved
+        };
+        Some(Room { group: self.clone(), place })
+    }
+
+    /// Gives back a place that no child was spawned in, or the wait for one.
+    fn leave_room(&self, packet: Option<&Arc<Packet<()>>>) {
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        let Table { slots, limit: Some(limit), reason: None, .. } = &mut *table else { return };
+        // Whether the packet is in the queue, and not whether it is resolved, tells if there is a place to give back.
+        let before = limit.queue.len();
+        if let Some(packet) = packet {
+            limit.queue.retain(|next| !matches!(next, Waiting::Spawner(other) if Arc::ptr_eq(other, packet)));
+        }
+        if limit.queue.len() == before {
+            limit.give_back(slots, &mut effects);
+        }
+        drop(table);
+        effects.run();
+    }
+}
+
+/// A place that is waited for, or kept for a child that is about to be spawned.
+pub(crate) struct Room {
+    group: Arc<State>,
+    place: RoomState,
+}
+
+enum RoomState {
+    Waiting(Arc<Packet<()>>),
+    Reserved,
+    /// The group was cancelled, or the place is used.
+    Gone,
+}
+
+impl Room {
+    /// Waits for the place.
+    pub(crate) fn poll(&mut self, cx: &task::Context<'_>) -> Poll<()> {
+        if let RoomState::Waiting(packet) = &self.place {
+            self.place = match std::task::ready!(packet.poll(cx.waker())) {
+                Ok(()) => RoomState::Reserved,
+                Err(_) => RoomState::Gone,
+            };
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes a child in, in this place. If the group refuses it, the place is free again.
+    pub(crate) fn enter(
+        mut self,
+        location: &'static Location<'static>,
+        member: Member,
+    ) -> Result<Ticket, Refusal> {
+        let ticket = self.group.enter(location, member, Place::Reserved)?;
+        self.place = RoomState::Gone;
+        Ok(ticket)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        match &self.place {
+            RoomState::Waiting(packet) => self.group.leave_room(Some(packet)),
+            RoomState::Reserved => self.group.leave_room(None),
+            RoomState::Gone => {}
+        }
+    }
+}

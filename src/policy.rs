@@ -1,0 +1,55 @@
+//! What a failure or a success means for the others: a pure state machine, events in, a verdict out.
+//!
+//! ```text
+//!             child fails      child panics      body fails, panics      a racer succeeds
+//! fail-fast   cancel, keep     cancel, keep      cancel, keep            —
+//! collect     keep             keep              keep                    —
+//! supervise   tell the hook    tell the hook     cancel, keep            —
+//! race        keep             cancel, keep      cancel, keep            cancel
+//! ```
+//!
+//! It has no clock, no lock and no future: the state asks it under its lock, and does what it says.
+
+/// How a group treats the failures of its members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// The first failure cancels all others.
+    #[default]
+    FailFast,
+    /// Everybody goes on, and all failures are gathered.
+    Collect,
+    /// Children fail for themselves alone: the hook is told, and that is all.
+    Supervise,
+    /// The first success cancels all others, and failures before it do not count.
+    Race,
+}
+
+/// What happened to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    ChildFailed,
+    ChildPanicked,
+    BodyFailed,
+    BodyPanicked,
+}
+
+/// What follows for the group. The failure hook is told in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Whether everybody else is cancelled.
+    pub(crate) cancel: bool,
+    /// Whether the failure is part of the group's outcome.
+    pub(crate) keep: bool,
+}
+
+impl Policy {
+    pub(crate) fn on(self, event: Event) -> Verdict {
+        let of_child = matches!(event, Event::ChildFailed | Event::ChildPanicked);
+        match self {
+            Policy::FailFast => Verdict { cancel: true, keep: true },
+            Policy::Collect => Verdict { cancel: false, keep: true },
+            Policy::Supervise => Verdict { cancel: !of_child, keep: !of_child },
+            Policy::Race => Verdict { cancel: event != Event::ChildFailed, keep: true },
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Groups that end with a value as soon as somebody has one.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::config::{Config, settings, time_settings};
+use crate::error::{CancelReason, GroupError, Report};
+use crate::group::Group;
+use crate::handle::JoinHandle;
+use crate::policy::Policy;
+use crate::scope::{Scope, scope};
+use crate::spawner::Spawner;
+use crate::state::State;
+use crate::sync::Mutex;
+use crate::timer::{Clock, Timed};
+
+/// Opens a group in which the first success ends it: all others are cancelled, *and gone*, before this returns.
+///
+/// `body` enters the racers and returns. A racer that fails leaves the race to the others. If all fail, the race ends with
+/// their errors, the first one in front; if there was none, with [`CancelReason::NoWinner`]. A panic ends the race, and a
+/// failure of the body does.
+///
+/// # Cancellation
+///
+/// As for a [`scope()`].
+///
+/// # Panics
+///
+/// As for a [`scope()`].
+///
+/// # Errors
+///
+/// [`GroupError`] if nobody won.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{race, Smol};
+/// # smol::block_on(async {
+/// let first = race(Smol, |racers| async move {
+///     racers.enter(async { Err("no route") });
+///     racers.enter(async { Ok("connected") });
+///     racers.enter(std::future::pending());
+///     Ok(())
+/// });
+/// assert_eq!(first.await.unwrap(), "connected");
+/// # });
+/// # }
+/// ```
+#[track_caller]
+pub fn race<S, E, T, B, F>(spawner: S, body: B) -> Finishing<S, E, T, impl FnOnce(Group<S, E>) -> F, F>
+where
+    B: FnOnce(Racers<S, T, E>) -> F,
+    F: Future<Output = Result<(), E>>,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let slot = Slot::default();
+    let inside = slot.clone();
+    let body = move |group: Group<S, E>| {
+        let finish = Finish { state: group.state().clone(), slot: inside };
+        body(Racers { group, finish })
+    };
+    let mut race = Finishing { scope: scope(spawner, body), slot, race: true };
+    race.config().policy = Policy::Race;
+    race
+}
+
+/// Opens a [`scope()`] that anybody in it can end with a value.
+///
+/// The body and every child may call [`Finish::finish_with`]: that cancels all others, and the scope returns the value
+/// when they are gone. If nobody does, it ends with the value of the body as ever.
+///
+/// # Errors
+///
+/// As for a [`scope()`]: a failure outranks the value.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use std::convert::Infallible;
+/// # use taskgroup::{scope_with, Smol};
+/// # smol::block_on(async {
+/// let found = scope_with(Smol, |group, finish| async move {
+///     for number in 1_u32..100 {
+///         let finish = finish.clone();
+///         group.launch(async move {
+///             if number * number == 1849 {
+///                 finish.finish_with(Some(number));
+///             }
+///         });
+///     }
+///     group.idle().await;
+///     Ok::<_, Infallible>(None)
+/// });
+/// assert_eq!(found.await.unwrap(), Some(43));
+/// # });
+/// # }
+/// ```
+#[track_caller]
+pub fn scope_with<S, E, T, B, F>(
+    spawner: S,
+    body: B,
+) -> Finishing<S, E, T, impl FnOnce(Group<S, E>) -> Finally<F, T>, Finally<F, T>>
+where
+    B: FnOnce(Group<S, E>, Finish<T>) -> F,
+    F: Future<Output = Result<T, E>>,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    let slot = Slot::default();
+    let inside = slot.clone();
+    let body = move |group: Group<S, E>| {
+        let finish = Finish { state: group.state().clone(), slot: inside.clone() };
+        Finally { body: body(group, finish), slot: inside }
+    };
+    Finishing { scope: scope(spawner, body), slot, race: false }
+}
+
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+/// Takes the value out, or puts the first one in and gives back what comes too late.
+fn exchange<T>(slot: &Slot<T>, value: Option<T>) -> Option<T> {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    match (&*slot, value) {
+        (None, value @ Some(_)) => {
+            *slot = value;
+            None
+        }
+        (_, Some(late)) => Some(late),
+        (_, None) => slot.take(),
+    }
+}
+
+/// With which anybody ends a [`scope_with`] or a [`race`]: a clone is the same.
+pub struct Finish<T> {
+    state: Arc<State>,
+    slot: Slot<T>,
+}
+
+impl<T> Finish<T> {
+    /// Ends the group with this value: everybody else is cancelled, and it is returned when they are gone.
+    ///
+    /// The caller goes on to its next await. Only the first value counts, and none does that comes after the group was
+    /// cancelled for another reason.
+    pub fn finish_with(&self, value: T) {
+        let late = exchange(&self.slot, Some(value));
+        self.state.cancel(CancelReason::Finished);
+        drop(late);
+    }
+}
+
+impl<T> Clone for Finish<T> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), slot: self.slot.clone() }
+    }
+}
+
+impl<T> fmt::Debug for Finish<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finish").field("cancelled", &self.state.is_cancelled()).finish_non_exhaustive()
+    }
+}
+
+/// The group of a [`race`]: a [`Group`] whose children may be racers. A clone is the same.
+pub struct Racers<S, T, E = Infallible> {
+    group: Group<S, E>,
+    finish: Finish<T>,
+}
+
+impl<S: Spawner, T: Send + 'static, E: Send + 'static> Racers<S, T, E> {
+    /// Starts a child that wins the race if it is the first to succeed.
+    #[track_caller]
+    pub fn enter<F>(&self, racer: F) -> JoinHandle<()>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let finish = self.finish.clone();
+        self.group.spawn(async move {
+            finish.finish_with(racer.await?);
+            Ok(())
+        })
+    }
+}
+
+impl<S, T, E> Racers<S, T, E> {
+    /// Ends the race with this value. See [`Finish::finish_with`].
+    pub fn finish_with(&self, value: T) {
+        self.finish.finish_with(value);
+    }
+}
+
+impl<S: Clone, T, E> Clone for Racers<S, T, E> {
+    fn clone(&self) -> Self {
+        Self { group: self.group.clone(), finish: self.finish.clone() }
+    }
+}
+
+impl<S, T, E> Deref for Racers<S, T, E> {
+    type Target = Group<S, E>;
+
+    fn deref(&self) -> &Group<S, E> {
+        &self.group
+    }
+}
+
+impl<S, T, E> fmt::Debug for Racers<S, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Racers").field(&self.group).finish()
+    }
+}
+
+pin_project! {
+    /// The future of [`race`] and of [`scope_with`]. Before it is first polled it takes the settings of a
+    /// [`Scope`].
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Finishing<S, E, T, B, F>
+    where
+        F: Future,
+    {
+        #[pin]
+        scope: Scope<S, E, (), B, F>,
+        slot: Slot<T>,
+        // Whether failures before the end do not count.
+        race: bool,
+    }
+}
+
+impl<S, E, T, B, F> Finishing<S, E, T, B, F>
+where
+    F: Future,
+{
+    settings!(|this| this.config());
+
+    #[track_caller]
+    fn config(&mut self) -> &mut Config {
+        self.scope.config()
+    }
+}
+
+impl<S: Timed, E, T, B, F> Finishing<S, E, T, B, F>
+where
+    F: Future,
+{
+    time_settings!(|this| this.config(), Clock::of(this.scope.spawner()));
+}
+
+impl<S, E, T, B, F> Future for Finishing<S, E, T, B, F>
+where
+    B: FnOnce(Group<S, E>) -> F,
+    F: Future<Output = Result<(), E>>,
+    E: Send + 'static,
+{
+    type Output = Result<T, GroupError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let ended = std::task::ready!(this.scope.poll(cx));
+        let value = exchange(this.slot, None);
+        Poll::Ready(match (ended, value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => {
+                let reason = Some(CancelReason::NoWinner);
+                Err(GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason }))
+            }
+            // Who failed before the winner won lost the race, and that is all.
+            (Err(error), Some(value))
+                if error.reason() == Some(&CancelReason::Finished)
+                    && (*this.race || error.is_cancelled()) =>
+            {
+                Ok(value)
+            }
+            (Err(error), _) => Err(error),
+        })
+    }
+}
+
+impl<S, E, T, B, F> fmt::Debug for Finishing<S, E, T, B, F>
+where
+    F: Future,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Finishing").field(&self.scope).finish()
+    }
+}
+
+pin_project! {
+    /// The body of a [`scope_with`], whose own value comes last.
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Finally<F, T> {
+        #[pin]
+        body: F,
+        slot: Slot<T>,
+    }
+}
+
+impl<F, T, E> Future for Finally<F, T>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<(), E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let value = std::task::ready!(this.body.poll(cx))?;
+        drop(exchange(this.slot, Some(value)));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<F, T> fmt::Debug for Finally<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finally").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,357 @@
+//! The results of many children of one type, as they come or in the order of spawning.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
+use crate::child::{Deliver, Returned, sort};
+use crate::error::{JoinError, Why};
+use crate::group::Group;
+use crate::handle::{CancelHandle, Spawned};
+use crate::limit::Place;
+use crate::outcome::Raw;
+use crate::output::ChildOutput;
+use crate::signal::Waiter;
+use crate::spawner::Spawner;
+use crate::sync::{Mutex, MutexGuard};
+use crate::unwind::{drop_quietly, wake};
+
+/// What children left, in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
+///
+/// Made by [`Group::results`]. Children that are spawned through it are children of the group like all others; their
+/// results are kept here until they are taken. Dropping it destroys those that wait and cancels nobody: what comes later
+/// is destroyed where its child ends.
+///
+/// The stream is at its end when no result is outstanding and the group takes no more children. Until then it *waits*, also
+/// when nothing is outstanding, so a loop that spawns in one branch of a `select!` does not spin.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{scope, GroupError, Smol};
+/// # smol::block_on(async {
+/// let sum = scope(Smol, |group| async move {
+///     let mut results = group.results();
+///     for number in ["1", "2", "3"] {
+///         results.spawn(async move { number.parse::<u32>() });
+///     }
+///     let mut sum = 0;
+///     group.close();
+///     while let Some(number) = results.next().await {
+///         sum += number.unwrap();
+///     }
+///     Ok(sum)
+/// });
+/// assert_eq!(sum.await?, 6);
+/// # Ok::<(), GroupError<std::num::ParseIntError>>(()) }).unwrap();
+/// # }
+/// ```
+#[must_use = "results that nobody takes are kept until this is dropped"]
+pub struct Results<S, T, E = Infallible> {
+    group: Group<S, E>,
+    queue: Arc<Queue<T>>,
+    waiter: Waiter,
+}
+
+struct Queue<T>(Mutex<Inner<T>>);
+
+struct Inner<T> {
+    finished: VecDeque<(u64, Finished<T>)>,
+    spawned: u64,
+    outstanding: usize,
+    waker: Option<Waker>,
+    /// Nobody takes results any more.
+    gone: bool,
+}
+
+struct Finished<T> {
+    result: Result<T, Why>,
+    child: CancelHandle,
+}
+
+impl<T> Finished<T> {
+    fn into_result(self) -> Result<T, JoinError> {
+        let Finished { result, child } = self;
+        result.map_err(|why| JoinError { why, origin: child.origin() })
+    }
+}
+
+impl<T> Queue<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S, E> Group<S, E> {
+    /// A place for the results of many children, to be taken as they come or in the order of spawning.
+    pub fn results<T>(&self) -> Results<S, T, E>
+    where
+        S: Clone,
+    {
+        let inner = Inner { finished: VecDeque::new(), spawned: 0, outstanding: 0, waker: None, gone: false };
+        Results { group: self.clone(), queue: Arc::new(Queue(Mutex::new(inner))), waiter: Waiter::default() }
+    }
+}
+
+impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
+    /// Starts a child whose result comes here, and gives a handle that can cancel it.
+    ///
+    /// If the group is closed or cancelled, the future is dropped unpolled and no result comes of it.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> CancelHandle
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E, Value = T>,
+    {
+        let builder = self.group.child();
+        let Ok(ticket) = builder.enter(Place::Queue) else { return CancelHandle::refused() };
+        let state = self.group.state();
+        let spawned = Spawned { location: Location::caller(), name: None };
+        let child = CancelHandle::new(state.clone(), ticket, spawned);
+        let mut inner = self.queue.lock();
+        let number = inner.spawned;
+        inner.spawned += 1;
+        inner.outstanding += 1;
+        drop(inner);
+        let deliver = ToResults {
+            queue: self.queue.clone(),
+            number,
+            child: child.clone(),
+            error: PhantomData::<fn(E)>,
+        };
+        self.group.hand_over(ticket, false, future, deliver);
+        child
+    }
+}
+
+impl<S, T, E> Results<S, T, E> {
+    /// Waits for the next result, whichever child it is of. `None` when no more can come.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
+        std::future::poll_fn(|cx| self.poll_finished(cx)).await.map(|(_, finished)| finished.into_result())
+    }
+
+    /// The same results in the order of spawning.
+    pub fn in_order(self) -> InOrder<S, T, E> {
+        InOrder { results: self, early: BTreeMap::new(), turn: 0 }
+    }
+
+    /// Waits for every child spawned so far, and gives the values that there are, in the order of spawning.
+    ///
+    /// Children that failed, panicked or were cancelled leave none; the group knows of them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::builder::<&str>(Smol).collect().open();
+    /// let results = group.results();
+    /// results.spawn(async { Ok(1) });
+    /// results.spawn(async { Err("odd") });
+    /// results.spawn(async { Ok(3) });
+    /// assert_eq!(results.values().await, [1, 3]);
+    /// assert_eq!(group.join().await.unwrap_err().primary(), Some(&"odd"));
+    /// # });
+    /// # }
+    /// ```
+    pub async fn values(mut self) -> Vec<T> {
+        let mut values = BTreeMap::new();
+        while self.outstanding() > 0 {
+            let Some((number, finished)) = std::future::poll_fn(|cx| self.poll_finished(cx)).await else {
+                break;
+            };
+            values.extend(finished.result.ok().map(|value| (number, value)));
+        }
+        values.into_values().collect()
+    }
+
+    /// How many results are still to be taken, of children that live and of those that have ended.
+    pub fn outstanding(&self) -> usize {
+        let inner = self.queue.lock();
+        inner.outstanding + inner.finished.len()
+    }
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
+        // First, so that a group that is closed from now on wakes us.
+        self.waiter.listen(self.group.state().signal(), cx);
+        let mut waker = Some(cx.waker().clone());
+        let mut inner = self.queue.lock();
+        let next = inner.finished.pop_front();
+        let none_left = next.is_none() && inner.outstanding == 0;
+        let stale = if next.is_none() { std::mem::replace(&mut inner.waker, waker.take()) } else { None };
+        drop(inner);
+        drop((waker, stale));
+        match next {
+            Some(next) => Poll::Ready(Some(next)),
+            None if none_left && self.group.is_closed() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<S, T, E> Unpin for Results<S, T, E> {}
+
+impl<S, T, E> Stream for Results<S, T, E> {
+    type Item = Result<T, JoinError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_finished(cx).map(|next| next.map(|(_, finished)| finished.into_result()))
+    }
+}
+
+impl<S, T, E> Drop for Results<S, T, E> {
+    fn drop(&mut self) {
+        let mut inner = self.queue.lock();
+        inner.gone = true;
+        let left = (std::mem::take(&mut inner.finished), inner.waker.take());
+        drop(inner);
+        let (finished, waker) = left;
+        drop(waker);
+        // One by one: two panics out of one collection would abort.
+        finished.into_iter().for_each(drop_quietly);
+    }
+}
+
+impl<S, T, E> fmt::Debug for Results<S, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Results").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+/// [`Results`] in the order in which their children were spawned.
+///
+/// Made by [`Results::in_order`], and it spawns like that. Results of later children wait here for those of earlier ones;
+/// under a [limit](crate::group::Builder::limit) and with [`spawn_when_free`](Group::spawn_when_free) there are not many.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// let mut results = group.results().in_order();
+/// for number in 0..3 {
+///     results.spawn(async move { Ok(number) });
+/// }
+/// for number in 0..3 {
+///     assert_eq!(results.next().await.unwrap().unwrap(), number);
+/// }
+/// group.join().await.unwrap();
+/// # });
+/// # }
+/// ```
+#[must_use = "results that nobody takes are kept until this is dropped"]
+pub struct InOrder<S, T, E = Infallible> {
+    results: Results<S, T, E>,
+    /// Results that came before those of children spawned earlier.
+    early: BTreeMap<u64, Finished<T>>,
+    /// Whose turn it is.
+    turn: u64,
+}
+
+impl<S, T, E> InOrder<S, T, E> {
+    /// Waits for the result of the child that was spawned first among those that are left. `None` when no more can come.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
+        std::future::poll_fn(|cx| self.poll_turn(cx)).await
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
+        loop {
+            if let Some(finished) = self.early.remove(&self.turn) {
+                self.turn += 1;
+                return Poll::Ready(Some(finished.into_result()));
+            }
+            match std::task::ready!(self.results.poll_finished(cx)) {
+                Some((number, finished)) => drop(self.early.insert(number, finished)),
+                None => match self.early.first_key_value() {
+                    // What is missing was taken before they were put in order.
+                    Some((number, _)) => self.turn = *number,
+                    None => return Poll::Ready(None),
+                },
+            }
+        }
+    }
+}
+
+impl<S, T, E> Deref for InOrder<S, T, E> {
+    type Target = Results<S, T, E>;
+
+    fn deref(&self) -> &Results<S, T, E> {
+        &self.results
+    }
+}
+
+impl<S, T, E> Unpin for InOrder<S, T, E> {}
+
+impl<S, T, E> Stream for InOrder<S, T, E> {
+    type Item = Result<T, JoinError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_turn(cx)
+    }
+}
+
+impl<S, T, E> Drop for InOrder<S, T, E> {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.early).into_values().for_each(drop_quietly);
+    }
+}
+
+impl<S, T, E> fmt::Debug for InOrder<S, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InOrder")
+            .field("results", &self.results)
+            .field("turn", &self.turn)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The result goes to a [`Results`].
+struct ToResults<T, E> {
+    queue: Arc<Queue<T>>,
+    number: u64,
+    child: CancelHandle,
+    error: PhantomData<fn(E)>,
+}
+
+impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToResults<O::Value, E> {
+    type Value = O::Value;
+    /// The result, if nobody takes it any more.
+    type Rest = Option<Result<O::Value, Why>>;
+
+    fn sort(&self, output: O) -> Result<Returned<O::Value>, Raw> {
+        sort(output)
+    }
+
+    fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {
+        let mut inner = self.queue.lock();
+        inner.outstanding -= 1;
+        let rest = if inner.gone {
+            Some(result)
+        } else {
+            let child = self.child.clone();
+            inner.finished.push_back((self.number, Finished { result, child }));
+            None
+        };
+        let waker = inner.waker.take();
+        drop(inner);
+        waker.into_iter().for_each(wake);
+        rest
+    }
+}

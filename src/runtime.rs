@@ -1,0 +1,15 @@
+//! What a runtime has to offer, and what it may offer besides.
+//!
+//! | trait | for |
+//! |---|---|
+//! | [`Spawner`] | groups: this is all that they need |
+//! | [`LocalSpawner`] | children that are not `Send` |
+//! | [`Timer`], [`Timed`] | deadlines, timeouts, [`shutdown`](crate::TaskGroup::shutdown) |
+//! | [`SpawnBlocking`] | [`spawn_blocking`](crate::Group::spawn_blocking) |
+//! | [`Adopt`] | [`adopt`](crate::Group::adopt): handles of tasks that already run |
+//! | [`SpawnHook`] | carrying a context into children, with [`Hooked`] |
+
+pub use crate::adopt::{Adopt, lazily};
+pub use crate::hook::{Hooked, SpawnHook};
+pub use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner, adopt};
+pub use crate::timer::{Timed, Timer};

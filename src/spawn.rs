@@ -1,0 +1,543 @@
+//! Starting children: the ways there are, with what may be said of a child beforehand.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+
+use async_task::Task;
+
+use crate::adopt::{Adopt, Adopted, MemberCancelled};
+use crate::child::{Child, Deliver, Discard, ToHandle};
+use crate::error::{Name, Refusal, SpawnError};
+use crate::group::Group;
+use crate::handle::{JoinHandle, Packet, Spawned};
+use crate::limit::Place;
+use crate::member::{Kind, Member};
+use crate::output::ChildOutput;
+use crate::shield::{Held, shield};
+use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
+use crate::state::{State, Ticket};
+
+/// What a child with the output `O` leaves to its handle.
+type Value<O, E> = <O as ChildOutput<E>>::Value;
+
+impl<S, E> Group<S, E> {
+    /// A child that something is to be said of before it starts: a name, or that it is a background child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let handle = group.child().name("reader").spawn(async { Ok(7) });
+    /// assert_eq!(handle.name(), Some("reader"));
+    /// # });
+    /// # }
+    /// ```
+    pub fn child(&self) -> ChildBuilder<'_, S, E> {
+        ChildBuilder { group: self, name: None, kind: Kind::Ordinary }
+    }
+}
+
+impl<S: Spawner, E: Send + 'static> Group<S, E> {
+    /// Starts a child, and gives a handle for its value.
+    ///
+    /// The child returns `Result<T, E>`, `()` or `!`, see [`ChildOutput`]. Dropping the handle neither cancels nor
+    /// detaches it. If the group is closed or cancelled, the future is dropped unpolled and the handle says that it
+    /// was cancelled; [`try_spawn`](Self::try_spawn) gives it back instead. If the group has a
+    /// [limit](crate::group::Builder::limit) and is full, the child is queued.
+    ///
+    /// # Cancellation
+    ///
+    /// See [`cancel`](Self::cancel) and [`JoinHandle::cancel`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. A panic of the child cancels the group and is resumed in whoever joins it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{scope, Smol};
+    /// # smol::block_on(async {
+    /// let sum = scope(Smol, |group| async move {
+    ///     let two = group.spawn(async { "2".parse::<i32>() });
+    ///     let three = group.spawn(async { "3".parse::<i32>() });
+    ///     Ok(two.value().await + three.value().await)
+    /// });
+    /// assert_eq!(sum.await.unwrap(), 5);
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<Value<F::Output, E>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        self.child().spawn(future)
+    }
+
+    /// Starts a child, or gives its future back if the group takes none.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] if the group is closed or cancelled, or full under its limit. The future was not polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// let group = TaskGroup::new(Smol);
+    /// group.close();
+    /// let refused = group.try_spawn(async {}).unwrap_err();
+    /// assert!(refused.is_closed());
+    /// smol::block_on(refused.into_future());
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F>(&self, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        self.child().try_spawn(future)
+    }
+
+    /// Starts a child whose value nobody wants.
+    ///
+    /// There is no handle, and no allocation besides the runtime's own. Otherwise it is [`spawn`](Self::spawn): an
+    /// error and a panic are the group's, and a closed or cancelled group drops the future unpolled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.launch(async { println!("nobody asks") });
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn launch<F>(&self, future: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        self.child().launch(future);
+    }
+
+    /// Waits until fewer children run than the [limit](crate::group::Builder::limit) allows, and starts one more.
+    ///
+    /// This is back-pressure for whoever makes work. Places are given in the order in which they are asked for. Without a
+    /// limit it is [`spawn`](Self::spawn).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future before it is ready drops the child's future unpolled, and gives a place back that it had. If the
+    /// group is cancelled meanwhile, it is ready with a handle that says so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::num::NonZero;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::builder::<()>(Smol).limit(NonZero::new(2).unwrap()).open();
+    /// for page in 0..10 {
+    ///     group.spawn_when_free(async move { println!("page {page}") }).await;
+    ///     assert!(group.len() <= 2);
+    /// }
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_when_free<F>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = JoinHandle<Value<F::Output, E>>> + Send + use<S, E, F>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let (group, location) = (self.clone(), Location::caller());
+        async move {
+            let mut room = group.state().room();
+            if let Some(room) = &mut room {
+                std::future::poll_fn(|cx| room.poll(cx)).await;
+            }
+            let entered = match room {
+                Some(room) => room.enter(location, Member::default()),
+                None => group.state().enter(location, Member::default(), Place::Exempt),
+            };
+            group
+                .child()
+                .spawn_entered(entered, location, future)
+                .unwrap_or_else(|refused| refused.no_handle())
+        }
+    }
+
+    /// Runs `work` on a thread where it may block, as a child of the group.
+    ///
+    /// It is for code that computes for long or waits without `await`; on the runtime's own threads that would hold up
+    /// everybody else. `work` returns what a child returns, and its error or panic is the group's.
+    ///
+    /// # Cancellation
+    ///
+    /// **A cancel cannot cut work that has begun**, as nothing in Rust could: the group waits until it returns, for ever if
+    /// it never does. Work that has not begun never will. Long work should look at
+    /// [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone now and then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::fallible::<std::io::Error>(Smol);
+    /// let size = group.spawn_blocking(|| Ok(std::fs::metadata("Cargo.toml")?.len()));
+    /// assert!(size.await.unwrap() > 0);
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<W, O>(&self, work: W) -> JoinHandle<Value<O, E>>
+    where
+        S: SpawnBlocking,
+        W: FnOnce() -> O + Send + 'static,
+        O: ChildOutput<E> + Send + 'static,
+        Value<O, E>: Send + 'static,
+    {
+        self.child().spawn_blocking(work)
+    }
+
+    /// Takes in a task that already runs, on whatever runtime, and gives a handle for its value.
+    ///
+    /// Its output is what a child's is, see [`ChildOutput`], and it becomes a child like any other: the group waits for
+    /// it, its error and its panic are the group's. If it ends without an output, because somebody else aborted it or its
+    /// runtime went away, the child is lost. If the group is closed or cancelled, the task is aborted and the handle says
+    /// that it was cancelled. It needs no place under a [limit](crate::group::Builder::limit).
+    ///
+    /// What the task opens or shields while it runs is not linked to the group, which learns of it only here. If the
+    /// runtime of the *group* goes away, the child that waits is lost, and the task is only asked to end.
+    ///
+    /// # Cancellation
+    ///
+    /// Cancelling asks for the abort, and the group *goes on counting the child until the task has ended*.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does, which runs the child that waits for the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let running = smol::spawn(async { "42".parse::<u8>() });
+    /// let group = TaskGroup::fallible(Smol);
+    /// let handle = group.adopt(running);
+    /// group.join().await?;
+    /// assert_eq!(handle.await?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn adopt<A>(&self, task: A) -> JoinHandle<Value<A::Output, E>>
+    where
+        A: Adopt,
+        A::Output: ChildOutput<E>,
+        Value<A::Output, E>: Send + 'static,
+    {
+        let run = task.run(MemberCancelled);
+        let location = Location::caller();
+        // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
+        let member = Member::default().shielded();
+        let Ok(ticket) = self.state().enter(location, member, Place::Exempt) else {
+            return JoinHandle::refused();
+        };
+        let held = Held::child(self.state().clone(), ticket);
+        let packet = Packet::new();
+        let waiting = async move {
+            let _held = held;
+            Adopted(run.await)
+        };
+        self.hand_over(ticket, true, waiting, ToHandle::new(packet.clone()));
+        JoinHandle::new(packet, self.state().clone(), ticket, Spawned { location, name: None })
+    }
+
+    /// Hands a child that was entered to the runtime.
+    pub(crate) fn hand_over<F, D>(&self, ticket: Ticket, shielded: bool, future: F, deliver: D)
+    where
+        F: Future + Send + 'static,
+        D: Deliver<F::Output> + Send + 'static,
+    {
+        hand_over(self.state(), ticket, shielded, future, deliver, |child| self.spawner().spawn(child));
+    }
+}
+
+impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
+    /// Starts a child that stays on this thread, and gives a handle for its value. Neither need be `Send`.
+    ///
+    /// Otherwise it is [`spawn`](Self::spawn). It may be cancelled from any thread: that marks it, and its future is
+    /// dropped on its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::rc::Rc;
+    /// # use taskgroup::TaskGroup;
+    /// let executor = Rc::new(smol::LocalExecutor::new());
+    /// smol::block_on(executor.run(async {
+    ///     let group = TaskGroup::new(executor.clone());
+    ///     let shared = Rc::new(7);
+    ///     let child = group.spawn_local(async move { Ok(shared) });
+    ///     assert_eq!(*child.await.unwrap(), 7);
+    ///     group.join().await.unwrap();
+    /// }));
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_local<F>(&self, future: F) -> JoinHandle<Value<F::Output, E>>
+    where
+        F: Future + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: 'static,
+    {
+        self.child().spawn_local(future)
+    }
+
+    /// Starts a child that stays on this thread and whose value nobody wants. See [`launch`](Self::launch).
+    #[track_caller]
+    pub fn launch_local<F>(&self, future: F)
+    where
+        F: Future + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        self.child().launch_local(future);
+    }
+}
+
+/// A child that is about to start: made by [`Group::child`].
+///
+/// # Examples
+///
+/// A child that serves the others and ends when they have:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// group.child().name("heartbeat").background().launch(std::future::pending::<()>());
+/// group.launch(async {});
+/// group.join().await.unwrap(); // does not wait for the heartbeat to end by itself
+/// # });
+/// # }
+/// ```
+#[must_use = "nothing is started before `spawn` or `launch`"]
+pub struct ChildBuilder<'a, S, E> {
+    group: &'a Group<S, E>,
+    name: Option<Name>,
+    kind: Kind,
+}
+
+impl<S, E> ChildBuilder<'_, S, E> {
+    /// Names the child, for its handle and for reports.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Has the child end when the others have: a service that they use, say.
+    ///
+    /// When the group is being joined and neither the body nor an ordinary child is left, the group is closed and its
+    /// background children are cancelled and waited for. That is not a failure. Until then they are like the others, but
+    /// are not counted by [`len`](Group::len), not waited for by [`idle`](Group::idle), and need no place under a limit.
+    pub fn background(self) -> Self {
+        self.of_kind(Kind::Background)
+    }
+
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
+        let member = Member::of_kind(self.kind).named(self.name.clone());
+        self.group.state().enter(Location::caller(), member, place)
+    }
+
+    pub(crate) fn handle<T>(
+        self,
+        packet: Arc<Packet<T>>,
+        ticket: Ticket,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<T> {
+        JoinHandle::new(packet, self.group.state().clone(), ticket, Spawned { location, name: self.name })
+    }
+}
+
+impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+    /// Starts it. See [`Group::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let entered = self.enter(Place::Queue);
+        self.spawn_entered(entered, Location::caller(), future).unwrap_or_else(|refused| refused.no_handle())
+    }
+
+    /// Starts it, or gives its future back. See [`Group::try_spawn`].
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] if the group is closed, cancelled or full.
+    #[track_caller]
+    pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let entered = self.enter(Place::Now);
+        self.spawn_entered(entered, Location::caller(), future)
+    }
+
+    /// Starts it without a handle. See [`Group::launch`].
+    #[track_caller]
+    pub fn launch<F>(self, future: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        if let Ok(ticket) = self.enter(Place::Queue) {
+            self.group.hand_over(ticket, false, future, Discard(PhantomData::<fn(E)>));
+        }
+    }
+
+    /// Runs `work` where it may block. See [`Group::spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<W, O>(self, work: W) -> JoinHandle<Value<O, E>>
+    where
+        S: SpawnBlocking,
+        W: FnOnce() -> O + Send + 'static,
+        O: ChildOutput<E> + Send + 'static,
+        Value<O, E>: Send + 'static,
+    {
+        // It begins at the first poll, and so not at all in a child that is cancelled before it, or queued.
+        let work = self.group.spawner().spawn_blocking(work).run(MemberCancelled);
+        self.spawn(shield(async move { Adopted(work.await) }))
+    }
+
+    fn spawn_entered<F>(
+        self,
+        entered: Result<Ticket, Refusal>,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let ticket = match entered {
+            Ok(ticket) => ticket,
+            Err(refusal) => return Err(SpawnError { future, refusal }),
+        };
+        let packet = Packet::new();
+        self.group.hand_over(ticket, false, future, ToHandle::new(packet.clone()));
+        Ok(self.handle(packet, ticket, location))
+    }
+}
+
+impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+    /// Starts it on this thread. See [`Group::spawn_local`].
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
+    where
+        F: Future + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: 'static,
+    {
+        let Ok(ticket) = self.enter(Place::Queue) else { return JoinHandle::refused() };
+        let packet = Packet::new();
+        self.hand_over_local(ticket, future, ToHandle::new(packet.clone()));
+        self.handle(packet, ticket, Location::caller())
+    }
+
+    /// Starts it on this thread without a handle. See [`Group::launch_local`].
+    #[track_caller]
+    pub fn launch_local<F>(self, future: F)
+    where
+        F: Future + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        if let Ok(ticket) = self.enter(Place::Queue) {
+            self.hand_over_local(ticket, future, Discard(PhantomData::<fn(E)>));
+        }
+    }
+
+    fn hand_over_local<F, D>(&self, ticket: Ticket, future: F, deliver: D)
+    where
+        F: Future + 'static,
+        D: Deliver<F::Output> + 'static,
+    {
+        let (state, spawner) = (self.group.state(), self.group.spawner());
+        hand_over(state, ticket, false, future, deliver, |child| spawner.spawn_local(child));
+    }
+}
+
+impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildBuilder")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> SpawnError<F> {
+    /// Drops the future, and gives the handle of a child that was refused.
+    fn no_handle<T>(self) -> JoinHandle<T> {
+        drop(self);
+        JoinHandle::refused()
+    }
+}
+
+/// Wraps a child that was entered, has `spawn` start it, and stores its `Task`.
+pub(crate) fn hand_over<F, D>(
+    state: &Arc<State>,
+    ticket: Ticket,
+    shielded: bool,
+    future: F,
+    deliver: D,
+    spawn: impl FnOnce(Child<F, D>) -> Task<()>,
+) where
+    F: Future,
+    D: Deliver<F::Output>,
+{
+    let child = Child::new(state.clone(), ticket, shielded, future, deliver);
+    state.store(ticket, spawn(child));
+}

@@ -1,0 +1,216 @@
+//! Children that say when they are ready.
+//!
+//! The child is a member of the group from the start: it is cancelled with it, and counted. Only what becomes of its error
+//! depends on whether it was ready: before, the error goes to whoever started it and the group has not failed; after, it
+//! is a failure of the group like any other.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::StartError;
+use crate::group::Group;
+use crate::handle::JoinHandle;
+use crate::output::ChildOutput;
+use crate::output::sealed::Sorted;
+use crate::spawner::Spawner;
+use crate::sync::{Mutex, MutexGuard};
+use crate::unwind::wake;
+
+impl<S: Spawner, E: Send + 'static> Group<S, E> {
+    /// Starts a child, and waits until it says that it is ready.
+    ///
+    /// The child is given a [`Ready`] to say so with, along with a value: the port that a server listens on, say. It then
+    /// goes on as a child like any other.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future before it is ready cancels the child. The group still waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], and then the child is gone. Its error, if it failed before it was ready, is in there and the group
+    /// has not failed; if it panicked, the group has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::io;
+    /// # use smol::net::TcpListener;
+    /// # use taskgroup::{Smol, TaskGroup, group::Ready};
+    /// # smol::block_on(async {
+    /// async fn serve(ready: Ready<u16>) -> io::Result<()> {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     ready.set(listener.local_addr()?.port());
+    ///     // accept connections
+    ///     Ok(())
+    /// }
+    ///
+    /// let group = TaskGroup::fallible::<io::Error>(Smol);
+    /// let port = group.start(serve).await?;
+    /// assert_ne!(port, 0);
+    /// group.join().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn start<V, M, F>(&self, child: M) -> Start<V, E>
+    where
+        M: FnOnce(Ready<V>) -> F,
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        V: Send + 'static,
+    {
+        let startup = Arc::new(Startup(Mutex::new(Stage::Waiting(None))));
+        let future = child(Ready { startup: startup.clone(), set: false });
+        let inside = startup.clone();
+        let child = self.spawn(async move {
+            match future.await.sort() {
+                Sorted::Failed(error) => inside.fail(error).map_or(Ok(()), Err),
+                _ => Ok(()),
+            }
+        });
+        Start { child, startup, ended: false }
+    }
+}
+
+/// With which a child says that it is ready. See [`Group::start`].
+///
+/// Dropped without having been set, it says that this will never be: the child is cancelled.
+#[must_use = "dropping it says that the child will never be ready"]
+pub struct Ready<V> {
+    startup: Arc<dyn Startable<V>>,
+    set: bool,
+}
+
+impl<V> Ready<V> {
+    /// The child is ready.
+    pub fn set(mut self, value: V) {
+        self.set = true;
+        self.startup.ready(Some(value));
+    }
+}
+
+impl<V> Drop for Ready<V> {
+    fn drop(&mut self) {
+        if !self.set {
+            self.startup.ready(None);
+        }
+    }
+}
+
+impl<V> fmt::Debug for Ready<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").finish_non_exhaustive()
+    }
+}
+
+/// A [`Startup`] of which the error's type is forgotten, so that [`Ready`] needs not name it.
+trait Startable<V>: Send + Sync {
+    fn ready(&self, value: Option<V>);
+}
+
+struct Startup<V, E>(Mutex<Stage<V, E>>);
+
+enum Stage<V, E> {
+    Waiting(Option<Waker>),
+    Ready(Option<V>),
+    Never,
+    Failed(E),
+}
+
+impl<V, E> Startup<V, E> {
+    fn lock(&self) -> MutexGuard<'_, Stage<V, E>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The child failed. Gives the error back if it was ready before.
+    fn fail(&self, error: E) -> Option<E> {
+        let mut stage = self.lock();
+        match *stage {
+            Stage::Ready(_) => Some(error),
+            // The handle tells of the end, and of this.
+            _ => {
+                let before = std::mem::replace(&mut *stage, Stage::Failed(error));
+                drop(stage);
+                drop(before);
+                None
+            }
+        }
+    }
+}
+
+impl<V: Send, E: Send> Startable<V> for Startup<V, E> {
+    fn ready(&self, value: Option<V>) {
+        let mut stage = self.lock();
+        let Stage::Waiting(waker) = &mut *stage else { return };
+        let waker = waker.take();
+        *stage = value.map_or(Stage::Never, |value| Stage::Ready(Some(value)));
+        drop(stage);
+        waker.into_iter().for_each(wake);
+    }
+}
+
+/// The future of [`Group::start`].
+#[must_use = "dropping it cancels the child"]
+pub struct Start<V, E> {
+    child: JoinHandle<()>,
+    startup: Arc<Startup<V, E>>,
+    /// Whether the child is ready, or gone.
+    ended: bool,
+}
+
+impl<V, E> Future for Start<V, E> {
+    type Output = Result<V, StartError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut stale = None;
+        let mut stage = this.startup.lock();
+        match &mut *stage {
+            Stage::Waiting(waker) => stale = waker.replace(cx.waker().clone()),
+            Stage::Ready(value) => {
+                this.ended = true;
+                let value = value.take().expect("a `Start` is not polled after it has ended");
+                return Poll::Ready(Ok(value));
+            }
+            Stage::Never | Stage::Failed(_) => {}
+        }
+        let never = matches!(*stage, Stage::Never);
+        drop(stage);
+        drop(stale);
+        if never {
+            this.child.cancel();
+        }
+        let joined = std::task::ready!(Pin::new(&mut this.child).poll(cx));
+        this.ended = true;
+        let stage = std::mem::replace(&mut *this.startup.lock(), Stage::Never);
+        Poll::Ready(match (stage, joined) {
+            (Stage::Ready(Some(value)), _) => Ok(value),
+            (Stage::Failed(error), _) => Err(StartError::Failed(error)),
+            _ if this.child.id().is_none() => Err(StartError::Rejected),
+            (_, Ok(())) => Err(StartError::NeverReady),
+            (Stage::Never, Err(why)) if why.is_cancelled() && !this.child.is_group_cancelled() => {
+                Err(StartError::NeverReady)
+            }
+            _ => Err(StartError::Cancelled),
+        })
+    }
+}
+
+impl<V, E> Drop for Start<V, E> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.child.cancel();
+        }
+    }
+}
+
+impl<V, E> fmt::Debug for Start<V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("child", &self.child).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,105 @@
+//! Time, as the runtime has it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A clock to sleep by.
+///
+/// Times are durations since a start that is the clock's own and otherwise arbitrary. They are never
+/// `std::time::Instant`s, so a clock that is paused, virtual or cranked by hand works as well as a real one.
+///
+/// A timer is kept by groups and must not own the executor that children run on: see [`Timed`].
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// use std::time::Duration;
+/// use taskgroup::{Smol, runtime::Timer};
+///
+/// # smol::block_on(async {
+/// let before = Smol.now();
+/// Smol.sleep_until(before + Duration::from_millis(1)).await;
+/// assert!(Smol.now() >= before + Duration::from_millis(1));
+/// # });
+/// # }
+/// ```
+pub trait Timer: Clone + Send + Sync + 'static {
+    /// Ready at a certain time.
+    type Sleep: Future<Output = ()> + Send + 'static;
+
+    /// What time it is, since the clock's start.
+    fn now(&self) -> Duration;
+
+    /// Is ready when it is `at` or later.
+    fn sleep_until(&self, at: Duration) -> Self::Sleep;
+}
+
+/// A spawner whose runtime has a clock; needed for deadlines, and for nothing else.
+///
+/// Every [`Timer`] that is a spawner is one. A spawner that owns its executor gives a clock that does not: groups keep
+/// the clock, children keep the group, and an executor that its own children keep is never dropped.
+pub trait Timed {
+    /// The clock.
+    type Timer: Timer;
+
+    /// The runtime's clock.
+    fn timer(&self) -> Self::Timer;
+}
+
+impl<T: Timer> Timed for T {
+    type Timer = T;
+
+    fn timer(&self) -> T {
+        self.clone()
+    }
+}
+
+/// A timer of whatever type.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn AnyTimer>);
+
+pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+trait AnyTimer: Send + Sync {
+    fn now(&self) -> Duration;
+    fn sleep_until(&self, at: Duration) -> Sleep;
+}
+
+impl<T: Timer> AnyTimer for T {
+    fn now(&self) -> Duration {
+        Timer::now(self)
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        Box::pin(Timer::sleep_until(self, at))
+    }
+}
+
+impl Clock {
+    pub(crate) fn of(spawner: &impl Timed) -> Self {
+        Self(Arc::new(spawner.timer()))
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    pub(crate) fn sleep_until(&self, at: Duration) -> Sleep {
+        self.0.sleep_until(at)
+    }
+
+    /// Sleeps for a while that begins when this is called.
+    pub(crate) fn sleep(&self, time: Duration) -> Sleep {
+        self.sleep_until(self.now().saturating_add(time))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
