@@ -22,7 +22,7 @@ use crate::output::sealed::{Sealed, Sorted};
 /// use std::future::Future;
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicBool, Ordering};
-/// use taskgroup::Adopt;
+/// use taskgroup::runtime::Adopt;
 ///
 /// struct Job {
 ///     stop: Arc<AtomicBool>,

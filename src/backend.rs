@@ -4,6 +4,9 @@
 #[path = "../backends/async_std.rs"]
 mod async_std;
 #[cfg(feature = "smol")]
+#[path = "borrow.rs"]
+mod borrow;
+#[cfg(feature = "smol")]
 #[path = "../backends/smol.rs"]
 mod smol;
 #[cfg(feature = "tokio")]
@@ -13,9 +16,17 @@ mod tokio;
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
 #[cfg(feature = "smol")]
+pub use self::borrow::borrowing;
+#[cfg(feature = "smol")]
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+
+/// What goes with groups, for `crate::group`.
+pub(crate) mod companions {
+    #[cfg(feature = "smol")]
+    pub use super::borrow::Borrowing;
+}
 
 /// What the adapters report, for `crate::error`.
 pub(crate) mod errors {

@@ -18,6 +18,8 @@ pub(crate) struct Config {
     /// How many failures are kept besides the primary one.
     pub(crate) keep: usize,
     pub(crate) limit: Option<NonZeroUsize>,
+    /// The member that opens the group owns its children: it drops them when it is dropped.
+    pub(crate) owned: bool,
     pub(crate) location: &'static Location<'static>,
     pub(crate) name: Option<Name>,
     pub(crate) on_failure: Option<FailureHook>,
@@ -44,6 +46,7 @@ impl Config {
             policy: Policy::default(),
             keep: SUPPRESSED,
             limit: None,
+            owned: false,
             location,
             name: None,
             on_failure: None,

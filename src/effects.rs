@@ -30,7 +30,8 @@ pub(crate) struct Effects {
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
     stop: Vec<Arc<State>>,
-    packets: Vec<(Arc<Packet<()>>, Result<(), Why>)>,
+    resolved: Vec<Arc<Packet<()>>>,
+    refused: Vec<Arc<Packet<()>>>,
     forgotten: Vec<Waker>,
 }
 
@@ -47,12 +48,12 @@ impl Effects {
 
     /// Lets whoever waits for `packet` go on.
     pub(crate) fn resolve(&mut self, packet: Option<Arc<Packet<()>>>) {
-        self.packets.extend(packet.map(|packet| (packet, Ok(()))));
+        self.resolved.extend(packet);
     }
 
     /// Tells whoever waits for `packet` that it waits in vain.
     pub(crate) fn refuse(&mut self, packet: Arc<Packet<()>>) {
-        self.packets.push((packet, Err(Why::Cancelled)));
+        self.refused.push(packet);
     }
 
     pub(crate) fn wake(&mut self, waker: Option<Waker>) {
@@ -86,8 +87,10 @@ impl Effects {
                 group.stop_into(&mut self);
             } else if let Some(waker) = self.wakers.pop() {
                 wake(waker);
-            } else if let Some((packet, result)) = self.packets.pop() {
-                packet.resolve(result);
+            } else if let Some(packet) = self.resolved.pop() {
+                packet.resolve(Ok(()));
+            } else if let Some(packet) = self.refused.pop() {
+                packet.resolve(Err(Why::Cancelled));
             } else if let Some(group) = self.notify.pop() {
                 group.notify();
             } else if !self.tasks.is_empty() {

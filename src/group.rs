@@ -1,5 +1,7 @@
 //! The group, and what goes with it: settings, children to be, results, keys, races.
 
+#[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
+pub use crate::backend::companions::*;
 pub use crate::handle::CancelHandle;
 pub use crate::keyed::Keyed;
 pub use crate::race::{Finish, Racers};

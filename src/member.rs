@@ -92,6 +92,8 @@ struct Hold {
     cleanup: Option<Arc<Packet<()>>>,
     shields: u32,
     groups: Slab<Inner>,
+    /// How many of them it does not own.
+    awaited: usize,
     /// The waker of the latest poll under a shield, so that a cancel can tell the shielded code: once. Or that of a
     /// queued child.
     waker: Option<Waker>,
@@ -198,7 +200,12 @@ impl Member {
     }
 
     pub(crate) fn may_be_dropped(&self) -> bool {
-        self.cut && !self.holds_groups()
+        self.cut && !self.awaits_groups()
+    }
+
+    /// Whether groups live in it that have to end before it is dropped: all but those that it owns.
+    pub(crate) fn awaits_groups(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.awaited > 0)
     }
 
     pub(crate) fn holds_groups(&self) -> bool {
@@ -211,11 +218,15 @@ impl Member {
             return None;
         }
         let hold = self.hold.get_or_insert_default();
+        hold.awaited += usize::from(!group.config.owned);
         Some(hold.groups.insert(Inner { group: group.clone(), shielded: hold.shields > 0 }))
     }
 
     pub(crate) fn unlink(&mut self, link: usize) -> Arc<State> {
-        self.hold.as_mut().expect("a linked group is held").groups.remove(link).group
+        let hold = self.hold.as_mut().expect("a linked group is held");
+        let group = hold.groups.remove(link).group;
+        hold.awaited -= usize::from(!group.config.owned);
+        group
     }
 
     pub(crate) fn shields(&self) -> u32 {

@@ -107,6 +107,7 @@ where
 /// # }
 /// ```
 #[track_caller]
+#[expect(clippy::type_complexity, reason = "it is what the settings of a scope are set on")]
 pub fn scope_with<S, E, T, B, F>(
     spawner: S,
     body: B,

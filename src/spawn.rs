@@ -165,6 +165,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// # }
     /// ```
     #[track_caller]
+    #[allow(clippy::async_yields_async, reason = "what is waited for is that the child starts")]
     pub fn spawn_when_free<F>(
         &self,
         future: F,

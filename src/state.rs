@@ -375,7 +375,7 @@ impl State {
             return BodyFate::Poll;
         }
         let table = self.lock();
-        match (table.body.cut, table.body.holds_groups()) {
+        match (table.body.cut, table.body.awaits_groups()) {
             (false, _) => BodyFate::Poll,
             (true, true) => BodyFate::Hold,
             (true, false) => BodyFate::Drop,

@@ -84,7 +84,7 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 /// # use taskgroup::{Failure, Smol, TaskGroup};
 /// # smol::block_on(async {
 /// let group = TaskGroup::builder::<&str>(Smol)
-///     .on_failure(|failure| {
+///     .on_failure(|_, failure| {
 ///         if let Failure::Panic(payload) = failure {
 ///             assert_eq!(payload.message().as_deref(), Some("out of cheese"));
 ///         }

@@ -84,7 +84,11 @@ impl<F> Error for SpawnError<F> {}
 /// # use taskgroup::{Smol, TaskGroup, error::StartError};
 /// # smol::block_on(async {
 /// let group = TaskGroup::fallible::<&str>(Smol);
-/// let started = group.start::<u16, _, _>(|_ready| async { Err::<(), _>("address in use") }).await;
+/// # type Ready = taskgroup::group::Ready<u16>;
+/// async fn serve(_ready: Ready) -> Result<(), &'static str> {
+///     Err("address in use")
+/// }
+/// let started = group.start(serve).await;
 /// assert!(matches!(started, Err(StartError::Failed("address in use"))));
 /// group.join().await.unwrap(); // the group does not mind
 /// # });

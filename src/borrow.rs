@@ -1,0 +1,130 @@
+//! A group whose children may borrow, as they stay in the task that awaits it.
+//!
+//! The future of [`borrowing`] owns the executor on which the children run, and is what polls it. So they are polled only
+//! while it is awaited, and are gone with it when it is dropped; if it is leaked, so is what they borrow from, and nobody
+//! polls them any more. That is what makes borrowing sound here, and nowhere where a runtime has the children.
+//!
+//! To its opener such a group is *owned*: a member that is cut does not wait for it before it is dropped, because dropping
+//! it is what ends the group.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+
+use async_executor::LocalExecutor;
+
+use crate::child::ToHandle;
+use crate::error::GroupError;
+use crate::group::Group;
+use crate::handle::{JoinHandle, Packet};
+use crate::limit::Place;
+use crate::output::ChildOutput;
+use crate::scope::scope;
+use crate::spawn::hand_over;
+
+/// Opens a group whose children may borrow what outlives the group: the locals of whoever awaits it.
+///
+/// They run in turn, in the task that awaits this, and need not be `Send`. It is for concurrency without parallelism: many
+/// requests on one connection, say. In all else it is a [`scope()`], fail-fast, with the promise that goes with it.
+///
+/// `body` is given a [`Borrowing`] to spawn with.
+///
+/// # Cancellation
+///
+/// Dropping the future drops the body and all children there and then. If the group was opened in a member of another one
+/// that is cut, that member is dropped, and the children with it; groups that the children have opened on a runtime are
+/// cancelled, and counted by every group around, but may end a little later.
+///
+/// # Panics
+///
+/// As for a [`scope()`].
+///
+/// # Errors
+///
+/// As for a [`scope()`].
+///
+/// # Examples
+///
+/// ```
+/// use taskgroup::{GroupError, borrowing};
+///
+/// # futures_lite::future::block_on(async {
+/// let words = ["one", "two", "three"].map(String::from);
+/// let total = borrowing(async |group| {
+///     let lengths = words.each_ref().map(|word| group.spawn(async move { Ok(word.len()) }));
+///     let mut total = 0;
+///     for length in lengths {
+///         total += length.value().await;
+///     }
+///     Ok(total)
+/// })
+/// .await?;
+/// assert_eq!(total, 11);
+/// assert_eq!(words[0], "one");
+/// # Ok::<(), GroupError<std::io::Error>>(()) }).unwrap();
+/// ```
+///
+/// What the body itself owns does not outlive the group:
+///
+/// ```compile_fail,E0373
+/// # futures_lite::future::block_on(async {
+/// taskgroup::borrowing::<std::io::Error, _, _>(async |group| {
+///     let word = String::from("one");
+///     group.spawn(async { Ok(word.len()) }); // error: may outlive borrowed value `word`
+///     Ok(())
+/// })
+/// .await
+/// # }).unwrap();
+/// ```
+#[track_caller]
+pub fn borrowing<'env, E, T, B>(body: B) -> impl Future<Output = Result<T, GroupError<E>>>
+where
+    B: AsyncFnOnce(Borrowing<'_, 'env, E>) -> Result<T, E>,
+    E: Send + 'static,
+{
+    let location = Location::caller();
+    async move {
+        let executor = LocalExecutor::new();
+        let body = async |group| body(Borrowing { executor: &executor, group }).await;
+        let mut scope = scope((), body);
+        let config = scope.config();
+        config.owned = true;
+        config.location = location;
+        executor.run(scope).await
+    }
+}
+
+/// Where children of a [`borrowing`] group are spawned into.
+pub struct Borrowing<'a, 'env, E> {
+    executor: &'a LocalExecutor<'env>,
+    group: Group<(), E>,
+}
+
+impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
+    /// Starts a child that may borrow, and gives a handle for its value. See [`Group::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
+    where
+        F: Future + 'env,
+        F::Output: ChildOutput<E>,
+        <F::Output as ChildOutput<E>>::Value: 'env,
+    {
+        let builder = self.group.child();
+        let Ok(ticket) = builder.enter(Place::Queue) else { return JoinHandle::refused() };
+        let packet = Packet::new();
+        let deliver = ToHandle::new(packet.clone());
+        hand_over(self.group.state(), ticket, false, future, deliver, |child| self.executor.spawn(child));
+        builder.handle(packet, ticket, Location::caller())
+    }
+
+    /// The group, to cancel it, to look at it, or to spawn `'static` children on a runtime: [`on`](Group::on).
+    pub fn group(&self) -> &Group<(), E> {
+        &self.group
+    }
+}
+
+impl<E> fmt::Debug for Borrowing<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Borrowing").field(&self.group).finish()
+    }
+}
