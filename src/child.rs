@@ -80,9 +80,10 @@ where
     }
 
     /// Ends the child with what it returned, or without, if it was dropped or panicked.
-    fn end(mut self: Pin<&mut Self>, returned: Option<Returned<D::Value>>) {
-        let Some(group) = self.as_mut().project().group.clone() else { return };
-        let key = self.key;
+    fn end(self: Pin<&mut Self>, returned: Option<Returned<D::Value>>) {
+        let mut this = self.project();
+        let Some(group) = this.group.take() else { return };
+        let key = *this.key;
         let (result, end) = match returned {
             Some(Returned::Value(value)) => (Ok(value), End::Returned),
             Some(Returned::Failed) => (Err(Why::Failed), End::Returned),
@@ -90,17 +91,21 @@ where
             _ if group.is_child_cancelled(key) => (Err(Why::Cancelled), End::Cut),
             _ => (Err(Why::Lost), End::Lost),
         };
-        let destroyed = self.as_mut().as_member(|mut future| catch(|| future.set(None)));
-        if let Err(payload) = destroyed {
-            group.record(key, Raw::Panic(payload));
+        let mut context = Context { group, key, shielded: *this.shielded };
+        let mut result = Some(result);
+        // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
+        while result.is_some() {
+            let (left, panicked) = context.run(|| {
+                catch(|| this.future.set(None))?;
+                let rest = this.deliver.deliver(result.take().expect("looked at above"));
+                catch(|| drop(rest))
+            });
+            context = left;
+            if let Err(payload) = panicked {
+                context.group.record(key, Raw::Panic(payload));
+            }
         }
-        let delivered = self.as_mut().project().deliver.deliver(result);
-        let dropped = self.as_mut().as_member(|_| catch(|| drop(delivered)));
-        if let Err(payload) = dropped {
-            group.record(key, Raw::Panic(payload));
-        }
-        *self.project().group = None;
-        group.end(key, end);
+        context.group.end(key, end);
     }
 }
 

@@ -31,7 +31,8 @@ impl Context {
     pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> (Self, R) {
         let mut this = Some(self);
         // On a thread that is going away there is no stack any more, and no context.
-        let pushed = STACK.try_with(|stack| stack.borrow_mut().extend(this.take())).is_ok();
+        let pushed =
+            STACK.try_with(|stack| stack.borrow_mut().push(this.take().expect("it is there"))).is_ok();
         let result = f();
         if pushed {
             this = STACK.with(|stack| pop(&mut stack.borrow_mut()));

@@ -22,80 +22,96 @@ use crate::state::State;
 use crate::sync::local;
 use crate::unwind::wake;
 
+/// Nothing, mostly: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
-pub(crate) struct Effects {
+pub(crate) struct Effects(Option<Box<Lists>>);
+
+#[derive(Default)]
+struct Lists {
     groups: Vec<Arc<State>>,
+    stop: Vec<Arc<State>>,
     wakers: Vec<Waker>,
+    resolved: Vec<Arc<Packet<()>>>,
+    refused: Vec<Arc<Packet<()>>>,
     notify: Vec<Arc<State>>,
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
-    stop: Vec<Arc<State>>,
-    resolved: Vec<Arc<Packet<()>>>,
-    refused: Vec<Arc<Packet<()>>>,
     forgotten: Vec<Waker>,
 }
 
 impl Effects {
+    fn lists(&mut self) -> &mut Lists {
+        self.0.get_or_insert_default()
+    }
+
     /// Cancels a group because the member that opened it was cancelled or has ended.
     pub(crate) fn cancel(&mut self, group: Arc<State>) {
-        self.groups.push(group);
+        self.lists().groups.push(group);
     }
 
     /// Asks a group to come to an end because the group around it is asked to.
     pub(crate) fn stop(&mut self, group: Arc<State>) {
-        self.stop.push(group);
+        self.lists().stop.push(group);
+    }
+
+    pub(crate) fn wake(&mut self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            self.lists().wakers.push(waker);
+        }
     }
 
     /// Lets whoever waits for `packet` go on.
     pub(crate) fn resolve(&mut self, packet: Option<Arc<Packet<()>>>) {
-        self.resolved.extend(packet);
+        if let Some(packet) = packet {
+            self.lists().resolved.push(packet);
+        }
     }
 
     /// Tells whoever waits for `packet` that it waits in vain.
     pub(crate) fn refuse(&mut self, packet: Arc<Packet<()>>) {
-        self.refused.push(packet);
-    }
-
-    pub(crate) fn wake(&mut self, waker: Option<Waker>) {
-        self.wakers.extend(waker);
+        self.lists().refused.push(packet);
     }
 
     /// Drops a waker where no lock is held: it may be the last reference to a task.
     pub(crate) fn forget(&mut self, waker: Option<Waker>) {
-        self.forgotten.extend(waker);
+        if let Some(waker) = waker {
+            self.lists().forgotten.push(waker);
+        }
     }
 
     pub(crate) fn notify(&mut self, group: &Arc<State>) {
-        self.notify.push(group.clone());
+        self.lists().notify.push(group.clone());
     }
 
     /// Drops a `Task`, which cancels the child if it has not ended.
     pub(crate) fn dispose(&mut self, task: Option<Task<()>>) {
-        self.tasks.extend(task);
+        if let Some(task) = task {
+            self.lists().tasks.push(task);
+        }
     }
 
     /// Looks whether a group has ended for good.
     pub(crate) fn settle(&mut self, group: &Arc<State>) {
-        self.settle.push(group.clone());
+        self.lists().settle.push(group.clone());
     }
 
     pub(crate) fn run(mut self) {
-        loop {
-            if let Some(group) = self.groups.pop() {
+        while let Some(lists) = &mut self.0 {
+            if let Some(group) = lists.groups.pop() {
                 group.cancel_into(CancelReason::Parent, &mut self);
-            } else if let Some(group) = self.stop.pop() {
+            } else if let Some(group) = lists.stop.pop() {
                 group.stop_into(&mut self);
-            } else if let Some(waker) = self.wakers.pop() {
+            } else if let Some(waker) = lists.wakers.pop() {
                 wake(waker);
-            } else if let Some(packet) = self.resolved.pop() {
+            } else if let Some(packet) = lists.resolved.pop() {
                 packet.resolve(Ok(()));
-            } else if let Some(packet) = self.refused.pop() {
+            } else if let Some(packet) = lists.refused.pop() {
                 packet.resolve(Err(Why::Cancelled));
-            } else if let Some(group) = self.notify.pop() {
+            } else if let Some(group) = lists.notify.pop() {
                 group.notify();
-            } else if !self.tasks.is_empty() {
-                dispose(std::mem::take(&mut self.tasks));
-            } else if let Some(group) = self.settle.pop() {
+            } else if !lists.tasks.is_empty() {
+                dispose(std::mem::take(&mut lists.tasks));
+            } else if let Some(group) = lists.settle.pop() {
                 group.settle(&mut self);
             } else {
                 break;

@@ -221,7 +221,9 @@ impl State {
                 slot.task = refused.take();
             }
         }
-        dispose(refused);
+        if refused.is_some() {
+            dispose(refused);
+        }
     }
 
     /// Whether a child may be polled: the flag is looked at before a poll, never after.
@@ -249,8 +251,8 @@ impl State {
         let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key, &mut effects));
         table.outcome.child_cut |= cut_with_group;
         drop(table);
-        // Not by way of the effects: it would be their only allocation on the way of every child.
-        dispose(task);
+        // There is nothing left that this could set off: it is the handle of the very task that is ending here.
+        drop(task);
         if let Some(slot) = freed {
             self.leave(slot.member.kind, &mut effects);
         }
