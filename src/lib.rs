@@ -48,22 +48,50 @@
 //!
 //! [`Group::spawn`] gives a [`JoinHandle`] for the child's value, [`Group::launch`] starts a child whose value nobody
 //! wants. Both take any future of `()`, `Result<T, E>` or `!`; see [`ChildOutput`]. A child gets a clone of the
-//! [`Group`] to spawn siblings with. [`Group::adopt`] takes in a task that already runs.
+//! [`Group`] to spawn siblings with.
 //!
 //! **Dropping a handle neither cancels nor detaches: the group owns the child.**
+//!
+//! | for | there is |
+//! |---|---|
+//! | a name, a service that ends with the others | [`Group::child`] |
+//! | a child that says when it is ready | [`Group::start`] |
+//! | work that blocks | [`Group::spawn_blocking`] |
+//! | futures that are not `Send` | [`Group::spawn_local`] |
+//! | futures that borrow | `borrowing`, in one task |
+//! | a task that already runs | [`Group::adopt`] |
+//! | another runtime | [`Group::on`] |
+//! | back-pressure | [`limit`](group::Builder::limit), [`Group::spawn_when_free`] |
+//! | many results, as they come or in order | [`Group::results`] |
+//! | children by key | [`Group::keyed`] |
 //!
 //! # How a group ends
 //!
 //! Panic before error before cut before value. A panic goes on in whoever joins the group, when everybody has ended.
 //! Errors are in [`GroupError`], the first one in front. A group that was cut short from outside says why
-//! ([`CancelReason`]); an explicit [`cancel`](Group::cancel) is no error where the body has finished. A group opened
-//! with `collect` goes on after failures and gathers them. A failure hook sees each at once.
+//! ([`CancelReason`]); an explicit [`cancel`](Group::cancel) is no error where the body has finished. A failure hook
+//! sees each failure at once. What a failure means for the others is the group's policy:
+//!
+//! | policy | a child fails |
+//! |---|---|
+//! | fail-fast, if nothing else is said | all others are cancelled, and the group fails with its error |
+//! | [`collect`](group::Builder::collect) | the others go on, and the group fails in the end with all errors |
+//! | [`supervise`](group::Builder::supervise) | a hook is told, and that is all |
+//! | [`race`](race()) | the others go on, until one succeeds |
+//!
+//! A group whose children cannot fail ends with `Result<T, `[`Cut`](error::Cut)`>`.
 //!
 //! # Cancelling
 //!
 //! A cancelled child is dropped at the await it is at, or comes to next; if it was never polled, it never is. Code after
-//! that await does not run, destructors do. [`shield`] puts the cut off for a section that has to be completed.
-//! One child is cancelled by its [`JoinHandle`], which the others do not notice.
+//! that await does not run, destructors do. One child is cancelled by its [`JoinHandle`], which the others do not notice.
+//!
+//! * [`shield`] puts the cut off for a section that has to be completed.
+//! * [`Group::defer`] registers an asynchronous clean-up for after the child.
+//! * [`Group::stop`] only asks: members look at [`is_stopping`](Group::is_stopping), or await
+//!   [`stopping`](Group::stopping). [`TaskGroup::shutdown`] asks, and cancels after a while.
+//! * [`deadline`](group::Builder::deadline) and [`timeout`](group::Builder::timeout) cancel by the runtime's clock.
+//! * [`finish_with`](group::Finish::finish_with) ends a [`scope_with`] with a value.
 //!
 //! # Groups inside groups
 //!
@@ -88,8 +116,40 @@
 //! # Runtimes
 //!
 //! The runtime is a value that implements [`Spawner`]. The features `smol` (default), `async-std` and `tokio` add
-//! adapters, and nothing else; with none of them the crate works on a spawner of your own. If the runtime goes away, its
-//! children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
+//! adapters, and nothing else; with none of them the crate works on a spawner of your own. What else a runtime may offer,
+//! a clock for instance, is in [`runtime`]. [`AnySpawner`] is for structs that are not to be generic. If the runtime goes
+//! away, its children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
+//!
+//! # And the others
+//!
+//! ✓ has it, – has not, and what there is instead. `JoinSet` is Tokio's, `TaskTracker` with `CancellationToken` is
+//! tokio-util's.
+//!
+//! | | this | `JoinSet` | `TaskTracker` + token | tokio-graceful-shutdown | async_nursery | futures-concurrency | AnyIO, Trio |
+//! |---|---|---|---|---|---|---|---|
+//! | runtimes | any | Tokio | Tokio | Tokio | several | any, spawns nothing | asyncio and Trio |
+//! | first error cancels the others | ✓ | by hand | by hand | ✓, asks | – | ✓ `try_join` | ✓ |
+//! | waits until all are gone | ✓ | `shutdown` | ✓ | ✓ | ✓ | ✓, in one task | ✓ |
+//! | … even if dropped half-way | ✓ in a group | – | – | – | – | ✓, in one task | nothing drops it |
+//! | cuts at an await | ✓ | ✓ | asks | asks | ✓ | ✓ | ✓ |
+//! | code after a cut await runs | – | – | ✓, it only asks | ✓, it only asks | – | – | **✓** `finally` |
+//! | a finished child keeps no memory | ✓ | until joined | ✓ | ✓ | until taken | in place | ✓ |
+//! | errors besides the first | kept, bounded | each in its result | by hand | collected | each in its result | – | all, grouped |
+//! | panics | resumed at the end | in the result | by hand | reported | the runtime's | resumed | as exceptions |
+//! | collect, supervise, race | ✓ | by hand | by hand | – | – | `join`, `race` | by hand |
+//! | shield, clean-up after a cut | ✓ | – | – | – | – | – | ✓ |
+//! | deadlines, movable | ✓ | – | – | for shutdown | – | – | ✓ |
+//! | graceful shutdown, one grace for a tree | ✓ | – | by hand | **✓**, with signals | – | – | – |
+//! | limit with back-pressure | ✓ | – | – | – | – | ✓ streams | a limiter |
+//! | start with readiness | ✓ | – | – | – | – | – | ✓ |
+//! | by key | ✓ | `JoinMap` | – | by name | – | – | – |
+//! | children may borrow | in one task | – | – | – | – | **✓** | **✓** |
+//! | allocations a child | the runtime's | one more | the runtime's, and a token's | more | more | **none** | n/a |
+//!
+//! Choose `JoinSet` where Tokio is given and a flat set of results is all there is, futures-concurrency for a handful of
+//! futures that need not run in parallel, tokio-graceful-shutdown for a program that is a tree of named subsystems and wants
+//! its signals caught. Python's groups run code after a cancelled await, which nothing in Rust can: `shield` and `defer` are
+//! what there is for it.
 #![forbid(unsafe_code)]
 
 mod adopt;
