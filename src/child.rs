@@ -27,7 +27,7 @@ use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::state::{End, State, Ticket};
-use crate::unwind::catch;
+use crate::unwind::{Payload, catch};
 
 pin_project! {
     /// A child as the runtime sees it. Its output is `()`: results travel past the runtime.
@@ -53,7 +53,7 @@ pin_project! {
         D: Deliver<F::Output>,
     {
         fn drop(this: Pin<&mut Self>) {
-            this.end(None);
+            this.end_unasked();
         }
     }
 }
@@ -68,45 +68,29 @@ where
         Self { group: Some(group), key, shielded, queued, deliver, future: Some(future) }
     }
 
-    /// Runs `f` on the future as the ambient member.
-    fn as_member<R>(self: Pin<&mut Self>, f: impl FnOnce(Pin<&mut Option<F>>) -> R) -> R {
-        let this = self.project();
-        let group = this.group.take().expect("the group is there between polls until the child ends");
-        let context = Context { group, key: *this.key, shielded: *this.shielded };
-        let (context, result) = context.run(|| f(this.future));
-        *this.shielded = context.shielded;
-        *this.group = Some(context.group);
-        result
-    }
-
-    /// Ends the child with what it returned, or without, if it was dropped or panicked.
-    fn end(self: Pin<&mut Self>, returned: Option<Returned<D::Value>>) {
+    /// Ends a child that did not return: it was dropped, or an adopted task left nothing.
+    fn end_unasked(self: Pin<&mut Self>) {
         let mut this = self.project();
         let Some(group) = this.group.take() else { return };
-        let key = *this.key;
-        let (result, end) = match returned {
-            Some(Returned::Value(value)) => (Ok(value), End::Returned),
-            Some(Returned::Failed) => (Err(Why::Failed), End::Returned),
-            Some(Returned::Panicked) => (Err(Why::Panicked), End::Returned),
-            _ if group.is_child_cancelled(key) => (Err(Why::Cancelled), End::Cut),
-            _ => (Err(Why::Lost), End::Lost),
+        let (why, end) = if group.is_child_cancelled(*this.key) {
+            (Why::Cancelled, End::Cut)
+        } else {
+            (Why::Lost, End::Lost)
         };
-        let mut context = Context { group, key, shielded: *this.shielded };
-        let mut result = Some(result);
-        // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
-        while result.is_some() {
-            let (left, panicked) = context.run(|| {
-                catch(|| this.future.set(None))?;
-                let rest = this.deliver.deliver(result.take().expect("looked at above"));
-                catch(|| drop(rest))
-            });
-            context = left;
-            if let Err(payload) = panicked {
-                context.group.record(key, Raw::Panic(payload));
-            }
-        }
-        context.group.end(key, end);
+        let context = Context { group, key: *this.key, shielded: *this.shielded };
+        close(this.future.as_mut(), this.deliver, context, Some(Err(why)), end);
     }
+}
+
+/// What came of a poll.
+enum Polled<T> {
+    Pending,
+    /// The child failed or panicked, and its future is still there.
+    Failed(Raw, Why),
+    /// An adopted task left nothing.
+    Nothing,
+    /// It returned a value; `left` is that if it could not be delivered as a destructor panicked first.
+    Ended { left: Option<Result<T, Why>>, panicked: Option<Payload> },
 }
 
 impl<F, D> Future for Child<F, D>
@@ -117,45 +101,105 @@ where
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
-        match &self.group {
+        let mut this = self.as_mut().project();
+        match this.group {
             None => return Poll::Ready(()),
             // Cancelled: whoever cancelled it drops the `Task`, or the last hold does.
-            Some(group) if !group.may_poll(self.key) => return Poll::Pending,
-            Some(group) if self.queued && group.is_queued(self.key, cx.waker()) => return Poll::Pending,
+            Some(group) if !group.may_poll(*this.key) => return Poll::Pending,
+            Some(group) if *this.queued && group.is_queued(*this.key, cx.waker()) => return Poll::Pending,
             Some(_) => {}
         }
-        *self.as_mut().project().queued = false;
-        let polled = self.as_mut().as_member(|future| {
-            let future = future.as_pin_mut().expect("the future is there until the child ends");
-            catch(|| future.poll(cx))
+        *this.queued = false;
+        let group = this.group.take().expect("looked at above");
+        let context = Context { group, key: *this.key, shielded: *this.shielded };
+        let (context, polled) = context.run(|| {
+            let future = this.future.as_mut().as_pin_mut().expect("the future is there until the child ends");
+            let output = match catch(|| future.poll(cx)) {
+                Ok(Poll::Pending) => return Polled::Pending,
+                Ok(Poll::Ready(output)) => output,
+                Err(payload) => return Polled::Failed(Raw::Panic(payload), Why::Panicked),
+            };
+            match this.deliver.sort(output) {
+                Err(failure) => Polled::Failed(failure, Why::Failed),
+                Ok(Returned::Nothing) => Polled::Nothing,
+                Ok(Returned::Value(value)) => {
+                    let mut left = Some(Ok(value));
+                    let panicked = let_go(this.future.as_mut(), this.deliver, &mut left).err();
+                    Polled::Ended { left, panicked }
+                }
+            }
         });
-        let group = self.group.as_ref().expect("put back after the poll");
-        let returned = match polled {
-            Ok(Poll::Pending) => {
-                if self.shielded {
-                    group.after_shielded_poll(self.key, cx.waker().clone());
+        let (result, end) = match polled {
+            Polled::Pending => {
+                *this.shielded = context.shielded;
+                let group = this.group.insert(context.group);
+                if *this.shielded {
+                    group.after_shielded_poll(*this.key, cx.waker().clone());
                 }
                 return Poll::Pending;
             }
-            Ok(Poll::Ready(output)) => self.deliver.sort(output).unwrap_or_else(|failure| {
-                group.record(self.key, failure);
-                Returned::Failed
-            }),
-            Err(payload) => {
-                group.record(self.key, Raw::Panic(payload));
-                Returned::Panicked
+            Polled::Nothing => {
+                *this.group = Some(context.group);
+                self.end_unasked();
+                return Poll::Ready(());
+            }
+            Polled::Ended { left, panicked } => {
+                if let Some(payload) = panicked {
+                    context.group.record(context.key, Raw::Panic(payload));
+                }
+                (left, End::Returned)
+            }
+            Polled::Failed(failure, why) => {
+                context.group.record(context.key, failure);
+                (Some(Err(why)), End::Returned)
             }
         };
-        self.end(Some(returned));
+        close(this.future.as_mut(), this.deliver, context, result, end);
         Poll::Ready(())
     }
+}
+
+/// Destroys the future, delivers the result and leaves the group.
+fn close<F, D>(
+    mut future: Pin<&mut Option<F>>,
+    deliver: &mut D,
+    mut context: Context,
+    mut result: Option<Result<D::Value, Why>>,
+    end: End,
+) where
+    F: Future,
+    D: Deliver<F::Output>,
+{
+    // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
+    while result.is_some() {
+        let (left, gone) = context.run(|| let_go(future.as_mut(), deliver, &mut result));
+        context = left;
+        if let Err(payload) = gone {
+            context.group.record(context.key, Raw::Panic(payload));
+        }
+    }
+    context.group.end(context.key, end);
+}
+
+/// Destroys the future and then delivers the result, which stays if the destructor panics.
+fn let_go<F, D>(
+    mut future: Pin<&mut Option<F>>,
+    deliver: &mut D,
+    result: &mut Option<Result<D::Value, Why>>,
+) -> Result<(), Payload>
+where
+    F: Future,
+    D: Deliver<F::Output>,
+{
+    catch(|| future.set(None))?;
+    let Some(result) = result.take() else { return Ok(()) };
+    let rest = deliver.deliver(result);
+    catch(|| drop(rest))
 }
 
 /// How a child came to its end by itself.
 pub(crate) enum Returned<T> {
     Value(T),
-    Failed,
-    Panicked,
     /// An adopted task that did not say what became of it.
     Nothing,
 }

@@ -28,16 +28,17 @@ pub(crate) struct Context {
 
 impl Context {
     /// Runs `f` as this member, and hands the context back. `f` must not unwind.
+    #[inline]
     pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> (Self, R) {
         let mut this = Some(self);
         // On a thread that is going away there is no stack any more, and no context.
-        let pushed =
-            STACK.try_with(|stack| stack.borrow_mut().push(this.take().expect("it is there"))).is_ok();
+        let _ = STACK.try_with(|stack| stack.borrow_mut().extend(this.take()));
         let result = f();
-        if pushed {
-            this = STACK.with(|stack| pop(&mut stack.borrow_mut()));
-        }
-        (this.expect("whoever takes the context puts it back"), result)
+        let this = match this {
+            Some(this) => this,
+            None => STACK.with(|stack| pop(&mut stack.borrow_mut())),
+        };
+        (this, result)
     }
 
     /// Calls `f` with the innermost member on this thread, if there is one.
@@ -107,11 +108,13 @@ impl Withheld {
     }
 }
 
-fn pop(stack: &mut Vec<Context>) -> Option<Context> {
-    let this = stack.pop()?;
-    // A shield in a body holds the member that polls the body as well.
-    if let Some(outer) = stack.last_mut().filter(|_| this.key == BODY) {
-        outer.shielded |= this.shielded;
+fn pop(stack: &mut Vec<Context>) -> Context {
+    let this = stack.pop().expect("whoever takes the context puts it back");
+    if this.shielded && this.key == BODY {
+        // A shield in a body holds the member that polls the body as well.
+        if let Some(outer) = stack.last_mut() {
+            outer.shielded = true;
+        }
     }
-    Some(this)
+    this
 }
