@@ -1,0 +1,267 @@
+//! Who competes: what a contestant can do, and the list of them.
+//!
+//! A contestant does each thing in the way its own documentation recommends. What it has no way to do at all, it has
+//! no trait for, and no cell in the table.
+
+mod handles;
+mod join_set;
+mod nursery;
+mod ours;
+mod raw;
+mod tracker;
+mod unordered;
+
+use std::future::Future;
+use std::ops::Range;
+
+use self::handles::Handles;
+use self::join_set::{Set, SharedSet};
+use self::nursery::InNursery;
+use self::ours::{Native, Ours, Place};
+use self::raw::Raw;
+use self::tracker::{Tracker, TrackerAndToken};
+use self::unordered::Unordered;
+use crate::children::Pending;
+use crate::gate::{Counted, ENDED};
+use crate::runtimes::{OnTokio, Runtime};
+use crate::workloads::{self, Entrance, Job, Workload};
+
+/// The runtime's raw detached spawn and one shared counter.
+pub const FLOOR: &str = "raw";
+/// What stands for the floor where there is none.
+pub const HANDLES: &str = "handles";
+
+/// Who competes on every runtime.
+pub fn on_any<R: Runtime>() -> Vec<Entry<R>> {
+    let mut all = vec![raw(), handles(), unordered(), nursery()];
+    all.extend(ours());
+    all
+}
+
+/// Who competes on Tokio.
+pub fn on_tokio() -> Vec<Entry<OnTokio>> {
+    // Its handles are pending once the budget of a poll is spent, and the set polls all of them to find that out.
+    let at_most = 2_000;
+    let mut all = vec![
+        raw(),
+        handles(),
+        Entry::reaping::<Set>("join-set").cancels::<Set>().nests::<SharedSet>().collects::<Set>(),
+        Entry::paced::<Tracker>("tracker").nests::<Tracker>().collects::<Tracker>(),
+        Entry::paced::<TrackerAndToken>("tracker-token")
+            .cancels::<TrackerAndToken>()
+            .nests::<TrackerAndToken>()
+            .collects::<TrackerAndToken>(),
+        unordered().at_most(at_most),
+        nursery().at_most(at_most),
+    ];
+    all.extend(ours());
+    all
+}
+
+/// Our groups, on every spawner there is: the runtime's own. A further one is a [`Place`], and a line here.
+fn ours<R: Runtime>() -> Vec<Entry<R>> {
+    vec![ours_on::<R, Native>("ours")]
+}
+
+fn ours_on<R: Runtime, P: Place<R>>(name: &'static str) -> Entry<R> {
+    Entry::paced::<Ours<R, P>>(name).cancels::<Ours<R, P>>().nests::<Ours<R, P>>().collects::<Ours<R, P>>()
+}
+
+fn raw<R: Runtime>() -> Entry<R> {
+    Entry::reaping::<Raw<R>>(FLOOR).nests::<Raw<R>>()
+}
+
+fn handles<R: Runtime>() -> Entry<R> {
+    Entry::reaping::<Handles<R>>(HANDLES).cancels::<Handles<R>>().collects::<Handles<R>>()
+}
+
+fn unordered<R: Runtime>() -> Entry<R> {
+    Entry::reaping::<Unordered<R>>("unordered").cancels::<Unordered<R>>().collects::<Unordered<R>>()
+}
+
+fn nursery<R: Runtime>() -> Entry<R> {
+    Entry::reaping::<InNursery<R>>("nursery")
+        .cancels::<InNursery<R>>()
+        .nests::<InNursery<R>>()
+        .collects::<InNursery<R>>()
+        // The handle of `futures` is ready while the child's future still stands in its task.
+        .late()
+}
+
+/// Starts children and waits for all of them: W1, W2, W7, W8, W9.
+pub trait Contestant<R: Runtime>: Sized + Send + 'static {
+    fn open(runtime: &R) -> Self;
+
+    fn launch<F>(&mut self, child: F)
+    where
+        F: Future<Output = ()> + Send + 'static;
+
+    /// Starts a child of W4 or W7.
+    fn launch_pending(&mut self) {
+        self.launch(Pending::new());
+    }
+
+    fn join(self) -> impl Future<Output = ()> + Send;
+
+    /// Starts one child, among no others, and waits for it.
+    fn one<F>(&mut self, child: F) -> impl Future<Output = ()> + Send
+    where
+        F: Future<Output = ()> + Send + 'static;
+}
+
+/// Notices by itself that children have ended: W3.
+pub trait Reaps<R: Runtime>: Contestant<R> {
+    /// Waits until one child more has ended, and keeps nothing of it.
+    fn reap(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Can cancel: W4.
+pub trait Cancels<R: Runtime>: Contestant<R> {
+    /// Cancels every child, and waits until their futures are destroyed.
+    fn cancel(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Has something that children can spawn with: W5.
+pub trait Nests<R: Runtime>: Sized + Send + 'static {
+    type Nest: Nest;
+
+    fn open(runtime: &R) -> Self;
+
+    fn nest(&self) -> Self::Nest;
+
+    /// Waits for all. How many that will have been is known, but only the floor makes use of it.
+    fn join(self, children: usize) -> impl Future<Output = ()> + Send;
+}
+
+pub trait Nest: Clone + Send + 'static {
+    fn launch<F>(&self, child: F)
+    where
+        F: Future<Output = ()> + Send + 'static;
+}
+
+/// Hands out the children's values: W6.
+pub trait Collects<R: Runtime>: 'static {
+    /// Starts a child for each of these values and adds up what they return, in the order in which they end if it can.
+    fn sum(runtime: R, values: Range<u64>) -> impl Future<Output = u64> + Send;
+}
+
+/// A contestant that does not tell when a child has ended, in W3: the child does, on the floor's counter.
+pub struct Paced<C> {
+    inner: C,
+    reaped: usize,
+}
+
+impl<R: Runtime, C: Contestant<R>> Contestant<R> for Paced<C> {
+    fn open(runtime: &R) -> Self {
+        ENDED.reset();
+        Self { inner: C::open(runtime), reaped: 0 }
+    }
+
+    fn launch<F>(&mut self, child: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.launch(Counted::new(child));
+    }
+
+    fn join(self) -> impl Future<Output = ()> + Send {
+        self.inner.join()
+    }
+
+    fn one<F>(&mut self, child: F) -> impl Future<Output = ()> + Send
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.one(child)
+    }
+}
+
+impl<R: Runtime, C: Contestant<R>> Reaps<R> for Paced<C> {
+    fn reap(&mut self) -> impl Future<Output = ()> + Send {
+        self.reaped += 1;
+        ENDED.wait_for(self.reaped)
+    }
+}
+
+/// A contestant by name.
+pub struct Competitor {
+    pub name: &'static str,
+    pub at_most: Option<usize>,
+    pub late: bool,
+    /// Those that it has a way to run.
+    pub workloads: Vec<Workload>,
+}
+
+type Drive<R> = fn(R, Job) -> workloads::Running;
+
+/// A contestant on a runtime, with what it can do there.
+pub struct Entry<R> {
+    pub name: &'static str,
+    /// How many children it is given at once at most, where its time is quadratic in them.
+    pub at_most: Option<usize>,
+    /// Whether it may say that children have ended before their futures are destroyed.
+    pub late: bool,
+    joins: Drive<R>,
+    reaps: Drive<R>,
+    cancels: Option<Drive<R>>,
+    nests: Option<Drive<R>>,
+    collects: Option<Drive<R>>,
+}
+
+impl<R: Runtime> Entry<R> {
+    /// A contestant that reaps on its own account.
+    fn reaping<C: Reaps<R>>(name: &'static str) -> Self {
+        Self { reaps: workloads::reaps::<R, C>, ..Self::paced::<C>(name) }
+    }
+
+    fn paced<C: Contestant<R>>(name: &'static str) -> Self {
+        Self {
+            name,
+            at_most: None,
+            late: false,
+            joins: workloads::joins::<R, C>,
+            reaps: workloads::reaps::<R, Paced<C>>,
+            cancels: None,
+            nests: None,
+            collects: None,
+        }
+    }
+
+    fn cancels<C: Cancels<R>>(self) -> Self {
+        Self { cancels: Some(workloads::cancels::<R, C>), ..self }
+    }
+
+    fn nests<C: Nests<R>>(self) -> Self {
+        Self { nests: Some(workloads::nests::<R, C>), ..self }
+    }
+
+    fn collects<C: Collects<R>>(self) -> Self {
+        Self { collects: Some(workloads::collects::<R, C>), ..self }
+    }
+
+    fn at_most(self, children: usize) -> Self {
+        Self { at_most: Some(children), ..self }
+    }
+
+    fn late(self) -> Self {
+        Self { late: true, ..self }
+    }
+
+    /// What is known of it without its runtime.
+    pub fn competitor(&self) -> Competitor {
+        let workloads =
+            Workload::ALL.into_iter().filter(|workload| self.drive(*workload).is_some()).collect();
+        Competitor { name: self.name, at_most: self.at_most, late: self.late, workloads }
+    }
+
+    /// How it runs this workload, if it can.
+    pub fn drive(&self, workload: Workload) -> Option<Drive<R>> {
+        match workload.entrance() {
+            Entrance::Joins => Some(self.joins),
+            Entrance::Reaps => Some(self.reaps),
+            Entrance::Cancels => self.cancels,
+            Entrance::Nests => self.nests,
+            Entrance::Collects => self.collects,
+        }
+    }
+}

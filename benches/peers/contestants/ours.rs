@@ -1,0 +1,100 @@
+//! Our groups, on any spawner.
+
+use std::future::Future;
+use std::ops::Range;
+
+use futures_util::FutureExt;
+use taskgroup::{Group, Spawner, TaskGroup};
+
+use super::{Cancels, Collects, Contestant, Nest, Nests};
+use crate::children::Valued;
+use crate::runtimes::Runtime;
+
+/// Where our children run, of the spawners to be had on a runtime.
+pub trait Place<R>: Send + 'static {
+    type Spawner: Spawner;
+
+    fn spawner(runtime: &R) -> Self::Spawner;
+}
+
+/// As tasks of the runtime.
+pub struct Native;
+
+impl<R: Runtime> Place<R> for Native {
+    type Spawner = R::Spawner;
+
+    fn spawner(runtime: &R) -> R::Spawner {
+        runtime.spawner()
+    }
+}
+
+pub struct Ours<R: Runtime, P: Place<R>>(TaskGroup<P::Spawner>);
+
+impl<R: Runtime, P: Place<R>> Contestant<R> for Ours<R, P> {
+    fn open(runtime: &R) -> Self {
+        Self(TaskGroup::new(P::spawner(runtime)))
+    }
+
+    fn launch<F>(&mut self, child: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.launch(child);
+    }
+
+    async fn join(self) {
+        self.0.join().await.expect("nothing fails");
+    }
+
+    async fn one<F>(&mut self, child: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.spawn(child).await.expect("nothing fails");
+    }
+}
+
+impl<R: Runtime, P: Place<R>> Cancels<R> for Ours<R, P> {
+    async fn cancel(self) {
+        self.0.cancel();
+        self.0.join().await.expect("an explicit cancel is no error");
+    }
+}
+
+impl<R: Runtime, P: Place<R>> Nests<R> for Ours<R, P> {
+    type Nest = Group<P::Spawner>;
+
+    fn open(runtime: &R) -> Self {
+        Contestant::open(runtime)
+    }
+
+    fn nest(&self) -> Self::Nest {
+        self.0.group()
+    }
+
+    async fn join(self, _: usize) {
+        Contestant::join(self).await;
+    }
+}
+
+impl<S: Spawner> Nest for Group<S> {
+    fn launch<F>(&self, child: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Group::launch(self, child);
+    }
+}
+
+impl<R: Runtime, P: Place<R>> Collects<R> for Ours<R, P> {
+    async fn sum(runtime: R, values: Range<u64>) -> u64 {
+        let group = TaskGroup::new(P::spawner(&runtime));
+        let handles: Vec<_> = values.map(|value| group.spawn(Valued::new(value).map(Ok))).collect();
+        let mut sum = 0;
+        for handle in handles {
+            sum += handle.await.expect("nothing fails");
+        }
+        group.join().await.expect("nothing fails");
+        sum
+    }
+}

@@ -1,0 +1,75 @@
+//! What a child costs, beside everything else that one could use.
+//!
+//!     cargo bench --bench peers --all-features
+//!     cargo bench --bench peers --all-features -- --quick --rt smol-2,tokio-2 --wl W1b,W3 --only ours
+//!
+//! The [`workloads`] are run on each of the [`runtimes`] by all [`contestants`] that can. What counts is the ratio to
+//! the floor, the runtime's raw detached spawn and one shared counter; in W4 and W6 to a list of the runtime's own
+//! handles. A table gives the median of the ratios of all rounds with the least and the greatest; under it is a line a
+//! cell for machines. The references are in nanoseconds per child, which say nothing about another machine.
+//!
+//! Nobody wins by doing less: after each round every child must have run and its future be destroyed ([`tally`]), and
+//! each workload adds what it is about.
+//!
+//! # Instructions
+//!
+//! On a runtime with one thread the instructions for a child are exact, and need no quiet machine. They are the
+//! difference of two runs, which takes off what is not for a child:
+//!
+//!     cargo bench --bench peers --all-features --no-run
+//!     for n in 10000 20000; do
+//!         valgrind --tool=callgrind --toggle-collect='*measured_cell*' --callgrind-out-file=$n.out \
+//!             target/release/deps/peers-* --callgrind smol-1 W1b ours $n
+//!     done
+//!     callgrind_annotate --inclusive=yes 20000.out
+//!
+//! `CARGO_PROFILE_BENCH_DEBUG=1` in front of the first line gives the lines of the source.
+
+#![allow(unreachable_pub, reason = "a bench exports nothing")]
+
+mod children;
+mod contestants;
+mod counting;
+mod gate;
+mod options;
+mod passes;
+mod report;
+mod runtimes;
+mod tally;
+mod workloads;
+
+use std::env;
+use std::process::ExitCode;
+
+use crate::options::{Request, USAGE};
+use crate::passes::{Count, Once, Time};
+
+fn main() -> ExitCode {
+    let request = match options::parse(env::args().skip(1)) {
+        Ok(request) => request,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match request {
+        Request::Help => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Request::Compare(selection) => passes::compare(&selection),
+        Request::Time(runtime, selection) => runtimes::start(runtime, Time(&selection)),
+        Request::Count(cell, scale) => {
+            counting::switch_on();
+            runtimes::start(cell.runtime, Count(cell, scale))
+        }
+        Request::Once(cell, children) => runtimes::start(cell.runtime, Once(cell, children)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The workloads: how large they are, how a contestant is driven through one, and whether it has done the work.
+//!
+//! | | what |
+//! |---|---|
+//! | W1a, W1b, W1c | children that do nothing: 10³ in a group, 10⁵, 10⁶ |
+//! | W2a, W2b | children that yield once, ten times |
+//! | W3 | churn: 10⁶ children, at most 1,000 alive |
+//! | W4 | 5·10⁴ pending children, all polled: cancel, until every future is destroyed; starting them is not timed |
+//! | W5 | children spawn children: a binary tree of 17 levels |
+//! | W6 | a value from each child, added up |
+//! | W7 | live bytes per pending child; not timed |
+//! | W8 | one child at a time, each waited for |
+//! | W9a, W9b | a new group for 8 children, for each child |
+
+use std::fmt;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::yield_now;
+
+use crate::children::{Idle, PendingHeld, Yielding};
+use crate::contestants::{Cancels, Collects, Contestant, FLOOR, HANDLES, Nest, Nests, Reaps};
+use crate::counting;
+use crate::gate::{DROPPED, STARTED};
+use crate::runtimes::Runtime;
+use crate::tally::{self, Alive, Tally};
+
+/// How many children may be alive in W3.
+const WINDOW: usize = 1_000;
+/// How many threads a runtime has at most.
+const THREADS: usize = 2;
+/// How often W3 is drained, to look at what is left, when allocations are counted.
+const SAMPLES: usize = 10;
+/// How far the live bytes of a drained W3 may be apart: a task or two on the other thread, and a few in the yard of a
+/// runtime, but not a byte for each child.
+const FLAT: isize = 64 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    W1a,
+    W1b,
+    W1c,
+    W2a,
+    W2b,
+    W3,
+    W4,
+    W5,
+    W6,
+    W7,
+    W8,
+    W9a,
+    W9b,
+}
+
+use Workload::*;
+
+/// Which of its abilities a contestant enters with.
+pub enum Entrance {
+    Joins,
+    Reaps,
+    Cancels,
+    Nests,
+    Collects,
+}
+
+/// How much of a workload is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    Full,
+    Quick,
+    Smoke,
+}
+
+impl Workload {
+    pub const ALL: [Self; 13] = [W1a, W1b, W1c, W2a, W2b, W3, W4, W5, W6, W7, W8, W9a, W9b];
+
+    pub fn entrance(self) -> Entrance {
+        match self {
+            W1a | W1b | W1c | W2a | W2b | W7 | W8 | W9a | W9b => Entrance::Joins,
+            W3 => Entrance::Reaps,
+            W4 => Entrance::Cancels,
+            W5 => Entrance::Nests,
+            W6 => Entrance::Collects,
+        }
+    }
+
+    /// Whom the others are compared to.
+    pub fn reference(self) -> &'static str {
+        match self {
+            W4 | W6 => HANDLES,
+            _ => FLOOR,
+        }
+    }
+
+    pub fn is_timed(self) -> bool {
+        self != W7
+    }
+
+    /// How many children a round has in all.
+    fn children(self, scale: Scale) -> usize {
+        let [full, quick, smoke] = match self {
+            W1a => [50_000, 10_000, 200],
+            W1c => [1_000_000, 100_000, 500],
+            W3 => [1_000_000, 50_000, 3_000],
+            W4 => [50_000, 10_000, 100],
+            W5 => [(1 << 17) - 1, (1 << 13) - 1, (1 << 6) - 1],
+            // A table that has doubled with the children is filled alike in both.
+            W7 => [100_000, 12_500, 100],
+            W8 | W9b => [20_000, 2_000, 50],
+            W9a => [40_000, 8_000, 80],
+            W1b | W2a | W2b | W6 => [100_000, 10_000, 100],
+        };
+        match scale {
+            Scale::Full => full,
+            Scale::Quick => quick,
+            Scale::Smoke => smoke,
+        }
+    }
+
+    /// How many rounds are counted.
+    pub fn rounds(self, scale: Scale) -> usize {
+        match (scale, self) {
+            (Scale::Full, W1c | W3) => 7,
+            (Scale::Full, _) => 15,
+            (Scale::Quick, _) => 3,
+            (Scale::Smoke, _) => 1,
+        }
+    }
+
+    fn yields(self) -> u32 {
+        match self {
+            W2a => 1,
+            W2b => 10,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The width is for the table.
+        f.pad(&format!("{self:?}"))
+    }
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|workload| workload.to_string() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(Self::to_string).collect();
+            format!("unknown workload `{name}`; there are {}", known.join(" "))
+        })
+    }
+}
+
+/// One round of a workload.
+#[derive(Clone, Copy, Debug)]
+pub struct Job {
+    pub workload: Workload,
+    /// How many groups there are, one after the other.
+    groups: usize,
+    /// How many children each has.
+    each: usize,
+    /// Whether the futures may be destroyed some time after they were said to have ended.
+    late: bool,
+}
+
+impl Job {
+    /// A round with so many children, or a few less where they do not come out even.
+    pub fn new(workload: Workload, children: usize) -> Self {
+        let each = match workload {
+            W1a => children.min(1_000),
+            W5 => (1 << (children + 1).ilog2()) - 1,
+            W8 | W9b => 1,
+            W9a => children.min(8),
+            _ => children,
+        };
+        Self { workload, groups: children / each, each, late: false }
+    }
+
+    /// The round at this scale for whoever can take only so many children at once; `None` if there is no sense in it.
+    pub fn at(workload: Workload, scale: Scale, at_most: Option<usize>) -> Option<Self> {
+        let job = Self::new(workload, workload.children(scale));
+        match at_most {
+            // W3 has but 1,000 at once.
+            Some(at_most) if job.each > at_most && workload != W3 => {
+                (workload != W1c).then(|| Self::new(workload, at_most))
+            }
+            _ => Some(job),
+        }
+    }
+
+    /// The same for a contestant that says too early that children have ended, if this is one.
+    pub fn for_late(self, late: bool) -> Self {
+        Self { late, ..self }
+    }
+
+    pub fn children(&self) -> usize {
+        self.groups * self.each
+    }
+}
+
+/// What came of a round that was found in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    pub elapsed: Duration,
+    pub children: usize,
+    /// Allocations in the time that is measured, if they are counted.
+    pub allocations: usize,
+    /// For each child in W7; in all and from beginning to end in W3.
+    pub bytes: Option<f64>,
+}
+
+impl Round {
+    pub fn nanoseconds(&self) -> f64 {
+        self.elapsed.as_nanos() as f64 / self.children as f64
+    }
+
+    pub fn allocations_each(&self) -> f64 {
+        self.allocations as f64 / self.children as f64
+    }
+}
+
+/// A round that runs. It fails with what the contestant has left undone.
+pub type Running = Pin<Box<dyn Future<Output = Result<Round, String>> + Send>>;
+
+struct Meter {
+    job: Job,
+    tally: Tally,
+    allocations: usize,
+    start: Instant,
+}
+
+impl Meter {
+    fn start(job: Job) -> Self {
+        let (tally, allocations) = (Tally::now(), counting::allocations());
+        Self { job, tally, allocations, start: Instant::now() }
+    }
+
+    /// Ends the measuring. Every child has to have been destroyed, after having run or without.
+    async fn stop(self, ran: bool) -> Result<Round, String> {
+        let elapsed = self.start.elapsed();
+        let allocations = counting::allocations() - self.allocations;
+        let children = self.job.children();
+        let expected = Tally { ran: if ran { children } else { 0 }, dropped: children };
+        let done = || Tally::now() - self.tally;
+        let waited = Instant::now();
+        while self.job.late && done() != expected && waited.elapsed() < Duration::from_secs(1) {
+            yield_now().await;
+        }
+        match done() {
+            done if done == expected => Ok(Round { elapsed, children, allocations, bytes: None }),
+            done => Err(format!("of {children} children {done:?}, not {expected:?}")),
+        }
+    }
+}
+
+pub fn joins<R: Runtime, C: Contestant<R>>(runtime: R, job: Job) -> Running {
+    match job.workload {
+        W7 => Box::pin(pending_bytes::<R, C>(runtime, job)),
+        W8 => Box::pin(one_by_one::<R, C>(runtime, job)),
+        W2a | W2b => Box::pin(groups::<R, C, _>(runtime, job, move || Yielding::new(job.workload.yields()))),
+        _ => Box::pin(groups::<R, C, _>(runtime, job, Idle::new)),
+    }
+}
+
+async fn groups<R: Runtime, C: Contestant<R>, F>(
+    runtime: R,
+    job: Job,
+    child: impl Fn() -> F,
+) -> Result<Round, String>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let meter = Meter::start(job);
+    for _ in 0..job.groups {
+        let mut group = C::open(&runtime);
+        for _ in 0..job.each {
+            group.launch(child());
+        }
+        group.join().await;
+    }
+    meter.stop(true).await
+}
+
+async fn one_by_one<R: Runtime, C: Contestant<R>>(runtime: R, job: Job) -> Result<Round, String> {
+    let mut group = C::open(&runtime);
+    let meter = Meter::start(job);
+    for _ in 0..job.groups {
+        group.one(Idle::new()).await;
+    }
+    let round = meter.stop(true).await;
+    group.join().await;
+    round
+}
+
+async fn pending_bytes<R: Runtime, C: Contestant<R>>(runtime: R, job: Job) -> Result<Round, String> {
+    STARTED.reset();
+    PendingHeld::reserve(job.each);
+    let meter = Meter::start(job);
+    let before = counting::live_bytes();
+    let mut group = C::open(&runtime);
+    for _ in 0..job.each {
+        group.launch_pending();
+    }
+    STARTED.wait_for(job.each).await;
+    let bytes = counting::live_bytes() - before;
+    let done = Tally::now() - meter.tally;
+    if done != Tally::default() {
+        return Err(format!("of {} pending children {done:?}", job.each));
+    }
+    Ok(Round {
+        elapsed: meter.start.elapsed(),
+        children: job.each,
+        allocations: counting::allocations() - meter.allocations,
+        bytes: Some(bytes as f64 / job.each as f64),
+    })
+}
+
+pub fn reaps<R: Runtime, C: Reaps<R>>(runtime: R, job: Job) -> Running {
+    Box::pin(async move {
+        let meter = Meter::start(job);
+        let mut group = C::open(&runtime);
+        let (mut living, mut most) = (0, 0);
+        let mut drained = Vec::with_capacity(SAMPLES);
+        for launched in 1..=job.each {
+            if living == WINDOW {
+                group.reap().await;
+                living -= 1;
+            }
+            group.launch(Idle::new());
+            living += 1;
+            if launched % 1_000 == 0 {
+                most = most.max(launched - (Tally::now() - meter.tally).dropped);
+            }
+            if counting::is_on() && launched % (job.each / SAMPLES) == 0 {
+                for _ in 0..living {
+                    group.reap().await;
+                }
+                living = 0;
+                drained.push(counting::live_bytes());
+            }
+        }
+        group.join().await;
+        let round = meter.stop(true).await?;
+        // A late future is in the poll in which it has said so: one a thread.
+        if most > WINDOW + if job.late { THREADS } else { 0 } {
+            return Err(format!("{most} children were alive at once"));
+        }
+        let growth = drained.last().zip(drained.first()).map_or(0, |(last, first)| last - first);
+        if growth > FLAT {
+            return Err(format!("live bytes are not flat: {drained:?}"));
+        }
+        Ok(Round { bytes: Some(growth as f64), ..round })
+    })
+}
+
+pub fn cancels<R: Runtime, C: Cancels<R>>(runtime: R, job: Job) -> Running {
+    Box::pin(async move {
+        STARTED.reset();
+        DROPPED.reset();
+        let mut group = C::open(&runtime);
+        for _ in 0..job.each {
+            group.launch_pending();
+        }
+        STARTED.wait_for(job.each).await;
+        let meter = Meter::start(job);
+        group.cancel().await;
+        meter.stop(false).await
+    })
+}
+
+pub fn nests<R: Runtime, C: Nests<R>>(runtime: R, job: Job) -> Running {
+    Box::pin(async move {
+        let meter = Meter::start(job);
+        let group = C::open(&runtime);
+        plant(&group.nest(), job.each.ilog2());
+        group.join(job.each).await;
+        meter.stop(true).await
+    })
+}
+
+/// Launches a child with so many levels of children below it.
+fn plant<N: Nest>(nest: &N, levels: u32) {
+    // A leaf has no use for it.
+    let inner = (levels > 0).then(|| nest.clone());
+    let alive = Alive::new();
+    nest.launch(async move {
+        let _alive = alive;
+        if let Some(inner) = inner {
+            plant(&inner, levels - 1);
+            plant(&inner, levels - 1);
+        }
+        tally::ran();
+    });
+}
+
+pub fn collects<R: Runtime, C: Collects<R>>(runtime: R, job: Job) -> Running {
+    Box::pin(async move {
+        let meter = Meter::start(job);
+        let children = job.each as u64;
+        let sum = C::sum(runtime, 0..children).await;
+        let round = meter.stop(true).await?;
+        if sum != children * (children - 1) / 2 {
+            return Err(format!("the sum of the values is {sum}"));
+        }
+        Ok(round)
+    })
+}
