@@ -17,6 +17,7 @@ use crate::workloads::{Job, Round, Scale};
 /// Runs all that is selected and prints it.
 pub fn compare(selection: &Selection) -> Result<(), String> {
     for &runtime in &selection.runtimes {
+        eprintln!("peers: {runtime}");
         let mut report = Report::new(runtime, selection);
         let mut arguments = selection.arguments();
         arguments.extend(["--time".to_owned(), runtime.to_owned()]);
@@ -31,7 +32,10 @@ pub fn compare(selection: &Selection) -> Result<(), String> {
             arguments.extend(selection.scale.argument().map(str::to_owned));
             row.counts = Some(Counts::parse(&again(&arguments)?)?);
         }
-        println!("{report}");
+        match selection.scale {
+            Scale::Smoke => println!("{}", report.in_order()),
+            _ => println!("{report}"),
+        }
     }
     Ok(())
 }

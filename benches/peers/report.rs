@@ -104,33 +104,30 @@ impl Report {
         let (mut rows, mut notes) = (Vec::new(), Vec::new());
         let lineup = runtimes::lineup(runtime);
         for &workload in &selection.workloads {
-            let asked = Job::at(workload, selection.scale, None).map_or(0, |job| job.children());
-            for competitor in lineup.iter().filter(|competitor| selection.has(workload, competitor.name)) {
-                let contestant = competitor.name;
-                if !competitor.workloads.contains(&workload) {
-                    continue;
+            let able = lineup.iter().filter(|competitor| competitor.workloads.contains(&workload));
+            for competitor in able.filter(|competitor| selection.has(workload, competitor.name)) {
+                let job = Job::at(workload, selection.scale, competitor.at_most);
+                let asked = Job::at(workload, selection.scale, None);
+                if job.map(|job| job.children()) != asked.map(|job| job.children()) {
+                    notes.push(match job {
+                        Some(job) => format!("{workload} {}: {} children", competitor.name, job.children()),
+                        None => format!("{workload} {}: left out", competitor.name),
+                    });
                 }
-                match Job::at(workload, selection.scale, competitor.at_most) {
-                    Some(job) if job.children() == asked => {}
-                    Some(job) => notes.push(format!(
-                        "{workload} {contestant}: {} children instead of {asked}, as its time is quadratic in them",
-                        job.children(),
-                    )),
-                    None => {
-                        notes.push(format!(
-                            "{workload} {contestant}: left out, as its time is quadratic in the children"
-                        ));
-                        continue;
-                    }
+                if job.is_some() {
+                    rows.push(Row { workload, contestant: competitor.name, times: None, counts: None });
                 }
-                rows.push(Row { workload, contestant, times: None, counts: None });
             }
         }
-        for competitor in lineup.iter().filter(|competitor| competitor.late) {
+        if !notes.is_empty() {
+            notes.insert(0, "whose time is quadratic in the children has fewer:".to_owned());
+        }
+        let present = |name: &str| rows.iter().any(|row| row.contestant == name);
+        for competitor in lineup.iter().filter(|competitor| competitor.late && present(competitor.name)) {
             notes.push(format!("{}: may end before the last futures are destroyed", competitor.name));
         }
         let contestants = lineup.iter().map(|competitor| competitor.name);
-        let contestants = contestants.filter(|name| rows.iter().any(|row| row.contestant == *name)).collect();
+        let contestants = contestants.filter(|name| present(name)).collect();
         Self { runtime, workloads: selection.workloads.clone(), contestants, rows, notes }
     }
 
@@ -139,6 +136,11 @@ impl Report {
         let mut rows = self.rows.iter_mut();
         let row = rows.find(|row| row.workload == workload && row.contestant == contestant);
         row.ok_or_else(|| format!("nobody has asked for {workload} {contestant}"))
+    }
+
+    /// In place of a table, where the figures mean nothing.
+    pub fn in_order(&self) -> String {
+        format!("{}: {} cells in order", self.runtime, self.rows.len())
     }
 
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut Row> {

@@ -48,13 +48,17 @@ thread_local! {
     static MINE: Cell<Option<&'static Line>> = const { Cell::new(None) };
 }
 
+#[inline]
 fn mine() -> &'static Line {
-    MINE.get().unwrap_or_else(|| {
-        let line: &'static Line = Box::leak(Box::default());
-        LINES.lock().unwrap().push(line);
-        MINE.set(Some(line));
-        line
-    })
+    MINE.get().unwrap_or_else(begin)
+}
+
+#[cold]
+fn begin() -> &'static Line {
+    let line: &'static Line = Box::leak(Box::default());
+    LINES.lock().unwrap().push(line);
+    MINE.set(Some(line));
+    line
 }
 
 /// Only its own thread writes to a line, so this loses nothing.

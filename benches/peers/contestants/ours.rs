@@ -14,6 +14,7 @@ use crate::runtimes::Runtime;
 pub trait Place<R>: Send + 'static {
     type Spawner: Spawner;
 
+    /// The spawner for one more group. What groups are to share, the place keeps.
     fn spawner(runtime: &R) -> Self::Spawner;
 }
 
