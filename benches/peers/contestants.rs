@@ -33,7 +33,8 @@ pub const HANDLES: &str = "handles";
 
 /// Who competes on every runtime.
 pub fn on_any<R: Runtime>() -> Vec<Entry<R>> {
-    let mut all = vec![raw(), handles(), unordered(), nursery()];
+    // Its handle here is that of `futures`, ready while the child's future still stands in its task.
+    let mut all = vec![raw(), handles(), unordered(), nursery().late()];
     all.extend(ours());
     all
 }
@@ -84,8 +85,6 @@ fn nursery<R: Runtime>() -> Entry<R> {
         .cancels::<InNursery<R>>()
         .nests::<InNursery<R>>()
         .collects::<InNursery<R>>()
-        // The handle of `futures` is ready while the child's future still stands in its task.
-        .late()
 }
 
 /// Starts children and waits for all of them: W1, W2, W7, W8, W9.

@@ -139,8 +139,7 @@ impl Workload {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The width is for the table.
-        f.pad(&format!("{self:?}"))
+        fmt::Debug::fmt(self, f)
     }
 }
 
