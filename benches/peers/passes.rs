@@ -63,11 +63,25 @@ impl Visit for Time<'_> {
         let Self(selection) = self;
         let contestants = H::contestants();
         for &workload in selection.workloads.iter().filter(|workload| workload.is_timed()) {
-            let wanted = contestants.iter().filter(|entry| selection.has(workload, entry.name));
-            let cells: Vec<_> = wanted
-                .filter_map(|entry| Some((entry, Job::at(workload, selection.scale, entry.at_most)?)))
-                .filter(|(entry, _)| entry.drive(workload).is_some())
-                .collect();
+            let able = contestants.iter().filter(|entry| entry.drive(workload).is_some());
+            let job = |entry: &Entry<_>| Job::at(workload, selection.scale, entry.at_most);
+            let wanted = able.filter(|entry| selection.has(workload, entry.name));
+            let mut cells: Vec<_> = wanted.filter_map(|entry| Some((entry, job(entry)?))).collect();
+            let shown = cells.len();
+            let reference = contestants.iter().find(|entry| entry.name == workload.reference());
+            let reference = reference.expect("it is on every runtime");
+            // Who has fewer children is compared to a reference with as many: with fewer they are cheaper for all.
+            let mut compared = Vec::with_capacity(shown);
+            for cell in 0..shown {
+                let job = cells[cell].1;
+                let same = |(entry, size): &(&Entry<_>, Job)| {
+                    entry.name == reference.name && size.children() == job.children()
+                };
+                compared.push(cells.iter().position(same).unwrap_or_else(|| {
+                    cells.push((reference, job));
+                    cells.len() - 1
+                }));
+            }
             // Rounds that are not counted come first.
             let warm_up = if selection.scale == Scale::Smoke { 0 } else { 1 };
             let rounds = selection.rounds.unwrap_or_else(|| workload.rounds(selection.scale));
@@ -82,9 +96,8 @@ impl Visit for Time<'_> {
                     }
                 }
             }
-            let reference = cells.iter().position(|(entry, _)| entry.name == workload.reference());
-            let reference = reference.expect("what others are compared to is always selected");
-            for (cell, (entry, _)) in cells.iter().enumerate() {
+            for (cell, reference) in compared.into_iter().enumerate() {
+                let (entry, _) = cells[cell];
                 println!("{workload} {} {}", entry.name, Times::new(&times[cell], &times[reference]));
             }
         }

@@ -120,7 +120,10 @@ impl Report {
             }
         }
         if !notes.is_empty() {
-            notes.insert(0, "whose time is quadratic in the children has fewer:".to_owned());
+            notes.insert(
+                0,
+                "whose time is quadratic in the children has fewer, compared to as few:".to_owned(),
+            );
         }
         let present = |name: &str| rows.iter().any(|row| row.contestant == name);
         for competitor in lineup.iter().filter(|competitor| competitor.late && present(competitor.name)) {
