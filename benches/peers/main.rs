@@ -16,14 +16,15 @@
 //! On a runtime with one thread the instructions for a child are exact, and need no quiet machine. They are the
 //! difference of two runs, which takes off what is not for a child:
 //!
-//!     cargo bench --bench peers --all-features --no-run
+//!     peers=$(cargo bench --bench peers --all-features --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
 //!     for n in 10000 20000; do
 //!         valgrind --tool=callgrind --toggle-collect='*measured_cell*' --callgrind-out-file=$n.out \
-//!             target/release/deps/peers-* --callgrind smol-1 W1b ours $n
+//!             "$peers" --callgrind smol-1 W1b ours $n
 //!     done
-//!     callgrind_annotate --inclusive=yes 20000.out
+//!     callgrind_annotate 20000.out
 //!
-//! `CARGO_PROFILE_BENCH_DEBUG=1` in front of the first line gives the lines of the source.
+//! That is the second `Collected` less the first, divided by 10,000. `CARGO_PROFILE_BENCH_DEBUG=1` in front of cargo adds
+//! the lines of the source. In W4 the start of the children is counted too.
 
 #![allow(unreachable_pub, reason = "a bench exports nothing")]
 
