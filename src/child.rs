@@ -90,7 +90,10 @@ enum Polled<T> {
     /// An adopted task left nothing.
     Nothing,
     /// It returned a value; `left` is that if it could not be delivered as a destructor panicked first.
-    Ended { left: Option<Result<T, Why>>, panicked: Option<Payload> },
+    Ended {
+        left: Option<Result<T, Why>>,
+        panicked: Option<Payload>,
+    },
 }
 
 impl<F, D> Future for Child<F, D>

@@ -113,6 +113,11 @@ impl Member {
         Self { gone: true, ..Self::default() }
     }
 
+    /// Whether there is nothing to see to when it leaves but its future.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.hold.is_none() && self.kind == Kind::Ordinary && !(self.singled || self.placed || self.queued)
+    }
+
     pub(crate) fn of_kind(kind: Kind) -> Self {
         Self { kind, ..Self::default() }
     }

@@ -136,6 +136,13 @@ impl Table {
 }
 
 impl Table {
+    /// Gives the memory of a table back that was large and is empty.
+    fn shrink(&mut self) {
+        if self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS {
+            self.slots = Slab::new();
+        }
+    }
+
     /// Why a child that was counted is not taken after all, if so. A child that finds the group full is marked as queued.
     fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         if self.reason.is_some() && member.kind != Kind::Cleanup {
@@ -246,12 +253,20 @@ impl State {
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
+        if slot.member.is_plain() {
+            let slot = table.slots.remove(key as usize);
+            table.outcome.child_cut |= end == End::Cut;
+            table.shrink();
+            drop(table);
+            // There is nothing left that this could set off: it is the handle of the very task that is ending here.
+            drop(slot.task);
+            return self.left(self.word.leave(), effects);
+        }
         let cut_with_group = end == End::Cut && !slot.member.singled && slot.member.kind == Kind::Ordinary;
         let task = slot.task.take();
         let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key, &mut effects));
         table.outcome.child_cut |= cut_with_group;
         drop(table);
-        // There is nothing left that this could set off: it is the handle of the very task that is ending here.
         drop(task);
         if let Some(slot) = freed {
             self.leave(slot.member.kind, &mut effects);
@@ -268,9 +283,7 @@ impl State {
         if slot.member.kind.is_background() {
             table.background.living -= 1;
         }
-        if table.slots.is_empty() && table.slots.capacity() > KEPT_SLOTS {
-            table.slots = Slab::new();
-        }
+        table.shrink();
         if slot.member.singled {
             table.singled -= 1;
             if table.singled == 0 {
@@ -290,6 +303,15 @@ impl State {
             effects.notify(self);
         }
         self.settle_if_due(seen, effects);
+    }
+
+    /// The same for a child that had nothing besides its future, and after it what is to be done without a lock.
+    fn left(self: &Arc<Self>, seen: Seen, mut effects: Effects) {
+        if seen.is_watched() && seen.children() == 0 {
+            self.notify();
+        }
+        self.settle_if_due(seen, &mut effects);
+        effects.run();
     }
 
     /// Takes a group in the body, a background child or a clean-up out of the count.
@@ -482,8 +504,10 @@ impl State {
         let mut table = self.lock();
         let report = (std::mem::take(&mut table.outcome), table.reason.clone());
         drop(table);
-        effects.notify(self);
-        effects.settle(self);
+        self.notify();
+        if self.parent.is_some() {
+            effects.settle(self);
+        }
         effects.run();
         Some(report)
     }
