@@ -1,4 +1,4 @@
-//! The handles of children.
+//! J. The handles of children.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -9,6 +9,9 @@ use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
 use crate::ledger::{Entry, Gate, Tally};
 use crate::rig::{Rig, Test, panic_text, until};
 use crate::spawners::Dropping;
+
+mod scenarios;
+pub use self::scenarios::*;
 
 pub async fn dropping_a_handle_neither_cancels_nor_detaches<R: Rig>(t: &Test<R>) {
     let value = scope(t.spawner(), |group| async move {
@@ -32,7 +35,7 @@ pub async fn dropping_a_handle_neither_cancels_nor_detaches<R: Rig>(t: &Test<R>)
     assert_eq!(t.ledger.read().completed, 1);
 }
 
-pub async fn cancelling_a_child_leaves_group_and_siblings_alone<R: Rig>(t: &Test<R>) {
+pub async fn o_88_cancel_one_child<R: Rig>(t: &Test<R>) {
     let there = &Tally::new();
     let value = scope(t.spawner(), |group| async move {
         let gate = Gate::new();
@@ -59,7 +62,7 @@ pub async fn cancelling_a_child_leaves_group_and_siblings_alone<R: Rig>(t: &Test
     assert_eq!((ended.made, ended.completed, ended.dropped), (3, 2, 3));
 }
 
-pub async fn cancel_before_the_first_poll<R: Rig>(t: &Test<R>) {
+pub async fn o_89_cancel_before_the_first_poll<R: Rig>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());
     let handle = group.spawn(t.stuck());
     handle.cancel();

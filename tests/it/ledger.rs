@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake};
 
 /// Counts what happens to every tracked future and to every capture.
 #[derive(Clone, Default)]
@@ -116,6 +116,13 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
+    /// The lines in alphabetical order, where the order in which they came says nothing.
+    pub fn sorted(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.sort();
+        lines
+    }
+
     /// How often the line was written.
     pub fn count(&self, line: &str) -> usize {
         self.0.lock().unwrap().iter().filter(|written| *written == line).count()
@@ -188,5 +195,21 @@ impl Tally {
         for _ in 0..n {
             self.1.recv().await.unwrap();
         }
+    }
+}
+
+/// A waker that counts.
+#[derive(Default)]
+pub struct Wakes(AtomicUsize);
+
+impl Wakes {
+    pub fn count(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
     }
 }

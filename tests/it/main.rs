@@ -5,8 +5,10 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
 mod api;
+mod blocking;
 mod dropping;
 mod ledger;
+mod local;
 #[cfg(feature = "async-std")]
 mod on_async_std;
 #[cfg(feature = "smol")]
@@ -183,8 +185,8 @@ suite! {
     }
     handles {
         dropping_a_handle_neither_cancels_nor_detaches
-        cancelling_a_child_leaves_group_and_siblings_alone
-        cancel_before_the_first_poll
+        o_88_cancel_one_child
+        o_89_cancel_before_the_first_poll
         a_child_that_cancels_itself_runs_up_to_its_next_await
         a_child_that_cancels_itself_and_returns_keeps_its_value
         a_lost_race_loses_nothing
@@ -203,6 +205,17 @@ suite! {
         a_value_stays_with_its_handle
         a_late_cancel_does_nothing
         a_child_that_was_cancelled_by_itself_does_not_count_as_cut_with_the_group
+        o_90_two_waiters_then_a_third
+        o_91_a_waiter_goes_in_the_step_in_which_the_child_ends
+        o_92_the_childs_own_error_beats_a_later_cancel
+        o_93_each_waiter_is_woken_once
+        o_93_a_waiter_that_panics_does_not_stop_the_others
+        o_94_a_name_is_in_the_handle_and_in_reports
+        o_94_a_refused_child_has_no_name
+        o_95_context_is_carried_into_the_child
+        o_99_panic_as_data
+        o_107_the_signal_after_a_clean_end
+        o_107_whoever_waits_for_the_signal_is_woken_by_a_clean_end
     }
     bad_input {
         a_destructor_panics_when_its_child_is_cut
@@ -272,5 +285,113 @@ suite! {
     races {
         nothing_starts_once_join_has_returned
         a_cancel_meets_spawning_from_elsewhere
+    }
+    supervision {
+        o_76_two_failing_children
+        o_77_failure_does_not_disturb_a_live_sibling
+        o_78_body_fails
+        o_79_outside_cancel
+        a_panic_of_a_child_goes_to_the_hook_only
+        a_panic_of_the_hook_disturbs_nobody_and_is_resumed_at_the_end
+        a_hook_spawns_into_its_own_group
+        a_hook_cancels_its_own_group
+    }
+    policies {
+        the_first_success_wins_a_race_and_the_losers_are_gone
+        a_shielded_loser_is_waited_for
+        a_race_that_all_lose_ends_with_their_errors_in_order
+        a_race_without_racers_has_no_winner
+        failures_before_the_win_do_not_count_and_the_hook_saw_them
+        a_panic_of_a_racer_ends_the_race_and_is_resumed
+        a_failure_of_the_body_ends_the_race
+        a_racer_cancelled_by_its_handle_leaves_the_race_to_the_others
+        a_race_whose_only_racer_is_cancelled_has_no_winner
+        a_race_that_is_cancelled_says_so
+        who_succeeds_after_the_race_was_cancelled_has_not_won
+        o_23_first_only
+        all_failures_are_kept_if_there_is_no_bound
+        a_group_that_cannot_fail_can_only_be_cut
+        o_56_from_the_body_with_a_value
+        a_child_finishes_the_scope_with_a_value
+        a_finish_from_outside_of_the_group_counts
+        the_bodys_own_value_is_what_counts_if_nobody_finishes
+        a_second_finish_is_dropped_once_and_at_once
+        a_finish_after_the_end_is_dropped_at_once
+        a_failure_outranks_the_value
+        a_finish_after_a_failure_does_not_count
+        a_finish_after_an_explicit_cancel_does_not_count
+    }
+    results {
+        o_08_a_hundred_children_results_in_spawn_order
+        o_09_values_of_failed_children_are_left_out
+        o_10_a_panic_of_the_consumer_stops_the_group
+        results_come_in_the_order_of_completion
+        without_children_they_pend_until_the_group_is_closed
+        between_children_they_pend_and_go_on
+        a_closed_group_gives_what_is_outstanding_and_then_the_end
+        they_are_freed_when_nobody_takes_them_any_more
+        values_whose_destructors_panic_are_dropped_with_them
+        a_value_that_comes_too_late_and_panics_is_the_childs_panic
+        a_child_is_cancelled_by_the_handle_it_was_spawned_with
+        a_refused_child_leaves_no_result
+        a_cancelled_group_gives_a_result_for_each_child
+        o_10_callbacks_in_order_work_in_parallel
+        o_10_at_most_the_limit_run
+        a_child_without_a_value_has_its_turn
+        results_that_wait_for_their_turn_are_outstanding
+        results_that_wait_for_their_turn_are_freed_with_the_others
+        what_was_taken_before_is_not_waited_for
+    }
+    keyed {
+        replace_cancels_the_child_that_was_there
+        spawn_if_absent_starts_one_child_a_key
+        a_child_is_cancelled_by_its_key
+        a_child_cancels_itself_by_its_key
+        a_key_is_there_until_its_child_has_ended
+        the_end_of_a_replaced_child_leaves_the_new_one_its_key
+        a_hash_that_panics_is_the_callers_and_starts_nothing
+        a_child_whose_key_hashes_once_is_started_and_can_be_replaced
+        a_closed_group_takes_no_child_and_keeps_no_key
+        many_who_replace_one_key_leave_nothing
+    }
+    start {
+        it_is_ready_and_goes_on
+        it_fails_before_it_is_ready
+        it_ends_without_having_been_ready
+        it_fails_after_it_was_ready
+        it_is_ready_and_fails_in_one_poll
+        it_drops_its_ready_and_runs_on
+        it_panics_before_it_is_ready
+        its_caller_goes_while_it_waits
+        its_caller_goes_while_it_is_shielded
+        its_error_is_the_groups_when_its_caller_is_gone
+        its_group_is_cancelled_before_it_is_ready
+        a_sibling_fails_before_it_is_ready
+        a_shielded_child_is_ready_after_the_cancel
+        a_pending_start_keeps_the_group_open
+        a_closed_group_takes_none
+        another_task_says_that_it_is_ready
+        another_task_says_so_after_it_has_ended
+    }
+    background {
+        o_71_leaving_with_children_alive
+        they_end_with_the_others_of_a_free_standing_group
+        alone_they_end_at_once
+        they_are_neither_counted_nor_waited_for_by_idle
+        a_failure_of_one_is_a_failure_of_the_group
+        a_panic_of_one_is_resumed
+        one_that_ends_by_itself_leaves_its_value
+        a_shielded_one_holds_the_group
+        a_failure_of_one_that_is_being_ended_is_a_failure
+        once_they_are_being_ended_nothing_starts
+        a_closed_group_takes_none
+        a_child_that_one_of_them_spawns_is_waited_for
+    }
+    elsewhere {
+        children_on_two_spawners_are_of_one_group
+        a_failure_on_either_spawner_cancels_the_other
+        a_child_lost_elsewhere_ends_the_group
+        a_group_on_any_spawner_is_like_every_other
+        groups_on_different_spawners_have_one_type
     }
 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -12,12 +11,7 @@ use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{Failure, Spawner, TaskGroup, scope, shield};
 
 use crate::ledger::{Gate, Ledger, Tally};
-use crate::rig::{Rig, Test, panic_text};
-
-/// Panics without the hook that prints it.
-fn quiet_panic(text: &'static str) -> ! {
-    resume_unwind(Box::new(text))
-}
+use crate::rig::{Rig, Test, panic_text, quiet_panic};
 
 pub async fn o_96_a_panic_reaches_the_host_after_everybody_ended<R: Rig>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());

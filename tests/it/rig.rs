@@ -80,6 +80,13 @@ impl<R: Rig> Test<R> {
         }
     }
 
+    /// Lets whatever is runnable run for a while.
+    pub async fn step(&self) {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
     /// `many`, or `few` where each child costs a thread.
     pub fn pick(&self, many: usize, few: usize) -> usize {
         if R::COSTLY { few } else { many }
@@ -155,6 +162,11 @@ fn meets(inside: &AtomicUsize, met: &AtomicBool, all: usize) -> bool {
     }
     inside.fetch_sub(1, SeqCst);
     met.load(SeqCst)
+}
+
+/// Panics without the hook that prints it.
+pub fn quiet_panic(text: &'static str) -> ! {
+    resume_unwind(Box::new(text))
 }
 
 /// The text that `future` panics with.

@@ -1,0 +1,174 @@
+//! Background children, which end when the others have.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use futures_lite::future::{poll_once, yield_now};
+use taskgroup::{TaskGroup, scope, shield};
+
+use crate::ledger::{Entry, Gate, Tally};
+use crate::rig::{Rig, Test, errors, panic_text, quiet_panic};
+
+pub async fn o_71_leaving_with_children_alive<R: Rig>(t: &Test<R>) {
+    let there = &Tally::new();
+    let value = scope(t.spawner(), |group| async move {
+        let (gone, begun) = (t.log.on_drop("background gone"), there.clone());
+        group.child().background().launch(t.child(async move {
+            let _gone = gone;
+            begun.add();
+            pending::<()>().await
+        }));
+        let (done, body) = (t.log.on_drop("ordinary gone"), Gate::new());
+        let left = body.clone();
+        group.launch(t.child(async move {
+            let _done = done;
+            left.wait().await;
+        }));
+        there.take(1).await;
+        t.log.write("body done");
+        body.open();
+        Ok::<_, Infallible>(7)
+    });
+    assert_eq!(value.await.unwrap(), 7, "and its cancel is no error");
+    assert_eq!(t.log.lines(), ["body done", "ordinary gone", "background gone"]);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
+}
+
+pub async fn they_end_with_the_others_of_a_free_standing_group<R: Rig>(t: &Test<R>) {
+    let (group, gate, there) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new());
+    let handle = group.child().background().spawn(t.waiting(&there));
+    let opened = gate.clone();
+    group.launch(t.child(async move { opened.wait().await }));
+    there.take(1).await;
+    let mut join = group.join();
+    assert!(poll_once(&mut join).await.is_none());
+    assert!(!handle.is_finished(), "another lives");
+    gate.open();
+    join.await.unwrap();
+    assert!(handle.await.unwrap_err().is_cancelled());
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
+}
+
+pub async fn alone_they_end_at_once<R: Rig>(t: &Test<R>) {
+    let group = TaskGroup::new(t.spawner());
+    (0..3).for_each(|_| group.child().background().launch(t.stuck()));
+    group.join().await.unwrap();
+    assert_eq!((t.ledger.read().made, t.ledger.read().dropped), (3, 3));
+}
+
+pub async fn they_are_neither_counted_nor_waited_for_by_idle<R: Rig>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    group.child().background().launch(t.waiting(&there));
+    there.take(1).await;
+    assert_eq!((group.len(), group.is_empty()), (0, true));
+    group.idle().await;
+    assert_eq!(t.ledger.read().alive(), 1);
+    group.launch(t.child(async {}));
+    group.join().await.unwrap();
+}
+
+pub async fn a_failure_of_one_is_a_failure_of_the_group<R: Rig>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    group.child().background().launch(t.child(async { Err::<(), _>("broken") }));
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
+}
+
+pub async fn a_panic_of_one_is_resumed<R: Rig>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    group.child().background().launch(t.child(async { quiet_panic("boom") as () }));
+    assert_eq!(panic_text(group.join()).await, "boom");
+}
+
+pub async fn one_that_ends_by_itself_leaves_its_value<R: Rig>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    assert_eq!(group.child().background().spawn(t.child(async { Ok(7) })).await.unwrap(), 7);
+    assert_eq!(group.len(), 1, "the others go on");
+    group.cancel();
+    group.join().await.unwrap();
+}
+
+pub async fn a_shielded_one_holds_the_group<R: Rig>(t: &Test<R>) {
+    let (group, gate, there) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new());
+    let (opened, begun, log) = (gate.clone(), there.clone(), t.log.clone());
+    group.child().background().launch(t.child(shield(async move {
+        begun.add();
+        opened.wait().await;
+        log.write("section done");
+    })));
+    there.take(1).await;
+    let mut join = group.join();
+    assert!(poll_once(&mut join).await.is_none());
+    gate.open();
+    join.await.unwrap();
+    assert_eq!(t.log.lines(), ["section done"]);
+}
+
+pub async fn a_failure_of_one_that_is_being_ended_is_a_failure<R: Rig>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
+    let (own, begun) = (group.group(), there.clone());
+    group.child().background().launch(t.child(shield(async move {
+        begun.add();
+        while !own.is_closed() {
+            yield_now().await;
+        }
+        Err::<(), _>("clean-up")
+    })));
+    there.take(1).await;
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["clean-up"]);
+}
+
+pub async fn once_they_are_being_ended_nothing_starts<R: Rig>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (own, begun, ledger, log) = (group.group(), there.clone(), t.ledger.clone(), t.log.clone());
+    group.child().background().launch(t.child(shield(async move {
+        begun.add();
+        while !own.is_closed() {
+            yield_now().await;
+        }
+        assert!(own.try_spawn(ledger.track(async {})).unwrap_err().is_closed());
+        let late = own.child().background().try_spawn(ledger.track(async {}));
+        assert!(late.unwrap_err().is_closed());
+        log.write("refused");
+    })));
+    there.take(1).await;
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["refused"]);
+    let ended = t.ledger.read();
+    assert_eq!((ended.made, ended.started, ended.dropped), (3, 1, 3));
+}
+
+pub async fn a_closed_group_takes_none<R: Rig>(t: &Test<R>) {
+    let group = TaskGroup::new(t.spawner());
+    group.close();
+    assert!(group.child().background().spawn(t.stuck()).await.unwrap_err().is_cancelled());
+    assert_eq!(t.ledger.read(), Entry { made: 1, polls: 0, started: 0, completed: 0, dropped: 1 });
+    group.join().await.unwrap();
+}
+
+pub async fn a_child_that_one_of_them_spawns_is_waited_for<R: Rig>(t: &Test<R>) {
+    let (group, gate, there) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new());
+    let (own, inside, opened, log) = (group.group(), t.ledger.clone(), gate.clone(), t.log.clone());
+    let (gone, begun) = (t.log.on_drop("background gone"), there.clone());
+    group.child().background().launch(t.child(async move {
+        let _gone = gone;
+        own.launch(inside.track(async move {
+            opened.wait().await;
+            log.write("ordinary done");
+        }));
+        begun.add();
+        pending::<()>().await
+    }));
+    there.take(1).await;
+    let mut join = group.join();
+    assert!(poll_once(&mut join).await.is_none());
+    gate.open();
+    join.await.unwrap();
+    assert_eq!(t.log.lines(), ["ordinary done", "background gone"]);
+}

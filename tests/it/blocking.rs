@@ -1,0 +1,172 @@
+//! Work that blocks, on the runtimes that have threads for it.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc;
+
+use futures_lite::future::poll_once;
+use taskgroup::TaskGroup;
+use taskgroup::runtime::SpawnBlocking;
+
+use crate::ledger::{Log, Tally};
+use crate::rig::{Rig, Test, errors, panic_text, quiet_panic, run};
+
+macro_rules! suite {
+    ($($case:ident)*) => {
+        #[cfg(feature = "smol")]
+        runtime!(smol_global = crate::runtimes::SmolGlobal; $($case)*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_executor_1 = crate::runtimes::Executor1; $($case)*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_executor_4 = crate::runtimes::Executor4; $($case)*);
+        #[cfg(feature = "smol")]
+        runtime!(smol_static = crate::runtimes::Static; $($case)*);
+        #[cfg(feature = "async-std")]
+        runtime!(async_std = crate::runtimes::AsyncStd; $($case)*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_current_thread = crate::runtimes::TokioCurrent; $($case)*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_4_workers = crate::runtimes::TokioMulti<4>; $($case)*);
+    };
+}
+
+macro_rules! runtime {
+    ($runtime:ident = $rig:ty; $($case:ident)*) => {
+        mod $runtime {
+            $(#[test]
+            fn $case() {
+                super::run::<$rig>(super::$case);
+            })*
+        }
+    };
+}
+
+suite! {
+    its_value_is_the_handles
+    its_error_is_the_groups
+    its_panic_is_resumed
+    cancelled_before_it_begins_it_never_does
+    a_closed_group_takes_none
+    a_cancel_waits_for_work_that_has_begun
+    the_error_of_work_that_was_cancelled_is_not_lost
+    the_panic_of_work_that_was_cancelled_is_not_lost
+}
+
+async fn its_value_is_the_handles<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let value = t.ledger.capture();
+    let handle = group.spawn_blocking(move || {
+        drop(value);
+        Ok(7)
+    });
+    assert_eq!(handle.await.unwrap(), 7);
+    assert_eq!(t.ledger.read().dropped, 1);
+    group.join().await.unwrap();
+}
+
+async fn its_error_is_the_groups<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    let handle = group.spawn_blocking(|| Err::<(), _>("broken"));
+    assert!(handle.await.unwrap_err().is_failed());
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+    assert_eq!(t.ledger.read().dropped, 1, "a sibling is cancelled");
+}
+
+async fn its_panic_is_resumed<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let group = TaskGroup::new(t.spawner());
+    let value = t.ledger.capture();
+    let handle = group.spawn_blocking(move || {
+        let _value = value;
+        quiet_panic("boom") as ()
+    });
+    assert!(handle.await.unwrap_err().is_panicked());
+    assert_eq!(t.ledger.read().dropped, 1);
+    assert_eq!(panic_text(group.join()).await, "boom");
+}
+
+async fn cancelled_before_it_begins_it_never_does<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let there = Tally::new();
+    let group = TaskGroup::builder::<&str>(t.spawner()).limit(NonZeroUsize::new(1).unwrap()).open();
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    let (log, value) = (t.log.clone(), t.ledger.capture());
+    let queued = group.spawn_blocking(move || {
+        let _value = value;
+        log.write("begun");
+    });
+    queued.cancel();
+    assert!(queued.await.unwrap_err().is_cancelled());
+    assert_eq!(t.ledger.read().alive(), 1, "the sibling");
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), [""; 0]);
+}
+
+async fn a_closed_group_takes_none<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let group = TaskGroup::new(t.spawner());
+    group.close();
+    let (log, value) = (t.log.clone(), t.ledger.capture());
+    let refused = group.spawn_blocking(move || {
+        let _value = value;
+        log.write("begun");
+    });
+    assert!(refused.await.unwrap_err().is_cancelled());
+    assert_eq!((t.ledger.read().dropped, t.log.lines().len()), (1, 0));
+    group.join().await.unwrap();
+}
+
+/// Work that says when it has begun and blocks until it is released.
+fn held<O>(
+    log: &Log,
+    ends: impl FnOnce() -> O + Send + 'static,
+) -> (Tally, mpsc::Sender<()>, impl FnOnce() -> O + Send + 'static) {
+    let (there, (release, released)) = (Tally::new(), mpsc::channel());
+    let (begun, gone, log) = (there.clone(), log.on_drop("captures gone"), log.clone());
+    let work = move || {
+        let _gone = gone;
+        begun.add();
+        released.recv().unwrap();
+        log.write("released");
+        ends()
+    };
+    (there, release, work)
+}
+
+async fn a_cancel_waits_for_work_that_has_begun<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let group = TaskGroup::new(t.spawner());
+    let (there, release, work) = held(&t.log, || ());
+    let mut handle = group.spawn_blocking(work);
+    there.take(1).await;
+    group.cancel();
+    assert!(poll_once(&mut handle).await.is_none());
+    assert_eq!(group.len(), 1);
+    release.send(()).unwrap();
+    drop(handle.await);
+    t.log.write("told");
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["released", "captures gone", "told"]);
+}
+
+async fn the_error_of_work_that_was_cancelled_is_not_lost<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let group = TaskGroup::fallible(t.spawner());
+    let (there, release, work) = held(&t.log, || Err::<(), _>("broken"));
+    let handle = group.spawn_blocking(work);
+    there.take(1).await;
+    handle.cancel();
+    t.step().await;
+    release.send(()).unwrap();
+    assert!(handle.await.unwrap_err().is_failed());
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+}
+
+async fn the_panic_of_work_that_was_cancelled_is_not_lost<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+    let group = TaskGroup::new(t.spawner());
+    let (there, release, work) = held(&t.log, || quiet_panic("boom") as ());
+    group.spawn_blocking(work);
+    there.take(1).await;
+    group.cancel();
+    t.step().await;
+    release.send(()).unwrap();
+    assert_eq!(panic_text(group.join()).await, "boom");
+}
