@@ -18,8 +18,9 @@ use crate::policy::Policy;
 use crate::scope::{Scope, scope};
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 use crate::timer::{Clock, Timed};
+use crate::unwind::drop_quietly;
 
 /// Opens a group in which the first success ends it: all others are cancelled, *and gone*, before this returns.
 ///
@@ -66,7 +67,7 @@ where
     let slot = Slot::default();
     let inside = slot.clone();
     let body = move |group: Group<S, E>| {
-        let finish = Finish { state: group.state().clone(), slot: inside };
+        let finish = finish(&group, &inside);
         body(Racers { group, finish })
     };
     let mut race = Finishing { scope: scope(spawner, body), slot, race: true };
@@ -121,25 +122,59 @@ where
     let slot = Slot::default();
     let inside = slot.clone();
     let body = move |group: Group<S, E>| {
-        let finish = Finish { state: group.state().clone(), slot: inside.clone() };
+        let finish = finish(&group, &inside);
         Finally { body: body(group, finish), slot: inside }
     };
     Finishing { scope: scope(spawner, body), slot, race: false }
 }
 
-type Slot<T> = Arc<Mutex<Option<T>>>;
+type Slot<T> = Arc<Mutex<Values<T>>>;
 
-/// Takes the value out, or puts the first one in and gives back what comes too late.
-fn exchange<T>(slot: &Slot<T>, value: Option<T>) -> Option<T> {
-    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    match (&*slot, value) {
-        (None, value @ Some(_)) => {
-            *slot = value;
-            None
-        }
-        (_, Some(late)) => Some(late),
-        (_, None) => slot.take(),
+/// What a group may end with.
+struct Values<T> {
+    /// To be asked for the reason; not there before the body.
+    group: Option<Arc<State>>,
+    /// The first value that somebody ended it with.
+    finish: Option<T>,
+    /// What the body returned.
+    own: Option<T>,
+    /// Nobody takes a value any more.
+    over: bool,
+}
+
+impl<T> Default for Values<T> {
+    fn default() -> Self {
+        Self { group: None, finish: None, own: None, over: false }
     }
+}
+
+impl<T> Values<T> {
+    /// Keeps the first value, and gives back what comes too late.
+    fn finish(&mut self, value: T) -> Option<T> {
+        if self.over || self.finish.is_some() {
+            return Some(value);
+        }
+        self.finish = Some(value);
+        None
+    }
+}
+
+impl<T> Drop for Values<T> {
+    fn drop(&mut self) {
+        // One by one, and perhaps while a panic of the group unwinds.
+        drop_quietly(self.finish.take());
+        drop_quietly(self.own.take());
+    }
+}
+
+fn lock<T>(slot: &Slot<T>) -> MutexGuard<'_, Values<T>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the body of the group is given to end it with.
+fn finish<S, E, T>(group: &Group<S, E>, slot: &Slot<T>) -> Finish<T> {
+    lock(slot).group = Some(group.state().clone());
+    Finish { state: group.state().clone(), slot: slot.clone() }
 }
 
 /// With which anybody ends a [`scope_with`] or a [`race`]: a clone is the same.
@@ -154,7 +189,8 @@ impl<T> Finish<T> {
     /// The caller goes on to its next await. Only the first value counts, and none does that comes after the group was
     /// cancelled for another reason.
     pub fn finish_with(&self, value: T) {
-        let late = exchange(&self.slot, Some(value));
+        // Before the cancel: a group that was cancelled for this reason has a value.
+        let late = lock(&self.slot).finish(value);
         self.state.cancel(CancelReason::Finished);
         drop(late);
     }
@@ -266,21 +302,21 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let ended = std::task::ready!(this.scope.poll(cx));
-        let value = exchange(this.slot, None);
-        Poll::Ready(match (ended, value) {
-            (Ok(()), Some(value)) => Ok(value),
-            (Ok(()), None) => {
-                let reason = Some(CancelReason::NoWinner);
-                Err(GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason }))
-            }
+        let mut values = lock(this.slot);
+        values.over = true;
+        let (group, finish, own) = (values.group.take(), values.finish.take(), values.own.take());
+        drop(values);
+        let reason = group.and_then(|group| group.reason());
+        let finished = reason == Some(CancelReason::Finished);
+        let value = if finished { finish } else { own };
+        Poll::Ready(match ended {
+            Ok(()) => value.ok_or_else(|| {
+                let reason = reason.or(Some(CancelReason::NoWinner));
+                GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason })
+            }),
             // Who failed before the winner won lost the race, and that is all.
-            (Err(error), Some(value))
-                if error.reason() == Some(&CancelReason::Finished)
-                    && (*this.race || error.is_cancelled()) =>
-            {
-                Ok(value)
-            }
-            (Err(error), _) => Err(error),
+            Err(error) if finished && (*this.race || error.is_cancelled()) => value.ok_or(error),
+            Err(error) => Err(error),
         })
     }
 }
@@ -313,7 +349,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let value = std::task::ready!(this.body.poll(cx))?;
-        drop(exchange(this.slot, Some(value)));
+        lock(this.slot).own = Some(value);
         Poll::Ready(Ok(()))
     }
 }
