@@ -27,7 +27,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready cancels the child. The group still waits for it.
+    /// Dropping the future before it is ready cancels the child. The group still waits for it, and an error that it
+    /// returns from then on is the group's.
     ///
     /// # Errors
     ///
@@ -120,6 +121,8 @@ enum Stage<V, E> {
     Ready(Option<V>),
     Never,
     Failed(E),
+    /// Nobody waits any more.
+    Abandoned,
 }
 
 impl<V, E> Startup<V, E> {
@@ -127,11 +130,11 @@ impl<V, E> Startup<V, E> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The child failed. Gives the error back if it was ready before.
+    /// The child failed. Gives the error back if it was ready before, or nobody waits to be told.
     fn fail(&self, error: E) -> Option<E> {
         let mut stage = self.lock();
         match *stage {
-            Stage::Ready(_) => Some(error),
+            Stage::Ready(_) | Stage::Abandoned => Some(error),
             // The handle tells of the end, and of this.
             _ => {
                 let before = std::mem::replace(&mut *stage, Stage::Failed(error));
@@ -177,7 +180,7 @@ impl<V, E> Future for Start<V, E> {
                 let value = value.take().expect("a `Start` is not polled after it has ended");
                 return Poll::Ready(Ok(value));
             }
-            Stage::Never | Stage::Failed(_) => {}
+            Stage::Never | Stage::Failed(_) | Stage::Abandoned => {}
         }
         let never = matches!(*stage, Stage::Never);
         drop(stage);
@@ -204,7 +207,9 @@ impl<V, E> Future for Start<V, E> {
 impl<V, E> Drop for Start<V, E> {
     fn drop(&mut self) {
         if !self.ended {
+            let before = std::mem::replace(&mut *self.startup.lock(), Stage::Abandoned);
             self.child.cancel();
+            drop(before);
         }
     }
 }
