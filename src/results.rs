@@ -271,19 +271,30 @@ impl<S, T, E> InOrder<S, T, E> {
         std::future::poll_fn(|cx| self.poll_turn(cx)).await
     }
 
+    /// How many results are still to be taken. See [`Results::outstanding`].
+    pub fn outstanding(&self) -> usize {
+        self.results.outstanding() + self.early.len()
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         loop {
             if let Some(finished) = self.early.remove(&self.turn) {
                 self.turn += 1;
                 return Poll::Ready(Some(finished.into_result()));
             }
-            match std::task::ready!(self.results.poll_finished(cx)) {
-                Some((number, finished)) => drop(self.early.insert(number, finished)),
-                None => match self.early.first_key_value() {
-                    // What is missing was taken before they were put in order.
-                    Some((number, _)) => self.turn = *number,
-                    None => return Poll::Ready(None),
-                },
+            let ended = match self.results.poll_finished(cx) {
+                Poll::Ready(Some((number, finished))) => {
+                    self.early.insert(number, finished);
+                    continue;
+                }
+                Poll::Ready(None) => true,
+                Poll::Pending => false,
+            };
+            match self.early.first_key_value() {
+                // What is missing was taken before they were put in order.
+                Some((number, _)) if ended || self.results.outstanding() == 0 => self.turn = *number,
+                _ if ended => return Poll::Ready(None),
+                _ => return Poll::Pending,
             }
         }
     }
