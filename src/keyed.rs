@@ -45,32 +45,56 @@ pub struct Keyed<S, K, E = Infallible> {
     children: Arc<Children<K>>,
 }
 
-struct Children<K>(Mutex<Map<K>>);
+struct Children<K>(Mutex<HashMap<K, Arc<Entry>>>);
 
-struct Map<K> {
-    entries: HashMap<K, Keeper>,
-    next: u64,
+impl<K> Children<K> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What is known of the child under a key.
-struct Keeper {
-    number: u64,
+#[derive(Default)]
+struct Entry(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
     /// Not there while the spawner is at work.
     child: Option<CancelHandle>,
     cancelled: bool,
 }
 
-impl<K> Children<K> {
-    fn lock(&self) -> MutexGuard<'_, Map<K>> {
+impl Entry {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cancel(&self) {
+        let mut known = self.lock();
+        known.cancelled = true;
+        let child = known.child.clone();
+        drop(known);
+        if let Some(child) = child {
+            child.cancel();
+        }
+    }
+
+    /// The child has started.
+    fn learn(&self, child: CancelHandle) {
+        let mut known = self.lock();
+        let cancelled = known.cancelled;
+        known.child = Some(child.clone());
+        drop(known);
+        if cancelled {
+            child.cancel();
+        }
     }
 }
 
 impl<S: Clone, E> Group<S, E> {
     /// A set of children that are found by a key.
     pub fn keyed<K>(&self) -> Keyed<S, K, E> {
-        let map = Map { entries: HashMap::new(), next: 0 };
-        Keyed { group: self.clone(), children: Arc::new(Children(Mutex::new(map))) }
+        Keyed { group: self.clone(), children: Arc::new(Children(Mutex::new(HashMap::new()))) }
     }
 }
 
@@ -90,15 +114,18 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
+        // Neither cloned nor dropped under the lock: the key is the user's.
+        let (own, entry) = (key.clone(), Arc::<Entry>::default());
         let mut map = self.children.lock();
-        let keeper = map.keeper();
-        let number = keeper.number;
-        let before = map.entries.insert(key.clone(), keeper);
+        let before = match map.get_mut(&key) {
+            Some(there) => Some(std::mem::replace(there, entry.clone())),
+            None => map.insert(key, entry.clone()),
+        };
         drop(map);
-        if let Some(child) = before.and_then(|before| before.child) {
-            child.cancel();
+        if let Some(before) = before {
+            before.cancel();
         }
-        self.start(key, number, future)
+        self.start(own, entry, future)
     }
 
     /// Starts a child under `key`, unless there is one: `None` then, and the future is dropped unpolled.
@@ -113,43 +140,34 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
+        let (own, entry) = (key.clone(), Arc::<Entry>::default());
         let mut map = self.children.lock();
-        if map.entries.contains_key(&key) {
+        if map.contains_key(&key) {
             return None;
         }
-        let keeper = map.keeper();
-        let number = keeper.number;
-        map.entries.insert(key.clone(), keeper);
+        map.insert(key, entry.clone());
         drop(map);
-        Some(self.start(key, number, future))
+        Some(self.start(own, entry, future))
     }
 
     #[track_caller]
-    fn start<F>(&self, key: K, number: u64, future: F) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
+    fn start<F>(
+        &self,
+        key: K,
+        entry: Arc<Entry>,
+        future: F,
+    ) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
     where
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        let place = Place { children: self.children.clone(), key: key.clone(), number };
+        let place = Place { children: self.children.clone(), key, entry: entry.clone() };
         let handle = self.group.spawn(async move {
             let _place = place;
             future.await
         });
-        let child = handle.cancel_handle();
-        let mut map = self.children.lock();
-        let gone = match map.entries.get_mut(&key).filter(|keeper| keeper.number == number) {
-            Some(keeper) => {
-                keeper.child = Some(child);
-                keeper.cancelled
-            }
-            // It has ended, or somebody has replaced it meanwhile.
-            None => true,
-        };
-        drop(map);
-        if gone {
-            handle.cancel();
-        }
+        entry.learn(handle.cancel_handle());
         handle
     }
 }
@@ -157,27 +175,21 @@ where
 impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
     /// Cancels the child under `key`, and says whether there is one. The key is there until that has ended.
     pub fn cancel(&self, key: &K) -> bool {
-        let mut map = self.children.lock();
-        let Some(keeper) = map.entries.get_mut(key) else { return false };
-        keeper.cancelled = true;
-        let child = keeper.child.clone();
-        drop(map);
-        if let Some(child) = child {
-            child.cancel();
-        }
+        let Some(entry) = self.children.lock().get(key).cloned() else { return false };
+        entry.cancel();
         true
     }
 
     /// Whether there is a child under `key` that has not ended.
     pub fn contains(&self, key: &K) -> bool {
-        self.children.lock().entries.contains_key(key)
+        self.children.lock().contains_key(key)
     }
 }
 
 impl<S, K, E> Keyed<S, K, E> {
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.children.lock().entries.len()
+        self.children.lock().len()
     }
 
     /// Whether there is none.
@@ -186,25 +198,18 @@ impl<S, K, E> Keyed<S, K, E> {
     }
 }
 
-impl<K> Map<K> {
-    fn keeper(&mut self) -> Keeper {
-        self.next += 1;
-        Keeper { number: self.next, child: None, cancelled: false }
-    }
-}
-
 /// Takes the key away when its child ends.
 struct Place<K: Hash + Eq> {
     children: Arc<Children<K>>,
     key: K,
-    number: u64,
+    entry: Arc<Entry>,
 }
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
         let mut map = self.children.lock();
-        if map.entries.get(&self.key).is_some_and(|keeper| keeper.number == self.number) {
-            let removed = map.entries.remove_entry(&self.key);
+        if map.get(&self.key).is_some_and(|entry| Arc::ptr_eq(entry, &self.entry)) {
+            let removed = map.remove_entry(&self.key);
             // The key is the user's: its destructor does not run under the lock.
             drop(map);
             drop(removed);
