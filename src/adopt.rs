@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_task::Task;
@@ -9,6 +10,7 @@ use async_task::Task;
 use crate::context;
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
+use crate::sync::{AtomicU64, Ordering};
 
 /// A handle of a running task, as [`Group::adopt`](crate::Group::adopt) takes it.
 ///
@@ -129,6 +131,31 @@ impl Future for MemberCancelled {
             Some((group, key)) if group.is_member_cancelled(key) => Poll::Ready(()),
             _ => Poll::Pending,
         }
+    }
+}
+
+/// Whose it is to say what becomes of work that blocks: the thread's that begins it, or the cancel's that comes before.
+#[derive(Clone, Default)]
+pub(crate) struct Claim(Arc<AtomicU64>);
+
+impl Claim {
+    /// Whether nobody has claimed it before.
+    pub(crate) fn take(&self) -> bool {
+        // Whoever is second does nothing, so there is nothing to be seen.
+        self.0.swap(1, Ordering::Relaxed) == 0
+    }
+}
+
+/// Ready when the child that polls it is cancelled and the work has not begun. What has begun is waited for, and what
+/// it returns counts: asked to end, some runtimes would throw that away.
+pub(crate) struct CancelledBefore(pub(crate) Claim);
+
+impl Future for CancelledBefore {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        std::task::ready!(pin!(MemberCancelled).poll(cx));
+        if self.0.take() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

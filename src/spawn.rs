@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::adopt::{Adopt, Adopted, MemberCancelled};
+use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled};
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::error::{Name, Refusal, SpawnError};
 use crate::group::Group;
@@ -448,8 +448,11 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         Value<O, E>: Send + 'static,
     {
         // It begins at the first poll, and so not at all in a child that is cancelled before it, or queued.
-        let work = self.group.spawner().spawn_blocking(work).run(MemberCancelled);
-        self.spawn(shield(async move { Adopted(work.await) }))
+        let claim = Claim::default();
+        let cancelled = CancelledBefore(claim.clone());
+        let begin = move || claim.take().then(work);
+        let output = self.group.spawner().spawn_blocking(begin).run(cancelled);
+        self.spawn(shield(async move { Adopted(output.await.flatten()) }))
     }
 
     fn spawn_entered<F>(
