@@ -54,6 +54,38 @@ fn types_have_the_auto_traits_that_users_need() {
     is_error::<JoinError>();
     is_error::<SpawnError<std::future::Ready<()>>>();
     is_send::<Shield<std::future::Ready<()>>>();
+    is_send::<ChildBuilder<'_, ThreadEach, Hostile>>();
+    is_sync::<ChildBuilder<'_, ThreadEach, Hostile>>();
+    is_send::<Results<ThreadEach, Hostile, Hostile>>();
+    is_sync::<Results<ThreadEach, Hostile, Hostile>>();
+    is_unpin::<Results<ThreadEach, std::marker::PhantomPinned, Hostile>>();
+    is_send::<InOrder<ThreadEach, Hostile, Hostile>>();
+    is_unpin::<InOrder<ThreadEach, std::marker::PhantomPinned, Hostile>>();
+    is_send::<Keyed<ThreadEach, Hostile, Hostile>>();
+    is_sync::<Keyed<ThreadEach, Hostile, Hostile>>();
+    is_static::<Keyed<ThreadEach, Hostile, Hostile>>();
+    is_send::<Finish<Hostile>>();
+    is_sync::<Finish<Hostile>>();
+    is_send::<Racers<ThreadEach, Hostile, Hostile>>();
+    is_sync::<Racers<ThreadEach, Hostile, Hostile>>();
+    is_send::<Ready<Hostile>>();
+    is_unpin::<Ready<std::marker::PhantomPinned>>();
+    is_send::<Start<Hostile, Hostile>>();
+    is_unpin::<Start<std::marker::PhantomPinned, Hostile>>();
+    is_send::<Shutdown<ThreadEach, Hostile>>();
+    is_unpin::<Shutdown<ThreadEach, Hostile>>();
+    is_send::<Finally<std::future::Ready<()>, Hostile>>();
+    is_send::<ShutdownReport>();
+    is_sync::<ShutdownReport>();
+    is_send::<AnySpawner>();
+    is_sync::<AnySpawner>();
+    is_send::<taskgroup::runtime::Hooked<ThreadEach, ()>>();
+    is_error::<StartError<std::io::Error>>();
+    is_error::<Cut>();
+    is_debug::<(AnySpawner, ShutdownReport, StartError<u8>, Ready<Hostile>, Start<Hostile, Hostile>)>();
+    is_debug::<(Finish<Hostile>, Racers<ThreadEach, Hostile, Hostile>, Keyed<ThreadEach, Hostile, Hostile>)>(
+    );
+    is_debug::<(Results<ThreadEach, Hostile, Hostile>, InOrder<ThreadEach, Hostile, Hostile>)>();
     is_debug::<(CancelReason, Origin, Payload, Failure<u8>, JoinError, GroupError<u8>)>();
 }
 
@@ -66,6 +98,15 @@ fn a_scope_is_send_when_its_parts_are() {
     let value = sendable(scope(ThreadEach, |group| async move {
         let handle = group.spawn(async { Ok::<_, Infallible>(1) });
         Ok(handle.value().await)
+    }));
+    assert_eq!(block_on(value).unwrap(), 1);
+}
+
+#[test]
+fn a_race_is_send_when_its_parts_are() {
+    let value = sendable(race(ThreadEach, |racers| async move {
+        racers.enter(async { Ok::<_, Infallible>(1) });
+        Ok(())
     }));
     assert_eq!(block_on(value).unwrap(), 1);
 }
