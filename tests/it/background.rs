@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use futures_lite::future::{poll_once, yield_now};
+use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{TaskGroup, scope, shield};
 
 use crate::ledger::{Entry, Gate, Tally};
 use crate::rig::{Rig, Test, errors, panic_text, quiet_panic};
 
 pub async fn o_71_leaving_with_children_alive<R: Rig>(t: &Test<R>) {
-    let there = &Tally::new();
+    let (there, left, gate) = (&Tally::new(), &Gate::new(), &Gate::new());
     let value = scope(t.spawner(), |group| async move {
         let (gone, begun) = (t.log.on_drop("background gone"), there.clone());
         group.child().background().launch(t.child(async move {
@@ -18,19 +18,23 @@ pub async fn o_71_leaving_with_children_alive<R: Rig>(t: &Test<R>) {
             begun.add();
             pending::<()>().await
         }));
-        let (done, body) = (t.log.on_drop("ordinary gone"), Gate::new());
-        let left = body.clone();
+        let (gone, opened) = (t.log.on_drop("ordinary gone"), gate.clone());
         group.launch(t.child(async move {
-            let _done = done;
-            left.wait().await;
+            let _gone = gone;
+            opened.wait().await;
         }));
         there.take(1).await;
-        t.log.write("body done");
-        body.open();
+        left.open();
         Ok::<_, Infallible>(7)
     });
-    assert_eq!(value.await.unwrap(), 7, "and its cancel is no error");
-    assert_eq!(t.log.lines(), ["body done", "ordinary gone", "background gone"]);
+    let outside = async {
+        left.wait().await;
+        t.step().await;
+        assert_eq!(t.log.lines(), [""; 0], "the body is done, and another child lives");
+        gate.open();
+    };
+    assert_eq!(zip(value, outside).await.0.unwrap(), 7, "and its cancel is no error");
+    assert_eq!(t.log.lines(), ["ordinary gone", "background gone"]);
     assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
 }
 
@@ -42,6 +46,7 @@ pub async fn they_end_with_the_others_of_a_free_standing_group<R: Rig>(t: &Test<
     there.take(1).await;
     let mut join = group.join();
     assert!(poll_once(&mut join).await.is_none());
+    t.step().await;
     assert!(!handle.is_finished(), "another lives");
     gate.open();
     join.await.unwrap();

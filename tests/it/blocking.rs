@@ -135,14 +135,14 @@ fn held<O>(
 
 async fn a_cancel_waits_for_work_that_has_begun<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());
-    let (there, release, work) = held(&t.log, || ());
+    let (there, release, work) = held(&t.log, || Ok(7));
     let mut handle = group.spawn_blocking(work);
     there.take(1).await;
     group.cancel();
     assert!(poll_once(&mut handle).await.is_none());
     assert_eq!(group.len(), 1);
     release.send(()).unwrap();
-    drop(handle.await);
+    assert_eq!(handle.await.unwrap(), 7, "which counts");
     t.log.write("told");
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["released", "captures gone", "told"]);

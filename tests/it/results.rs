@@ -1,6 +1,7 @@
 //! The results of many children, as they come or in the order of spawning.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -9,7 +10,7 @@ use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{TaskGroup, scope};
 
-use crate::ledger::{Capture, Gate, Tally, Wakes};
+use crate::ledger::{Capture, Gate, Ledger, Tally, Wakes};
 use crate::rig::{Rig, Test, errors, panic_text, quiet_panic};
 
 mod order;
@@ -45,35 +46,31 @@ pub async fn o_09_values_of_failed_children_are_left_out<R: Rig>(t: &Test<R>) {
 }
 
 pub async fn o_10_a_panic_of_the_consumer_stops_the_group<R: Rig>(t: &Test<R>) {
-    let (there, never) = (&Tally::new(), Gate::new());
+    let there = &Tally::new();
     let consuming = scope(t.spawner(), |group| async move {
         let mut results = group.results();
         results.spawn(t.child(async { Ok(1) }));
-        results.spawn(t.child({
-            let (begun, never) = (there.clone(), never.clone());
-            async move {
-                begun.add();
-                never.wait().await;
-                Ok(2)
-            }
-        }));
-        let (own, inside, begun) = (group.clone(), t.ledger.clone(), there.clone());
+        results.spawn(stuck(t.ledger.clone(), there.clone()));
+        let (own, ledger, begun) = (group.clone(), t.ledger.clone(), there.clone());
         group.launch(t.child(async move {
             for _ in 0..3 {
-                let begun = begun.clone();
-                let produced = inside.track(async move {
-                    begun.add();
-                    std::future::pending::<()>().await
-                });
-                own.spawn_when_free(produced).await;
+                own.spawn_when_free(stuck(ledger.clone(), begun.clone())).await;
             }
         }));
-        there.take(4).await;
         assert_eq!(results.next().await.unwrap().unwrap(), 1);
+        there.take(2).await;
+        assert_eq!(group.len(), 3, "the producer waits for a place");
         quiet_panic("consumer") as Result<(), &str>
     });
-    assert_eq!(panic_text(consuming).await, "consumer");
-    assert_eq!((t.ledger.read().made, t.ledger.read().dropped), (6, 6));
+    assert_eq!(panic_text(consuming.limit(NonZeroUsize::new(3).unwrap())).await, "consumer");
+    assert_eq!((t.ledger.read().started, t.ledger.read().alive()), (4, 0));
+}
+
+fn stuck(ledger: Ledger, there: Tally) -> impl Future<Output = Result<u8, &'static str>> + Send {
+    ledger.track(async move {
+        there.add();
+        std::future::pending().await
+    })
 }
 
 pub async fn results_come_in_the_order_of_completion<R: Rig>(t: &Test<R>) {
