@@ -14,6 +14,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::ledger::{Gate, Ledger, Log};
 use crate::rig::{panic_text, watched};
 
+mod time;
+
 fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
