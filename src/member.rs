@@ -151,8 +151,12 @@ impl Member {
         let hold = self.hold.as_mut().expect("a shield is held");
         hold.told = hold.waker.is_some();
         effects.wake(hold.waker.take());
-        for (_, inner) in hold.groups.iter().filter(|(_, inner)| !inner.shielded) {
-            effects.cancel(inner.group.clone());
+        for (_, inner) in &hold.groups {
+            // The shield puts off the cut, and not the soft signal.
+            match inner.shielded {
+                true => effects.stop(inner.group.clone()),
+                false => effects.cancel(inner.group.clone()),
+            }
         }
     }
 
