@@ -60,7 +60,7 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         table.deadline.at = None;
-        let alive = !table.body.gone || !self.word.look().is_clear();
+        let alive = !table.body.gone || self.len() > 0;
         if alive && matches!(table.reason, Some(CancelReason::Explicit(_))) {
             table.reason = Some(CancelReason::Deadline);
         }
@@ -97,11 +97,15 @@ impl Watch {
         }
     }
 
-    /// Watches for as long as it is polled.
+    /// Watches for as long as it is polled, or until a cancel has left nobody whom the deadline could cut.
     pub(crate) async fn run(mut self, group: Arc<State>) {
         let mut waiter = Waiter::default();
+        group.watch();
         std::future::poll_fn(|cx| {
             waiter.listen(group.signal(), cx);
+            if group.is_cancelled() && group.len() == 0 {
+                return Poll::Ready(());
+            }
             self.look(&group, cx);
             Poll::Pending
         })

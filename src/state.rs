@@ -348,6 +348,8 @@ impl State {
         if table.reason.is_some() || self.word.look().is_finished() {
             return;
         }
+        // A deadline outranks an explicit cancel, so whoever keeps it goes on and ends after all others.
+        let explicit = matches!(reason, CancelReason::Explicit(_));
         table.reason = Some(reason);
         self.word.cancel();
         let Table { slots, body, limit, .. } = table;
@@ -355,7 +357,9 @@ impl State {
             limit.give_up(effects);
         }
         for (_, slot) in slots {
-            slot.member.cancel(&mut slot.task, effects);
+            if slot.member.kind != Kind::Watch || !explicit {
+                slot.member.cancel(&mut slot.task, effects);
+            }
         }
         body.cancel(&mut None, effects);
         effects.notify(self);
