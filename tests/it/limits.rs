@@ -142,9 +142,13 @@ pub async fn o_105_cancel_while_queued_by_handle<R: Rig>(t: &Test<R>) {
 }
 
 pub async fn children_start_in_the_order_in_which_they_were_spawned<R: Rig>(t: &Test<R>) {
-    let (group, gate) = (limited(t.spawner(), 1), Gate::new());
-    let wait = gate.clone();
-    group.launch(t.child(async move { wait.wait().await }));
+    let (group, gate, begun) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
+    let (wait, begin) = (gate.clone(), begun.clone());
+    group.launch(t.child(async move {
+        begin.add();
+        wait.wait().await;
+    }));
+    begun.take(1).await;
     (0..20).for_each(|n| group.launch(said(t, n, yield_now())));
     pause().await;
     assert_eq!(t.ledger.read().started, 1);

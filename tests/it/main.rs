@@ -415,6 +415,8 @@ suite! {
         when_everybody_has_ended_in_time_it_means_nothing
         when_only_clean_ups_are_left_it_means_nothing
         a_cancel_before_it_is_what_counts
+        after_a_cancel_clean_ups_alone_do_not_make_it_count
+        after_a_cancel_nobody_waits_for_it
         a_failure_before_it_is_what_counts
         a_childs_error_outranks_it_and_the_reason_is_still_readable
         a_shielded_child_is_waited_for

@@ -179,7 +179,12 @@ impl Stage {
                 scope(spawner, inside).await
             }
         };
-        ended.map_err(|error| error.into_primary().expect("it was not cut, or nobody would be here"))
+        match ended.map_err(GroupError::into_primary) {
+            Ok(()) => Ok(()),
+            Err(Ok(error)) => Err(error),
+            // The shield of a body inside ends in a poll of the worker, who is cut at its next await.
+            Err(Err(_)) => pending().await,
+        }
     }
 
     async fn work(self) -> Result<(), Error> {
@@ -295,6 +300,8 @@ struct Playing<F> {
     polled: Tally,
     _gone: OpenOnDrop,
 }
+
+impl<F> Unpin for Playing<F> {}
 
 struct OpenOnDrop(Gate);
 

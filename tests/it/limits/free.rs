@@ -73,6 +73,7 @@ pub async fn a_wait_that_is_dropped_loses_no_place<R: Rig>(t: &Test<R>) {
     drop(spawning);
     gate.open();
     next.await.unwrap();
+    group.idle().await;
     group.try_spawn(says(t, "and one more")).unwrap().await.unwrap();
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["next", "and one more"]);

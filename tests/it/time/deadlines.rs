@@ -87,6 +87,67 @@ pub async fn a_cancel_before_it_is_what_counts<R: Rig>(t: &Test<R>) {
     assert_eq!(crank.sleeps(), 0);
 }
 
+/// Whoever keeps the deadline outlives an explicit cancel, and nothing waits for it.
+pub async fn after_a_cancel_nobody_waits_for_it<R: Rig>(t: &Test<R>) {
+    let (crank, spawner) = cranked(t);
+    let outer = TaskGroup::new(t.spawner());
+    let cancelled = Gate::new();
+    for way in 0..3 {
+        let begun = Tally::new();
+        let (spawner, stuck, open) = (spawner.clone(), t.waiting(&begun), cancelled.clone());
+        outer.launch(t.child(async move {
+            let inner = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
+            inner.launch(stuck);
+            begun.take(1).await;
+            inner.cancel();
+            match way {
+                0 => inner.join().await.unwrap(),
+                1 => drop(inner),
+                _ => {
+                    open.open();
+                    pending().await
+                }
+            }
+        }));
+        if way == 2 {
+            cancelled.wait().await;
+            outer.cancel();
+        } else {
+            outer.idle().await;
+        }
+    }
+    outer.join().await.unwrap();
+    assert_eq!((crank.sleeps(), t.ledger.read().alive()), (0, 0));
+}
+
+pub async fn after_a_cancel_clean_ups_alone_do_not_make_it_count<R: Rig>(t: &Test<R>) {
+    let (crank, spawner) = cranked(t);
+    let slow = Slow::new(t);
+    let body = async |group: Group<_, Infallible>| {
+        let (own, slow) = (group.clone(), slow.clone());
+        let begun = Gate::new();
+        let open = begun.clone();
+        group.launch(t.child(async move {
+            own.defer(async move {
+                slow.begun.add();
+                slow.gate.wait().await;
+            });
+            open.open();
+            pending::<()>().await
+        }));
+        begun.wait().await;
+        group.cancel();
+        Ok(5)
+    };
+    let driver = async {
+        slow.begun.take(1).await;
+        crank.to(1);
+        slow.pause().await;
+        slow.gate.open();
+    };
+    assert_eq!(zip(scope(spawner, body).timeout(at(1)), driver).await.0.unwrap(), 5);
+}
+
 pub async fn a_failure_before_it_is_what_counts<R: Rig>(t: &Test<R>) {
     let (crank, spawner) = cranked(t);
     let (slow, opened) = (Slow::new(t), async_channel::bounded(1));
