@@ -394,6 +394,7 @@ suite! {
         a_child_lost_elsewhere_ends_the_group
         a_group_on_any_spawner_is_like_every_other
         groups_on_different_spawners_have_one_type
+    }
     time {
         o_41_a_deadline_is_not_swallowed_by_a_cancel_inside
         o_41_nor_by_a_cancel_of_its_own_group
