@@ -5,10 +5,13 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::panic::Location;
 use std::sync::{Arc, PoisonError};
 
+use crate::child::ToHandle;
 use crate::group::Group;
-use crate::handle::{CancelHandle, JoinHandle};
+use crate::handle::{CancelHandle, JoinHandle, Packet};
+use crate::limit;
 use crate::output::ChildOutput;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
@@ -59,7 +62,7 @@ struct Entry(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// Not there while the spawner is at work.
+    /// Not there until the group has taken it.
     child: Option<CancelHandle>,
     cancelled: bool,
 }
@@ -79,7 +82,7 @@ impl Entry {
         }
     }
 
-    /// The child has started.
+    /// The child is about to start.
     fn learn(&self, child: CancelHandle) {
         let mut known = self.lock();
         let cancelled = known.cancelled;
@@ -163,11 +166,17 @@ where
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         let place = Place { children: self.children.clone(), key, entry: entry.clone() };
-        let handle = self.group.spawn(async move {
+        let child = async move {
             let _place = place;
             future.await
-        });
+        };
+        let builder = self.group.child();
+        let Ok(ticket) = builder.enter(limit::Place::Queue) else { return JoinHandle::refused() };
+        let packet = Packet::new();
+        let handle = builder.handle(packet.clone(), ticket, Location::caller());
+        // Before it may run: from its first poll on it can be cancelled by its key.
         entry.learn(handle.cancel_handle());
+        self.group.hand_over(ticket, false, child, ToHandle::new(packet));
         handle
     }
 }

@@ -56,7 +56,7 @@ pub async fn a_child_is_cancelled_by_its_key<R: Rig>(t: &Test<R>) {
     group.join().await.unwrap();
 }
 
-/// Where `spawn` polls, the set does not know the handle of the child yet.
+/// It may do so before whoever spawns it has a handle.
 pub async fn a_child_cancels_itself_by_its_key<R: Rig>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());
     let peers = group.keyed();
