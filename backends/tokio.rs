@@ -99,7 +99,12 @@ impl Timed for Rc<LocalSet> {
     }
 }
 
-/// Tokio's clock, which may be paused. The runtime has to have its time driver enabled.
+/// Tokio's clock, which may be paused.
+///
+/// # Panics
+///
+/// The runtime has to have its time driver enabled. Otherwise Tokio panics where a timer is made: in whoever polls a scope
+/// with a deadline, or a shutdown. In a free-standing group with a deadline that is a child, so joining it panics.
 impl Timer for Handle {
     type Sleep = tokio::time::Sleep;
 

@@ -140,8 +140,9 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 
     /// Waits until fewer children run than the [limit](crate::group::Builder::limit) allows, and starts one more.
     ///
-    /// This is back-pressure for whoever makes work. Places are given in the order in which they are asked for. Without a
-    /// limit it is [`spawn`](Self::spawn).
+    /// This is back-pressure for whoever makes work. Places are given in the order in which they are asked for. A child
+    /// gives its place back when its future is destroyed, and is counted by [`len`](Self::len) for a moment longer. Without
+    /// a limit it is [`spawn`](Self::spawn).
     ///
     /// # Cancellation
     ///
@@ -158,7 +159,6 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// let group = TaskGroup::builder::<()>(Smol).limit(NonZero::new(2).unwrap()).open();
     /// for page in 0..10 {
     ///     group.spawn_when_free(async move { println!("page {page}") }).await;
-    ///     assert!(group.len() <= 2);
     /// }
     /// group.join().await.unwrap();
     /// # });
