@@ -37,7 +37,9 @@ pub async fn there_are_never_more_children_than_places<R: Rig>(t: &Test<R>) {
     let group = limited(t.spawner(), 3);
     for n in 0..30 {
         group.spawn_when_free(says(t, n)).await;
-        assert!(group.len() <= 3, "{} children", group.len());
+        // Not `len`: a child is in the count for a moment longer than it has its place.
+        let alive = t.ledger.read().alive();
+        assert!(alive <= 3, "{alive} children");
     }
     group.join().await.unwrap();
     assert_eq!(t.log.lines().len(), 30);
