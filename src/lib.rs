@@ -192,6 +192,7 @@ mod word;
 
 /// What [`Spawner`] is written with.
 pub use async_task;
+#[doc(no_inline)]
 pub use async_task::Task;
 
 pub use crate::any::AnySpawner;

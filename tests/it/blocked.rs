@@ -35,7 +35,7 @@ async fn in_a_destructor<R: Rig>(t: &Test<R>, mut f: impl FnMut() + Send + 'stat
     assert_eq!(t.log.lines(), ["came to its end"]);
 }
 
-pub async fn a_shield_in_a_destructor<R: Rig>(t: &Test<R>) {
+pub async fn o_87_a_shield_in_a_destructor<R: Rig>(t: &Test<R>) {
     in_a_destructor(t, || block_on(shield(yield_now()))).await;
 }
 

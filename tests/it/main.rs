@@ -261,8 +261,8 @@ suite! {
         a_group_opened_in_the_destructor_of_a_value_is_the_childs
     }
     shield {
-        a_cancel_inside_lets_the_section_end
-        sections_back_to_back_both_complete
+        o_87_a_cancel_inside_lets_the_section_end
+        o_87_sections_back_to_back_both_complete
         a_shield_in_a_shield_holds_until_the_outer_one_ends
         a_shielded_child_is_woken_once_and_not_spun
         code_under_a_shield_can_see_the_cancel
@@ -278,7 +278,7 @@ suite! {
         a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one
     }
     blocked {
-        a_shield_in_a_destructor
+        o_87_a_shield_in_a_destructor
         a_scope_in_a_destructor_is_born_cancelled
         a_group_of_no_relation_in_a_destructor
         a_group_that_its_owner_joins_in_its_destructor

@@ -22,7 +22,7 @@ async fn section(gate: Gate, begun: Tally, log: Log, line: &'static str) {
     .await;
 }
 
-pub async fn a_cancel_inside_lets_the_section_end<R: Rig>(t: &Test<R>) {
+pub async fn o_87_a_cancel_inside_lets_the_section_end<R: Rig>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());
     let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
     let (inside, began) = (gate.clone(), begun.clone());
@@ -40,7 +40,7 @@ pub async fn a_cancel_inside_lets_the_section_end<R: Rig>(t: &Test<R>) {
     assert_eq!(t.log.lines(), ["section", "up to the next await"]);
 }
 
-pub async fn sections_back_to_back_both_complete<R: Rig>(t: &Test<R>) {
+pub async fn o_87_sections_back_to_back_both_complete<R: Rig>(t: &Test<R>) {
     let group = TaskGroup::new(t.spawner());
     let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
     let (inside, began) = (gate.clone(), begun.clone());
