@@ -36,6 +36,10 @@ impl Spawner for AsyncStd {
     {
         adopt(CancelOnDrop(Some(task::spawn(future))))
     }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(*self)
+    }
 }
 
 /// async-std's own clock.

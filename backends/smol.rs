@@ -36,6 +36,10 @@ impl Spawner for Smol {
     {
         smol::spawn(future)
     }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(*self)
+    }
 }
 
 /// An executor of one's own. It is driven from outside of every group whose children run on it: a member that is cut
@@ -63,6 +67,10 @@ impl Spawner for Weak<Executor<'static>> {
             }
         }
     }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self.clone())
+    }
 }
 
 /// An executor that lives as long as the program.
@@ -73,6 +81,10 @@ impl Spawner for &'static Executor<'static> {
     {
         Executor::spawn(self, future)
     }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self)
+    }
 }
 
 /// The fastest of smol's executors.
@@ -82,6 +94,10 @@ impl Spawner for &'static StaticExecutor {
         F: Future<Output = ()> + Send + 'static,
     {
         StaticExecutor::spawn(self, future)
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self)
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
@@ -71,6 +71,24 @@ impl Spawner for Handle {
         F: Future<Output = ()> + Send + 'static,
     {
         adopt(AbortOnDrop(Handle::spawn(self, future)))
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+
+    fn has_budget() -> bool {
+        tokio::task::coop::has_budget_remaining()
+    }
+
+    fn kick() {
+        // A worker keeps the task it woke last to itself, unless there is a later one.
+        if let Some(handle) = Handle::try_current()
+            .ok()
+            .filter(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread)
+        {
+            drop(handle.spawn(async {}));
+        }
     }
 }
 

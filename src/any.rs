@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_task::Task;
 
-use crate::spawner::Spawner;
+use crate::spawner::{Dependent, Spawner};
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
@@ -46,6 +46,14 @@ impl Spawner for AnySpawner {
     {
         self.0.spawn_boxed(Box::pin(future))
     }
+
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        self.0.register_dependent(dependent);
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        self.0.boxed_for_tasks()
+    }
 }
 
 impl fmt::Debug for AnySpawner {
@@ -56,10 +64,20 @@ impl fmt::Debug for AnySpawner {
 
 trait Erased: Send + Sync {
     fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()>;
+    fn register_dependent(&self, dependent: Weak<dyn Dependent>);
+    fn boxed_for_tasks(&self) -> Option<AnySpawner>;
 }
 
 impl<S: Spawner> Erased for S {
     fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()> {
         self.spawn(future)
+    }
+
+    fn register_dependent(&self, dependent: Weak<dyn Dependent>) {
+        self.register(dependent);
+    }
+
+    fn boxed_for_tasks(&self) -> Option<AnySpawner> {
+        self.for_tasks().map(AnySpawner::new)
     }
 }

@@ -1,4 +1,4 @@
-//! The adapters, one file a runtime, and the only place that names the runtimes' features.
+//! The adapters, one file a runtime, and the only place that names features.
 
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]
@@ -6,6 +6,9 @@ mod async_std;
 #[cfg(feature = "smol")]
 #[path = "borrow.rs"]
 mod borrow;
+#[cfg(feature = "pool")]
+#[path = "pool/mod.rs"]
+mod pool;
 #[cfg(feature = "smol")]
 #[path = "../backends/smol.rs"]
 mod smol;
@@ -17,6 +20,8 @@ mod tokio;
 pub use self::async_std::AsyncStd;
 #[cfg(feature = "smol")]
 pub use self::borrow::borrowing;
+#[cfg(feature = "pool")]
+pub use self::pool::Pool;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]

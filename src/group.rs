@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Once, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::error::CancelReason;
 use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
-use crate::state::State;
+use crate::state::{State, Ticket};
 use crate::timer::{Clock, Timed};
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
@@ -66,12 +66,14 @@ use crate::timer::{Clock, Timed};
 pub struct Group<S, E = Infallible> {
     spawner: S,
     state: Arc<State>,
+    /// Whether the group is registered with a spawner that is not the one it was opened with.
+    elsewhere: Option<Arc<Once>>,
     error: PhantomData<fn(E) -> E>,
 }
 
 impl<S, E> Group<S, E> {
     pub(crate) fn new(spawner: S, state: Arc<State>) -> Self {
-        Self { spawner, state, error: PhantomData }
+        Self { spawner, state, elsewhere: None, error: PhantomData }
     }
 
     pub(crate) fn state(&self) -> &Arc<State> {
@@ -214,7 +216,8 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn on<S2>(&self, spawner: S2) -> Group<S2, E> {
-        Group::new(spawner, self.state.clone())
+        let group = Group::new(spawner, self.state.clone());
+        Group { elsewhere: Some(Arc::new(Once::new())), ..group }
     }
 
     /// How many children live: their futures, or groups opened in them, are not all gone yet.
@@ -359,7 +362,12 @@ impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
 
 impl<S: Clone, E> Clone for Group<S, E> {
     fn clone(&self) -> Self {
-        Self::new(self.spawner.clone(), self.state.clone())
+        Self {
+            spawner: self.spawner.clone(),
+            state: self.state.clone(),
+            elsewhere: self.elsewhere.clone(),
+            error: PhantomData,
+        }
     }
 }
 
@@ -371,6 +379,22 @@ impl<S, E> fmt::Debug for Group<S, E> {
             .field("closed", &self.is_closed())
             .field("cancelled", &self.is_cancelled())
             .finish_non_exhaustive()
+    }
+}
+
+impl<S: Spawner, E> Group<S, E> {
+    /// Before the group's first child on this spawner: has it tell the group when its runtime is gone.
+    pub(crate) fn register(&self, child: Ticket) {
+        // Not where the group is opened, which asks nothing of its spawner.
+        let register = || {
+            let state: Weak<State> = Arc::downgrade(&self.state);
+            self.spawner.register(state);
+        };
+        match &self.elsewhere {
+            Some(once) => once.call_once(register),
+            None if child.is_first() => register(),
+            None => {}
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Something to be done to every child as it is spawned.
 
 use std::future::Future;
+use std::sync::Weak;
 
 use async_task::Task;
 
-use crate::spawner::{SpawnBlocking, Spawner};
+use crate::spawner::{Dependent, SpawnBlocking, Spawner};
 use crate::timer::Timed;
 
 /// Wraps every child on its way to the runtime: to carry a tracing span, a task-local or another context into it.
@@ -81,6 +82,22 @@ impl<S: Spawner, H: SpawnHook> Spawner for Hooked<S, H> {
         F: Future<Output = ()> + Send + 'static,
     {
         self.spawner.spawn(self.hook.wrap(future))
+    }
+
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        self.spawner.register(dependent);
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(Self { spawner: self.spawner.for_tasks()?, hook: self.hook.clone() })
+    }
+
+    fn has_budget() -> bool {
+        S::has_budget()
+    }
+
+    fn kick() {
+        S::kick();
     }
 }
 

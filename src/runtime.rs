@@ -11,5 +11,5 @@
 
 pub use crate::adopt::{Adopt, lazily};
 pub use crate::hook::{Hooked, SpawnHook};
-pub use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner, adopt};
+pub use crate::spawner::{Dependent, LocalSpawner, SpawnBlocking, Spawner, adopt};
 pub use crate::timer::{Timed, Timer};

@@ -289,6 +289,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
     {
+        self.register(ticket);
         hand_over(self.state(), ticket, shielded, future, deliver, |child| self.spawner().spawn(child));
     }
 }

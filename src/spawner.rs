@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use async_task::{Runnable, Task};
@@ -26,6 +27,11 @@ use crate::adopt::Adopt;
 /// A runtime whose own handle is an `async_task::Task` hands that out. For any other one there is [`adopt`].
 ///
 /// A clone of a spawner is kept in every group value, and in nothing that a child's task holds.
+///
+/// # Provided methods
+///
+/// Only `spawn` has to be written. The others are for spawners that are built on spawners, as the feature `pool` has one:
+/// they say what such a one has to know of the runtime. A spawner that merely wraps another hands all of them on.
 ///
 /// # Examples
 ///
@@ -71,6 +77,40 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + Send + 'static;
+
+    /// Takes note of a group that is to be told when the runtime is gone.
+    ///
+    /// For a spawner that cannot drop futures which wait for something, as it has no list of them. When it finds that
+    /// nothing will be polled any more it tells every group it was given, and at once if it has found that before. It
+    /// does so with no lock held. A group comes here once, before its first child.
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        let _ = dependent;
+    }
+
+    /// A clone that tasks on this spawner may keep, or `None` if that could keep their runtime alive for ever.
+    ///
+    /// `None` is always right: whoever wants to spawn from inside of a task then can do so only while somebody else
+    /// keeps the spawner.
+    fn for_tasks(&self) -> Option<Self> {
+        None
+    }
+
+    /// Whether the task that is being polled on this thread may go on to its next piece of work.
+    fn has_budget() -> bool {
+        true
+    }
+
+    /// Called when the task that is being polled on this thread has woken or started another and then may block:
+    /// sees that other threads can get at that one.
+    fn kick() {}
+}
+
+/// Something that has futures on a runtime: a group, or a spawner that is built on another.
+pub trait Dependent: Send + Sync {
+    /// The runtime is gone: nothing that was spawned on it will be polled again.
+    ///
+    /// Drops the [`Task`]s of whatever is left there, and of what comes later. Called with no lock held.
+    fn runtime_lost(self: Arc<Self>);
 }
 
 /// Starts futures that stay on one thread, so that they need not be `Send`.

@@ -43,9 +43,13 @@ use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::nesting::Parent;
 use crate::outcome::{Entry, Outcome, Raw};
 use crate::signal::Signal;
+use crate::spawner::Dependent;
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{catch, drop_quietly};
 use crate::word::{Seen, Word};
+
+/// The id of a group's first child.
+const FIRST: u64 = 1;
 
 /// How large the table of an empty group may be: one that was larger is given back.
 const KEPT_SLOTS: usize = 1024;
@@ -78,6 +82,13 @@ pub(crate) struct Ticket {
     pub(crate) queued: bool,
 }
 
+impl Ticket {
+    /// Whether the group never had a child before.
+    pub(crate) fn is_first(self) -> bool {
+        self.id == FIRST
+    }
+}
+
 pub(crate) struct State {
     pub(crate) word: Word,
     table: Mutex<Table>,
@@ -101,6 +112,8 @@ pub(crate) struct Table {
     pub(crate) reason: Option<CancelReason>,
     /// How many living children were cancelled by themselves.
     pub(crate) singled: usize,
+    /// The runtime is gone, so no `Task` is kept.
+    bereft: bool,
     /// Our place in the list of the member that opened us, while we are in it.
     pub(crate) link: Option<usize>,
     /// Nobody is left who could read the outcome.
@@ -167,13 +180,14 @@ impl State {
             path: step(around, config.name.as_ref(), None),
             table: Mutex::new(Table {
                 slots: Slab::new(),
-                next_id: 1,
+                next_id: FIRST,
                 limit: config.limit.map(Limit::new),
                 background: Background::default(),
                 deadline: config.deadline(),
                 body: if has_body { Member::of_kind(Kind::Body) } else { Member::gone() },
                 reason: None,
                 singled: 0,
+                bereft: false,
                 link: None,
                 abandoned: false,
                 outcome: Outcome::default(),
@@ -223,11 +237,14 @@ impl State {
     /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
     pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
         let mut refused = Some(task);
-        if let Some(slot) = self.lock().slot(ticket) {
-            if !slot.member.gone && !slot.member.may_be_dropped() {
+        let mut table = self.lock();
+        let bereft = table.bereft;
+        if let Some(slot) = table.slot(ticket) {
+            if !bereft && !slot.member.gone && !slot.member.may_be_dropped() {
                 slot.task = refused.take();
             }
         }
+        drop(table);
         if refused.is_some() {
             dispose(refused);
         }
@@ -575,5 +592,16 @@ impl State {
 
     pub(crate) fn id_of(&self, key: Key) -> Option<u64> {
         self.lock().id(key)
+    }
+}
+
+impl Dependent for State {
+    fn runtime_lost(self: Arc<Self>) {
+        let mut table = self.lock();
+        table.bereft = true;
+        // Whatever a member holds: its runtime does not ask either.
+        let tasks: Vec<_> = table.slots.iter_mut().filter_map(|(_, slot)| slot.task.take()).collect();
+        drop(table);
+        dispose(tasks);
     }
 }

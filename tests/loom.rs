@@ -1,8 +1,12 @@
 //! Models of the state under every interleaving: `RUSTFLAGS="--cfg taskgroup_loom" cargo test --test loom --release
-//! --no-default-features`.
+//! --no-default-features --features pool`.
 //!
 //! It is the crate itself that runs here, on loom's locks, atomics and thread-locals, with a loom thread for each child.
 #![cfg(taskgroup_loom)]
+
+#[cfg(feature = "pool")]
+#[path = "loom/pool.rs"]
+mod pool;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -100,8 +104,13 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn model(f: impl Fn() + Send + Sync + 'static) {
+    bounded(5, f);
+}
+
+/// Looks at every interleaving in which so many threads are stopped where they need not be.
+fn bounded(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(5);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = executions.clone();

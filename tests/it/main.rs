@@ -16,6 +16,8 @@ mod on_async_std;
 mod on_smol;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+#[cfg(feature = "pool")]
+mod pool;
 mod reentrant;
 mod rig;
 mod runtimes;
@@ -45,6 +47,12 @@ macro_rules! suite {
         runtime!(tokio_1_worker = crate::runtimes::TokioMulti<1>; $($section { $($case)* })*);
         #[cfg(feature = "tokio")]
         runtime!(tokio_4_workers = crate::runtimes::TokioMulti<4>; $($section { $($case)* })*);
+        #[cfg(all(feature = "pool", feature = "smol"))]
+        runtime!(pool_on_smol = crate::runtimes::PoolOn<crate::runtimes::Executor4>; $($section { $($case)* })*);
+        #[cfg(all(feature = "pool", feature = "async-std"))]
+        runtime!(pool_on_async_std = crate::runtimes::PoolOn<crate::runtimes::AsyncStd>; $($section { $($case)* })*);
+        #[cfg(all(feature = "pool", feature = "tokio"))]
+        runtime!(pool_on_tokio = crate::runtimes::PoolOn<crate::runtimes::TokioMulti<2>>; $($section { $($case)* })*);
     };
 }
 

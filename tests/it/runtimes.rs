@@ -221,3 +221,41 @@ mod tokio_rigs {
         }
     }
 }
+
+#[cfg(all(feature = "pool", any(feature = "smol", feature = "async-std", feature = "tokio")))]
+pub use self::pools::PoolOn;
+
+#[cfg(all(feature = "pool", any(feature = "smol", feature = "async-std", feature = "tokio")))]
+mod pools {
+    use taskgroup::Pool;
+
+    use super::*;
+
+    /// A pool on another rig's spawner. Its children run on as many drivers at once as that one has workers.
+    pub struct PoolOn<R: Rig> {
+        pool: Pool<R::Spawner>,
+        under: R,
+    }
+
+    impl<R: Rig> Rig for PoolOn<R> {
+        type Spawner = Pool<R::Spawner>;
+        const ONE_THREAD: bool = R::ONE_THREAD;
+
+        fn workers() -> usize {
+            R::workers()
+        }
+
+        fn new() -> Self {
+            let under = R::new();
+            Self { pool: Pool::new(under.spawner()), under }
+        }
+
+        fn spawner(&self) -> Self::Spawner {
+            self.pool.clone()
+        }
+
+        fn block_on<F: Future>(&self, host: F) -> F::Output {
+            self.under.block_on(host)
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The tasks of the runtime underneath that run the children.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+
+use super::Inner;
+use super::shared::{Polling, Rest, Shared};
+use crate::spawner::Spawner;
+use crate::unwind::{catch, drop_quietly};
+
+/// How many children a driver runs in one poll.
+const TURN: usize = 256;
+
+/// Runs children, until nothing is queued.
+pub(super) struct Driver<S: Spawner> {
+    shared: Arc<Shared>,
+    source: Source<S>,
+    id: u64,
+    phase: Phase,
+    /// How often it was polled, up to two.
+    polls: u8,
+    tick: usize,
+}
+
+/// How a driver is counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    OnWay,
+    /// In the list, or on its way since it was taken out of that.
+    Parked,
+    AtWork,
+    Ended,
+}
+
+impl<S: Spawner> Driver<S> {
+    fn begin_work(&mut self) {
+        let before = std::mem::replace(&mut self.phase, Phase::AtWork);
+        self.leave(before);
+    }
+
+    fn leave(&self, phase: Phase) {
+        match phase {
+            Phase::OnWay => self.shared.word.arrive(),
+            Phase::Parked => self.shared.unpark(self.id),
+            Phase::AtWork | Phase::Ended => {}
+        }
+    }
+
+    fn end(&mut self) -> Poll<()> {
+        self.phase = Phase::Ended;
+        self.shared.depart(self.id);
+        Poll::Ready(())
+    }
+
+    /// Before a child is run, which may block: sees that somebody else comes for whatever is queued, now or later.
+    fn see_to_another(&self) {
+        let seen = self.shared.word.look();
+        if seen.on_way() > 0 {
+            return;
+        }
+        let came = match seen.parked() {
+            0 => self.source.start(&self.shared),
+            _ => !self.shared.queue.is_empty() && self.shared.wake_one(),
+        };
+        if came {
+            S::kick();
+        }
+    }
+}
+
+impl<S: Spawner> Future for Driver<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.polls < 2 {
+            this.polls += 1;
+        }
+        if this.polls == 1 {
+            // A spawner may poll inside of `spawn`, which may be inside of another driver, and so on.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.begin_work();
+        let _polling = Polling::begin(&this.shared, this.id as usize);
+        for _ in 0..TURN {
+            if this.shared.word.look().is_over() {
+                return this.end();
+            }
+            this.tick = this.tick.wrapping_add(1);
+            let Some(runnable) = this.shared.queue.pop(this.id as usize, this.tick) else {
+                match this.shared.rest(this.id, cx.waker().clone()) {
+                    Rest::Again => continue,
+                    Rest::Retired => return this.end(),
+                    Rest::Parked => {
+                        this.phase = Phase::Parked;
+                        return Poll::Pending;
+                    }
+                }
+            };
+            this.see_to_another();
+            runnable.run();
+            if !S::has_budget() {
+                break;
+            }
+        }
+        this.phase = Phase::OnWay;
+        this.shared.word.give_way();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: Spawner> Unpin for Driver<S> {}
+
+impl<S: Spawner> Drop for Driver<S> {
+    fn drop(&mut self) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.leave(self.phase);
+        self.shared.depart(self.id);
+        if self.shared.word.look().is_over() {
+            return;
+        }
+        // Dropped unasked. A runtime that has refused it, or that takes no other in its place, is going away.
+        if self.polls < 2 || !self.source.start(&self.shared) {
+            self.shared.die();
+        }
+    }
+}
+
+/// Where a driver gets the spawner from when it has to start another.
+pub(super) enum Source<S> {
+    Own(S),
+    /// The spawner owns its tasks, so they must not own it.
+    Handles(Weak<Inner<S>>),
+}
+
+impl<S: Spawner> Source<S> {
+    /// Sees that a driver is on its way, and says whether that can be.
+    fn start(&self, shared: &Arc<Shared>) -> bool {
+        match self {
+            Self::Own(spawner) => start(spawner, self.clone(), shared),
+            Self::Handles(inner) => {
+                inner.upgrade().is_some_and(|inner| start(&inner.spawner, self.clone(), shared))
+            }
+        }
+    }
+}
+
+impl<S: Clone> Clone for Source<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(spawner) => Self::Own(spawner.clone()),
+            Self::Handles(inner) => Self::Handles(inner.clone()),
+        }
+    }
+}
+
+/// Starts a driver, unless one is on its way. Says whether one is, or was handed to the spawner.
+///
+/// A panic of the spawner is contained, as this may be inside of a driver or of its destructor.
+fn start<S: Spawner>(spawner: &S, source: Source<S>, shared: &Arc<Shared>) -> bool {
+    match catch(|| start_or_panic(spawner, source, shared)) {
+        Ok(on_way) => on_way,
+        Err(payload) => {
+            drop_quietly(payload);
+            false
+        }
+    }
+}
+
+pub(super) fn start_or_panic<S: Spawner>(spawner: &S, source: Source<S>, shared: &Arc<Shared>) -> bool {
+    let Some(id) = shared.admit() else { return !shared.word.look().is_over() };
+    let driver =
+        Driver { shared: shared.clone(), source, id, phase: Phase::OnWay, polls: 0, tick: id as usize };
+    shared.store(id, spawner.spawn(driver));
+    true
+}

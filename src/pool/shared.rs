@@ -1,0 +1,311 @@
+//! What the drivers, the handles and the children of a pool share.
+
+use std::cell::Cell;
+use std::sync::{Arc, PoisonError, Weak};
+use std::task::Waker;
+
+use async_task::{Runnable, Task};
+
+use super::queue::Queue;
+use super::word::Word;
+use crate::spawner::{Dependent, Spawner};
+use crate::sync::{Mutex, MutexGuard, local};
+use crate::unwind::wake;
+
+/// From how many on the groups that have ended are taken out of the list.
+const FEW: usize = 16;
+
+pub(super) struct Shared {
+    pub(super) word: Word,
+    pub(super) queue: Queue,
+    drivers: Mutex<Drivers>,
+    dependents: Mutex<Dependents>,
+    /// How many drivers may wait for work.
+    keep: usize,
+}
+
+#[derive(Default)]
+struct Drivers {
+    last_id: u64,
+    /// Those that have not ended, with their `Task` as soon as it is there.
+    tasks: Vec<(u64, Option<Task<()>>)>,
+    parked: Vec<(u64, Waker)>,
+}
+
+struct Dependents {
+    dead: bool,
+    list: Vec<Weak<dyn Dependent>>,
+    sweep_at: usize,
+}
+
+/// What became of a driver that found nothing to do.
+pub(super) enum Rest {
+    Parked,
+    /// There is something to do after all.
+    Again,
+    /// Enough others wait.
+    Retired,
+}
+
+impl Shared {
+    /// The state of a pool for a machine that runs so many threads at once.
+    pub(super) fn new(parallelism: usize) -> Self {
+        Self {
+            word: Word::new(),
+            // One more driver than threads is on its way, or waits.
+            queue: Queue::new(parallelism + 1),
+            drivers: Mutex::new(Drivers::default()),
+            dependents: Mutex::new(Dependents { dead: false, list: Vec::new(), sweep_at: FEW }),
+            keep: parallelism + 1,
+        }
+    }
+
+    fn drivers(&self) -> MutexGuard<'_, Drivers> {
+        // Nothing under the lock unwinds half-way: it runs no foreign code.
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- children ----
+
+    /// Queues a child, and sees that a driver comes. This is the schedule function: nothing is dropped in here.
+    pub(super) fn push<S: Spawner>(self: &Arc<Self>, runnable: Runnable) {
+        let here = Here::look();
+        self.queue.push(runnable, here.shard(self));
+        let seen = self.word.look();
+        if seen.is_dead() {
+            return self.drain_elsewhere();
+        }
+        if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && here.is_in_child() {
+            S::kick();
+        }
+    }
+
+    // ---- drivers ----
+
+    /// Wakes a driver, unless one is on its way already. Says whether it did.
+    pub(super) fn wake_one(&self) -> bool {
+        let mut drivers = self.drivers();
+        if self.word.look().on_way() > 0 {
+            return false;
+        }
+        let Some((_, waker)) = drivers.parked.pop() else { return false };
+        self.word.wake(1);
+        drop(drivers);
+        wake(waker);
+        true
+    }
+
+    /// Takes in a new driver, and gives its id.
+    pub(super) fn admit(&self) -> Option<u64> {
+        self.word.admit().ok()?;
+        let mut drivers = self.drivers();
+        drivers.last_id += 1;
+        let id = drivers.last_id;
+        drivers.tasks.push((id, None));
+        Some(id)
+    }
+
+    /// Stores the handle of a driver, which may long have ended.
+    pub(super) fn store(&self, id: u64, task: Task<()>) {
+        let mut task = Some(task);
+        let mut drivers = self.drivers();
+        if !self.word.look().is_over() {
+            if let Some((_, place)) = drivers.tasks.iter_mut().find(|(driver, _)| *driver == id) {
+                *place = task.take();
+            }
+        }
+        drop(drivers);
+        drop(task);
+    }
+
+    /// Parks a driver that has found the queue empty, or lets it go.
+    pub(super) fn rest(&self, id: u64, waker: Waker) -> Rest {
+        let mut drivers = self.drivers();
+        if drivers.parked.len() >= self.keep {
+            drop(drivers);
+            // Whatever is pushed from now on finds one of the others.
+            return Rest::Retired;
+        }
+        drivers.parked.push((id, waker));
+        self.word.park();
+        drop(drivers);
+        // Whoever pushed before it was counted as parked did not wake it.
+        if self.queue.is_empty() && !self.word.look().is_over() {
+            return Rest::Parked;
+        }
+        self.unpark(id);
+        Rest::Again
+    }
+
+    /// A driver that had parked goes on. It may have been woken, or be polled for no reason.
+    pub(super) fn unpark(&self, id: u64) {
+        let mut drivers = self.drivers();
+        let waiting = drivers.parked.iter().position(|(driver, _)| *driver == id);
+        let waker = waiting.map(|at| drivers.parked.remove(at));
+        match waiting {
+            Some(_) => self.word.unpark(),
+            None => self.word.arrive(),
+        }
+        drop(drivers);
+        drop(waker);
+    }
+
+    /// Takes a driver out that has ended.
+    pub(super) fn depart(&self, id: u64) {
+        let mut drivers = self.drivers();
+        let place = drivers.tasks.iter().position(|(driver, _)| *driver == id);
+        let gone = place.map(|at| drivers.tasks.swap_remove(at));
+        self.word.depart();
+        drop(drivers);
+        drop(gone);
+    }
+
+    /// Ends all drivers. Those that are at work end by themselves.
+    fn dismiss(&self) {
+        let mut drivers = self.drivers();
+        let parked = std::mem::take(&mut drivers.parked);
+        self.word.wake(parked.len());
+        let tasks: Vec<_> = drivers.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect();
+        drop(drivers);
+        drop(tasks);
+        // A driver whose `Task` is not stored yet has to see for itself.
+        parked.into_iter().for_each(|(_, waker)| wake(waker));
+    }
+
+    // ---- the end ----
+
+    /// Nobody is left who could spawn, and nothing that could run.
+    fn close(&self) {
+        self.word.close();
+        self.dismiss();
+    }
+
+    /// The runtime is gone: every group is told, and everything that is queued is dropped.
+    pub(super) fn die(&self) {
+        if !self.word.die() {
+            return;
+        }
+        let mut dependents = self.dependents();
+        dependents.dead = true;
+        let list = std::mem::take(&mut dependents.list);
+        drop(dependents);
+        list.iter().filter_map(Weak::upgrade).for_each(Dependent::runtime_lost);
+        self.drain();
+        self.dismiss();
+    }
+
+    /// Drops what is queued in a dead pool. There is one who does, and what comes meanwhile is left to it.
+    fn drain(&self) {
+        loop {
+            while let Some(runnable) = self.queue.pop(0, 1) {
+                drop(runnable);
+            }
+            self.word.end_draining();
+            if self.queue.is_empty() || !self.word.begin_draining() {
+                return;
+            }
+        }
+    }
+
+    /// Drains on a thread of its own: a schedule function may run under any lock, and destructors must not.
+    fn drain_elsewhere(self: &Arc<Self>) {
+        if !self.word.begin_draining() {
+            return;
+        }
+        let shared = self.clone();
+        if !start_thread(move || shared.drain()) {
+            self.word.end_draining();
+        }
+    }
+
+    // ---- dependents ----
+
+    fn dependents(&self) -> MutexGuard<'_, Dependents> {
+        self.dependents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn register(&self, dependent: Weak<dyn Dependent>) {
+        let mut dependents = self.dependents();
+        if dependents.dead {
+            drop(dependents);
+            return dependent.upgrade().into_iter().for_each(Dependent::runtime_lost);
+        }
+        if dependents.list.len() >= dependents.sweep_at {
+            dependents.list.retain(|dependent| dependent.strong_count() > 0);
+            dependents.sweep_at = FEW.max(2 * dependents.list.len());
+        }
+        dependents.list.push(dependent);
+    }
+}
+
+/// A pool on a pool: its drivers are children of the other one.
+impl Dependent for Shared {
+    fn runtime_lost(self: Arc<Self>) {
+        self.die();
+    }
+}
+
+/// Kept by handles and children. When the last of them is gone, so are the drivers.
+pub(super) struct Owner(pub(super) Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+local!(
+    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard.
+    static HERE: Cell<(usize, usize)> = Cell::new((0, 0))
+);
+
+struct Here((usize, usize));
+
+impl Here {
+    fn look() -> Self {
+        // On a thread that is going away it is nowhere.
+        Self(HERE.try_with(Cell::get).unwrap_or_default())
+    }
+
+    /// Whether a driver is being polled, of whatever pool: then this is in one of its children, which may block.
+    fn is_in_child(&self) -> bool {
+        self.0.0 != 0
+    }
+
+    /// The shard of the driver, if it is one of this pool.
+    fn shard(&self, shared: &Arc<Shared>) -> Option<usize> {
+        let (pool, shard) = self.0;
+        (pool == Arc::as_ptr(shared) as usize).then_some(shard)
+    }
+}
+
+/// Says where this thread is while a driver is polled on it.
+pub(super) struct Polling {
+    around: Here,
+}
+
+impl Polling {
+    pub(super) fn begin(shared: &Arc<Shared>, shard: usize) -> Self {
+        let around = Here::look();
+        let _ = HERE.try_with(|here| here.set((Arc::as_ptr(shared) as usize, shard)));
+        Self { around }
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        let _ = HERE.try_with(|here| here.set(self.around.0));
+    }
+}
+
+/// Runs `f` on a new thread, if one can be had.
+#[cfg(not(taskgroup_loom))]
+fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
+    std::thread::Builder::new().name("taskgroup-drain".into()).spawn(f).is_ok()
+}
+
+#[cfg(taskgroup_loom)]
+fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
+    loom::thread::spawn(f);
+    true
+}

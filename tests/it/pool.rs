@@ -1,0 +1,476 @@
+//! What is a pool's own: its drivers, children that block, and runtimes that go away under it.
+
+#[cfg(feature = "async-std")]
+mod on_async_std;
+#[cfg(feature = "smol")]
+mod on_smol;
+#[cfg(feature = "tokio")]
+mod on_tokio;
+
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+use futures_lite::future::{block_on, yield_now};
+use taskgroup::runtime::Dependent;
+use taskgroup::{Pool, Spawner, Task, TaskGroup, adopt};
+
+use crate::ledger::{Gate, Ledger, Tally};
+use crate::rig::{Rig, panic_text, until, watched};
+use crate::spawners::{Inline, ThreadEach};
+
+/// Counts the drivers: each future that is spawned is one.
+#[derive(Clone)]
+struct Counting<S>(S, Ledger);
+
+impl<S: Spawner> Spawner for Counting<S> {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.spawn(self.1.track(future))
+    }
+
+    fn register(&self, dependent: std::sync::Weak<dyn Dependent>) {
+        self.0.register(dependent);
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        self.0.for_tasks().map(|spawner| Self(spawner, self.1.clone()))
+    }
+
+    fn has_budget() -> bool {
+        S::has_budget()
+    }
+
+    fn kick() {
+        S::kick();
+    }
+}
+
+fn counted<S: Spawner>(spawner: S) -> (Pool<Counting<S>>, Ledger) {
+    let drivers = Ledger::default();
+    (Pool::new(Counting(spawner, drivers.clone())), drivers)
+}
+
+/// Waits until so many drivers are left, or fewer.
+async fn at_most(drivers: &Ledger, n: usize) {
+    while drivers.read().alive() > n {
+        yield_now().await;
+    }
+}
+
+/// Waits until every driver waits for work.
+async fn all_parked<S>(pool: &Pool<S>) {
+    loop {
+        let text = format!("{pool:?}");
+        let number =
+            |name| text.split_once(name).and_then(|(_, rest)| rest.split(',').next()).map(str::to_owned);
+        if number("drivers: ") == number("parked: ") {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
+/// Runs every kind of child, and checks that neither a child nor a driver is left when the last handle is dropped.
+fn nothing_is_left<R: Rig>() {
+    watched(|| {
+        let (rig, children) = (R::new(), Ledger::default());
+        let (pool, drivers) = counted(rig.spawner());
+        rig.block_on(async {
+            let group = TaskGroup::new(pool.clone());
+            (0..1_000).for_each(|_| group.launch(children.track(yield_now())));
+            let value = group.spawn(children.track(async { Ok(1) }));
+            assert_eq!(value.await.unwrap(), 1);
+            group.join().await.unwrap();
+
+            let group = TaskGroup::new(pool);
+            (0..1_000).for_each(|_| group.launch(children.track(pending::<()>())));
+            assert!(drivers.read().alive() > 0);
+            group.cancel();
+            // The group is the last handle.
+            group.join().await.unwrap();
+            at_most(&drivers, 0).await;
+        });
+        assert_eq!((children.read().made, children.read().alive()), (2_001, 0));
+    });
+}
+
+#[test]
+fn on_threads_nothing_is_left() {
+    nothing_is_left::<crate::runtimes::Threads>();
+}
+
+#[test]
+fn where_spawn_polls_nothing_is_left() {
+    nothing_is_left::<crate::runtimes::Inline>();
+}
+
+/// A driver that is polled where it is started, by one that has as much to do, would start the next one inside of itself.
+#[test]
+fn where_spawn_polls_drivers_do_not_nest() {
+    watched(|| {
+        let (pool, drivers) = counted(Inline);
+        let (children, there, (release, hold)) = (Ledger::default(), Tally::new(), mpsc::channel());
+        let here = there.clone();
+        let holding = Inline.spawn(async move {
+            yield_now().await;
+            here.add();
+            let _ = hold.recv();
+        });
+        // Nobody runs what is woken, for now.
+        block_on(there.take(1));
+        let group = TaskGroup::new(pool);
+        let (spawn, counted, spawning) = (group.group(), children.clone(), thread::current().id());
+        let (let_go, (done, any)) = (release.clone(), mpsc::channel());
+        group.launch(async move {
+            for _ in 0..20_000 {
+                let done = done.clone();
+                spawn.launch(counted.track(async move { done.send(()).unwrap_or_default() }));
+            }
+            if thread::current().id() == spawning {
+                let_go.send(()).unwrap();
+                any.recv().unwrap();
+            }
+        });
+        let _ = release.send(());
+        block_on(group.join()).unwrap();
+        drop(holding);
+        assert_eq!(children.read().completed, 20_000);
+        assert!(drivers.read().made <= 3, "{:?}", drivers.read());
+    });
+}
+
+/// Closes a pool while its drivers are anywhere, and its last child ends anywhere.
+#[test]
+fn pools_come_and_go() {
+    watched(|| {
+        for _ in 0..200 {
+            let (pool, drivers) = counted(ThreadEach);
+            let group = TaskGroup::new(pool);
+            group.launch(yield_now());
+            let handle = group.spawn(async { Ok(1) });
+            drop(group);
+            let _ = block_on(handle);
+            block_on(at_most(&drivers, 0));
+        }
+    });
+}
+
+/// The first child finds that its pool has no driver, again and again, with others about to find it too.
+#[test]
+fn a_pool_is_first_used_from_everywhere() {
+    watched(|| {
+        for _ in 0..100 {
+            let (pool, drivers) = counted(ThreadEach);
+            let start = Arc::new(std::sync::Barrier::new(3));
+            let threads = [(); 3].map(|()| {
+                let (pool, start) = (pool.clone(), start.clone());
+                thread::spawn(move || {
+                    start.wait();
+                    let group = TaskGroup::new(pool);
+                    group.launch(async {});
+                    block_on(group.join()).unwrap();
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            drop(pool);
+            block_on(at_most(&drivers, 0));
+        }
+    });
+}
+
+#[test]
+fn a_driver_that_is_dropped_is_replaced() {
+    /// Drops every future it has taken when it is told to.
+    #[derive(Clone)]
+    struct Dropping(Arc<Mutex<Vec<Gate>>>);
+
+    impl Spawner for Dropping {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            let gate = Gate::new();
+            self.0.lock().unwrap().push(gate.clone());
+            ThreadEach.spawn(async move {
+                until(&gate, future).await;
+            })
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(self.clone())
+        }
+    }
+
+    watched(|| {
+        let (gates, children, there) = (Arc::default(), Ledger::default(), Tally::new());
+        let pool = Pool::new(Dropping(Arc::clone(&gates)));
+        let group = TaskGroup::new(pool.clone());
+        let go = Gate::new();
+        for _ in 0..10 {
+            let (there, go) = (there.clone(), go.clone());
+            group.launch(children.track(async move {
+                there.add();
+                go.wait().await;
+            }));
+        }
+        block_on(there.take(10));
+        block_on(all_parked(&pool));
+        let taken = std::mem::take(&mut *gates.lock().unwrap());
+        taken.iter().for_each(Gate::open);
+        go.open();
+        block_on(group.join()).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (10, 0));
+    });
+}
+
+#[test]
+fn a_spawner_that_drops_drivers_loses_the_children() {
+    watched(|| {
+        let children = Ledger::default();
+        let pool = Pool::new(crate::spawners::Dropping);
+        for _ in 0..3 {
+            let group = TaskGroup::new(pool.clone());
+            let child = group.spawn(children.track(async {}));
+            assert!(block_on(child).unwrap_err().is_lost());
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+        }
+        assert_eq!((children.read().made, children.read().polls, children.read().alive()), (3, 0, 0));
+        assert!(format!("{pool:?}").contains("gone: true"));
+    });
+}
+
+#[test]
+fn whoever_registers_is_told_once_and_at_once_if_it_is_late() {
+    struct Told(Ledger);
+
+    impl Dependent for Told {
+        fn runtime_lost(self: Arc<Self>) {
+            drop(self.0.capture());
+        }
+    }
+
+    watched(|| {
+        let pool = Pool::new(crate::spawners::Dropping);
+        let told = Ledger::default();
+        let [early, gone, late] = [(); 3].map(|()| Arc::new(Told(told.clone())));
+        let register = |told: &Arc<Told>| {
+            let weak: std::sync::Weak<Told> = Arc::downgrade(told);
+            pool.register(weak);
+        };
+        register(&early);
+        register(&gone);
+        drop(gone);
+        assert_eq!(told.read().made, 0);
+        drop(pool.spawn(async {}));
+        assert_eq!(told.read().made, 1);
+        register(&late);
+        drop(pool.spawn(async {}));
+        assert_eq!(told.read().made, 2);
+    });
+}
+
+#[test]
+fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
+    #[derive(Clone)]
+    struct Panicking;
+
+    impl Spawner for Panicking {
+        fn spawn<F>(&self, _future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            panic!("no threads left")
+        }
+    }
+
+    watched(|| {
+        let children = Ledger::default();
+        let group = TaskGroup::new(Pool::new(Panicking));
+        let spawn = group.group();
+        let child = children.track(async {});
+        assert_eq!(block_on(panic_text(async move { spawn.launch(child) })), "no threads left");
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+    });
+}
+
+/// A driver that cannot get another one to take over runs its children all the same.
+#[test]
+fn a_spawner_that_is_gone_leaves_its_drivers() {
+    /// Only the handle that has it can spawn, and it is no task's.
+    #[derive(Clone)]
+    struct Once(Ledger);
+
+    impl Spawner for Once {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(self.0.track(future))
+        }
+    }
+
+    watched(|| {
+        let (drivers, children) = (Ledger::default(), Ledger::default());
+        let pool = Pool::new(Once(drivers.clone()));
+        let go = Gate::new();
+        let (wait, nested) = (go.clone(), children.clone());
+        let task = pool.spawn(children.track(async move {
+            wait.wait().await;
+            nested.track(yield_now()).await;
+        }));
+        drop(pool);
+        go.open();
+        block_on(task);
+        assert_eq!((children.read().completed, children.read().alive()), (2, 0));
+        block_on(at_most(&drivers, 0));
+    });
+}
+
+#[test]
+fn a_pool_inside_of_a_child_of_a_pool() {
+    watched(|| {
+        let (pool, drivers) = counted(ThreadEach);
+        let (outer, children) = (TaskGroup::new(pool.clone()), Ledger::default());
+        let (inside, counted) = (pool.clone(), children.clone());
+        let inner = outer.spawn(children.track(async move {
+            let inner = Pool::new(inside);
+            let group = TaskGroup::new(inner.clone());
+            (0..100).for_each(|_| group.launch(counted.track(yield_now())));
+            group.join().await.unwrap();
+            Ok(inner)
+        }));
+        let inner = block_on(inner).unwrap();
+        block_on(outer.join()).unwrap();
+        // It has outlived the child that made it.
+        let group = TaskGroup::new(inner);
+        group.launch(children.track(async {}));
+        block_on(group.join()).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (102, 0));
+        drop(pool);
+        block_on(at_most(&drivers, 0));
+    });
+}
+
+/// A child waits, its waker with a thread that no runtime knows, and one wake is all it gets.
+#[test]
+fn no_wake_up_is_lost() {
+    watched(|| {
+        let (pool, drivers) = counted(ThreadEach);
+        let threads = [(); 2].map(|()| {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let group = TaskGroup::new(pool);
+                let (ask, asked) = async_channel::bounded::<()>(1);
+                let (answer, answered) = mpsc::channel();
+                group.launch(async move {
+                    while asked.recv().await.is_ok() {
+                        answer.send(()).unwrap();
+                    }
+                });
+                for _ in 0..10_000 {
+                    ask.try_send(()).unwrap();
+                    answered.recv().unwrap();
+                }
+                drop(ask);
+                block_on(group.join()).unwrap();
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        drop(pool);
+        block_on(at_most(&drivers, 0));
+    });
+}
+
+/// Each group has one child, so that everything is parked when the next one comes.
+#[test]
+fn no_spawn_is_lost() {
+    watched(|| {
+        let (pool, children) = (Pool::new(ThreadEach), Ledger::default());
+        let threads = [(); 3].map(|()| {
+            let (pool, children) = (pool.clone(), children.clone());
+            thread::spawn(move || {
+                for _ in 0..3_000 {
+                    let group = TaskGroup::new(pool.clone());
+                    group.launch(children.track(async {}));
+                    block_on(group.join()).unwrap();
+                }
+            })
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!((children.read().completed, children.read().alive()), (9_000, 0));
+    });
+}
+
+#[test]
+fn what_panics_without_a_group_around_it_takes_no_driver_along() {
+    watched(|| {
+        let (pool, drivers) = counted(ThreadEach);
+        let task = pool.spawn(async { panic!("by hand") });
+        assert_eq!(block_on(panic_text(task)), "by hand");
+        let group = TaskGroup::new(pool);
+        group.launch(async {});
+        block_on(group.join()).unwrap();
+        assert_eq!(drivers.read().completed, 0);
+    });
+}
+
+/// The group is told where it has no child, and where its child's `Task` is not yet there.
+#[test]
+fn a_spawner_may_tell_a_group_whenever_it_likes() {
+    /// Tells the group as soon as it knows of it, and leaves the child alone.
+    #[derive(Clone)]
+    struct Telling(Ledger);
+
+    impl Spawner for Telling {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future)
+        }
+
+        fn register(&self, group: std::sync::Weak<dyn Dependent>) {
+            self.0.capture();
+            group.upgrade().unwrap().runtime_lost();
+        }
+    }
+
+    watched(|| {
+        let (told, children) = (Ledger::default(), Ledger::default());
+        let group = TaskGroup::new(Telling(told.clone()));
+        assert_eq!(told.read().made, 0, "it has no child");
+        group.launch(children.track(pending::<()>()));
+        group.launch(children.track(pending::<()>()));
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((told.read().made, children.read().alive()), (1, 0));
+    });
+}
+
+/// A wrapper that hands nothing on still is a spawner: what it does not know of is what it was never told.
+#[test]
+fn a_wrapped_pool_runs_children() {
+    #[derive(Clone)]
+    struct Wrapped(Pool<ThreadEach>);
+
+    impl Spawner for Wrapped {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            self.0.spawn(future)
+        }
+    }
+
+    watched(|| {
+        let children = Ledger::default();
+        let group = TaskGroup::new(Wrapped(Pool::new(ThreadEach)));
+        (0..10).for_each(|_| group.launch(children.track(yield_now())));
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().completed, 10);
+        drop(adopt(()));
+    });
+}

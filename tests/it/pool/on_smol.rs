@@ -1,0 +1,269 @@
+//! Pools on executors that are owned, and that can be dropped.
+
+use async_executor::Executor;
+use taskgroup::shield;
+
+use super::*;
+use crate::runtimes::Executor4;
+
+#[test]
+fn nothing_is_left() {
+    super::nothing_is_left::<Executor4>();
+    super::nothing_is_left::<crate::runtimes::Executor1>();
+    super::nothing_is_left::<crate::runtimes::Static>();
+}
+
+/// On one thread one driver works and one waits its turn.
+#[test]
+fn one_driver_more_than_are_polled_at_once() {
+    watched(|| {
+        let executor: &'static Executor<'static> = Box::leak(Box::new(Executor::new()));
+        let (pool, drivers) = counted(executor);
+        let children = Ledger::default();
+        block_on(executor.run(async {
+            for _ in 0..3 {
+                let group = TaskGroup::new(pool.clone());
+                for _ in 0..2_000 {
+                    let children = children.clone();
+                    group.launch(async move {
+                        for _ in 0..3 {
+                            children.track(yield_now()).await;
+                        }
+                    });
+                }
+                group.join().await.unwrap();
+            }
+            assert_eq!(drivers.read().made, 2);
+            drop(pool);
+            at_most(&drivers, 0).await;
+        }));
+        assert_eq!(children.read().completed, 18_000);
+    });
+}
+
+/// Nobody drives the executor, so the first driver stays on its way.
+#[test]
+fn threads_that_spawn_at_once_start_one_driver() {
+    watched(|| {
+        for _ in 0..300 {
+            let executor = Arc::new(Executor::new());
+            let (pool, drivers) = counted(Arc::downgrade(&executor));
+            let (children, start) = (Ledger::default(), Arc::new(std::sync::Barrier::new(3)));
+            let group = TaskGroup::new(pool);
+            let threads = [(); 3].map(|()| {
+                let (group, start, children) = (group.group(), start.clone(), children.clone());
+                thread::spawn(move || {
+                    start.wait();
+                    group.launch(children.track(async {}));
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(drivers.read().made, 1);
+            block_on(executor.run(group.join())).unwrap();
+            assert_eq!(children.read().completed, 3);
+        }
+    });
+}
+
+/// One of the four threads is blocked by each child but the last.
+#[test]
+fn children_block_their_threads_and_wait_for_a_sibling() {
+    watched(|| {
+        let (rig, children) = (Executor4::new(), Ledger::default());
+        let (pool, drivers) = counted(rig.spawner());
+        let group = TaskGroup::new(pool);
+        let (there, (ask, asked)) = (Tally::new(), async_channel::bounded::<()>(1));
+        for _ in 0..3 {
+            let (there, asked) = (there.clone(), asked.clone());
+            group.launch(children.track(async move {
+                there.add();
+                let _closed = asked.recv_blocking();
+            }));
+        }
+        block_on(there.take(3));
+        group.launch(children.track(async move { drop(ask) }));
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().completed, 4);
+        block_on(at_most(&drivers, 0));
+    });
+}
+
+#[test]
+fn an_executor_is_dropped_with_live_children() {
+    watched(|| {
+        let (executor, children) = (Arc::new(Executor::new()), Ledger::default());
+        let (pool, drivers) = counted(Arc::downgrade(&executor));
+        let group = TaskGroup::new(pool.clone());
+        for _ in 0..10 {
+            group.launch(children.track(pending::<()>()));
+            group.launch(children.track(shield(pending::<()>())));
+        }
+        block_on(executor.run(async {
+            for _ in 0..20 {
+                yield_now().await;
+            }
+        }));
+        let idle = children.read().polls;
+        assert_eq!(idle, 20);
+        (0..10).for_each(|_| group.launch(children.track(async {})));
+        assert_eq!(Arc::strong_count(&executor), 1, "no child and no driver owns it");
+        drop(executor);
+        assert_eq!((children.read().alive(), children.read().polls), (0, idle));
+        assert_eq!(drivers.read().alive(), 0);
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+
+        let late = TaskGroup::new(pool);
+        assert!(block_on(late.spawn(children.track(async {}))).unwrap_err().is_lost());
+        assert!(block_on(late.join()).unwrap_err().is_lost());
+        assert_eq!((children.read().alive(), children.read().polls), (0, idle));
+    });
+}
+
+#[test]
+fn neither_children_nor_drivers_own_their_executor() {
+    watched(|| {
+        let (executor, children) = (Arc::new(Executor::new()), Ledger::default());
+        let weak = Arc::downgrade(&executor);
+        let (pool, drivers) = counted(executor);
+        let group = TaskGroup::new(pool);
+        for _ in 0..10 {
+            group.launch(children.track(pending::<()>()));
+        }
+        let executor = weak.upgrade().unwrap();
+        block_on(executor.run(async {
+            while children.read().polls < 10 {
+                yield_now().await;
+            }
+        }));
+        drop(executor);
+        let handle = group.spawn(children.track(pending::<()>()));
+        drop(group);
+        assert!(weak.upgrade().is_none(), "the last owner was the group");
+        assert_eq!((children.read().alive(), drivers.read().alive()), (0, 0));
+        assert!(block_on(handle).is_err());
+    });
+}
+
+/// A handle that a child keeps does not keep a dead pool's children.
+#[test]
+fn groups_inside_groups_end_when_their_executor_is_dropped() {
+    watched(|| {
+        let (executor, children, started) = (Arc::new(Executor::new()), Ledger::default(), Gate::new());
+        let pool = Pool::new(Arc::downgrade(&executor));
+        let outer = TaskGroup::new(pool.clone());
+        let (counted, open, inside) = (children.clone(), started.clone(), pool.clone());
+        outer.launch(children.track(async move {
+            let inner = TaskGroup::new(inside.clone());
+            let own = TaskGroup::root(Pool::new(inside));
+            for group in [&inner, &*Box::new(own)] as [&dyn Launch; 2] {
+                group.launch_stuck(&counted);
+            }
+            yield_now().await;
+            open.open();
+            pending::<()>().await;
+        }));
+        block_on(executor.run(started.wait()));
+        drop(executor);
+        assert!(block_on(outer.join()).unwrap_err().is_lost());
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+trait Launch {
+    fn launch_stuck(&self, ledger: &Ledger);
+}
+
+impl<S: Spawner> Launch for TaskGroup<S> {
+    fn launch_stuck(&self, ledger: &Ledger) {
+        self.launch(ledger.track(pending::<()>()));
+    }
+}
+
+/// The pool on top learns of the end by way of the one below, of whose children it is made.
+#[test]
+fn a_pool_on_a_pool_ends_with_the_executor() {
+    watched(|| {
+        let (executor, children) = (Arc::new(Executor::new()), Ledger::default());
+        let pool = Pool::new(Pool::new(Arc::downgrade(&executor)));
+        let group = TaskGroup::new(pool.clone());
+        (0..10).for_each(|_| group.launch(children.track(pending::<()>())));
+        block_on(executor.run(async {
+            while children.read().polls < 10 {
+                yield_now().await;
+            }
+        }));
+        drop(executor);
+        assert_eq!(children.read().alive(), 0);
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert!(format!("{pool:?}").contains("gone: true"));
+    });
+}
+
+/// Children are woken and spawned by threads that do not know that the executor goes away.
+#[test]
+fn an_executor_is_dropped_while_children_are_woken() {
+    watched(|| {
+        for round in 0..300 {
+            let (executor, children) = (Arc::new(Executor::new()), Ledger::default());
+            let pool = Pool::new(Arc::downgrade(&executor));
+            let (wake, woken) = async_channel::bounded::<()>(1_000);
+            let group = TaskGroup::new(pool);
+            for _ in 0..20 {
+                let woken = woken.clone();
+                group.launch(children.track(async move {
+                    while woken.recv().await.is_ok() {}
+                    pending::<()>().await
+                }));
+            }
+            block_on(executor.run(async {
+                while children.read().polls < 20 {
+                    yield_now().await;
+                }
+            }));
+            let (spawn, others) = (group.group(), Ledger::default());
+            let counted = others.clone();
+            let waking = thread::spawn(move || while wake.try_send(()).is_ok() {});
+            let spawning = thread::spawn(move || {
+                while let Ok(handle) = spawn.try_spawn(counted.track(pending::<()>())) {
+                    drop(handle);
+                    if counted.read().made > 1_000 {
+                        break;
+                    }
+                }
+            });
+            for _ in 0..round % 50 {
+                executor.try_tick();
+            }
+            drop(executor);
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+            assert_eq!(children.read().alive(), 0);
+            waking.join().unwrap();
+            spawning.join().unwrap();
+            assert_eq!(others.read().alive(), 0);
+        }
+    });
+}
+
+/// What is spawned by hand is out of reach while it waits. It goes when it is woken, or dropped.
+#[test]
+fn tasks_spawned_by_hand_go_when_they_are_woken_or_dropped() {
+    watched(|| {
+        let (executor, futures) = (Arc::new(Executor::new()), Ledger::default());
+        let pool = Pool::new(Arc::downgrade(&executor));
+        let go = Gate::new();
+        let wait = go.clone();
+        let woken = pool.spawn(futures.track(async move { wait.wait().await }));
+        let dropped = pool.spawn(futures.track(pending::<()>()));
+        block_on(executor.run(async {
+            while futures.read().polls < 2 {
+                yield_now().await;
+            }
+        }));
+        drop(executor);
+        assert_eq!(futures.read().alive(), 2);
+        go.open();
+        drop(dropped);
+        block_on(at_most(&futures, 0));
+        assert_eq!(block_on(woken.fallible()), None);
+    });
+}

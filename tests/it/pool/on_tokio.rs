@@ -1,0 +1,316 @@
+//! Pools on Tokio: its workers, its budget, and its end.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use futures_lite::future::poll_once;
+use taskgroup::shield;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::block_in_place;
+
+use super::*;
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn workers(n: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(n).enable_all().build().unwrap()
+}
+
+/// How many drivers may wait for work.
+fn kept() -> usize {
+    thread::available_parallelism().map_or(1, usize::from) + 1
+}
+
+#[test]
+fn nothing_is_left() {
+    super::nothing_is_left::<crate::runtimes::TokioCurrent>();
+    super::nothing_is_left::<crate::runtimes::TokioMulti<2>>();
+}
+
+#[test]
+fn one_driver_more_than_there_are_workers() {
+    watched(|| {
+        let runtime = workers(2);
+        let (pool, drivers) = counted(runtime.handle().clone());
+        let group = TaskGroup::new(pool);
+        for _ in 0..20_000 {
+            group.launch(yield_now());
+        }
+        block_on(group.join()).unwrap();
+        assert!(drivers.read().made <= 3, "{:?}", drivers.read());
+    });
+}
+
+#[test]
+fn eight_children_block_in_place_and_wait_for_siblings() {
+    watched(|| {
+        let (runtime, children) = (workers(2), Ledger::default());
+        let (pool, drivers) = counted(runtime.handle().clone());
+        let group = TaskGroup::new(pool.clone());
+        let (there, (ask, asked)) = (Tally::new(), async_channel::bounded::<()>(1));
+        for _ in 0..8 {
+            let (there, asked) = (there.clone(), asked.clone());
+            group.launch(children.track(async move {
+                there.add();
+                block_in_place(|| asked.recv_blocking().unwrap_err());
+            }));
+        }
+        group.launch(children.track(async move {
+            there.take(8).await;
+            drop(ask);
+        }));
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().completed, 9);
+        assert!(drivers.read().made > 8, "{:?}", drivers.read());
+        block_on(at_most(&drivers, kept()));
+        drop(pool);
+        block_on(at_most(&drivers, 0));
+    });
+}
+
+/// The group is in nobody's hands when its children begin to block.
+#[test]
+fn children_block_after_the_last_handle_is_dropped() {
+    watched(|| {
+        let (runtime, children) = (workers(2), Ledger::default());
+        let pool = Pool::new(runtime.handle().clone());
+        let ended = taskgroup::scope(pool, |group| {
+            let (there, (ask, asked)) = (Tally::new(), async_channel::bounded::<()>(1));
+            for _ in 0..8 {
+                let (there, asked) = (there.clone(), asked.clone());
+                group.launch(children.track(async move {
+                    there.add();
+                    block_in_place(|| asked.recv_blocking().unwrap_err());
+                }));
+            }
+            group.launch(children.track(async move {
+                there.take(8).await;
+                drop(ask);
+            }));
+            async { Ok::<_, std::convert::Infallible>(()) }
+        });
+        block_on(ended).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (9, 0));
+    });
+}
+
+/// What a worker wakes last it keeps to itself, where nobody can steal it while that worker is blocked.
+#[test]
+fn a_child_spawns_ten_siblings_and_then_blocks() {
+    watched(|| {
+        let runtime = workers(2);
+        let pool = Pool::new(runtime.handle().clone());
+        for _ in 0..200 {
+            let (children, (done, all)) = (Ledger::default(), mpsc::channel());
+            let group = TaskGroup::new(pool.clone());
+            let (spawn, counted) = (group.group(), children.clone());
+            group.launch(async move {
+                for _ in 0..10 {
+                    let done = done.clone();
+                    spawn.launch(counted.track(async move { done.send(()).unwrap() }));
+                }
+                (0..10).for_each(|_| all.recv().unwrap());
+            });
+            block_on(group.join()).unwrap();
+            assert_eq!(children.read().completed, 10);
+        }
+    });
+}
+
+/// The sibling is another pool's child, whose driver is woken as well by the worker that is about to be blocked.
+#[test]
+fn a_child_starts_one_on_another_pool_and_then_blocks() {
+    watched(|| {
+        let runtime = workers(2);
+        let [pool, other] = [(); 2].map(|()| Pool::new(runtime.handle().clone()));
+        for _ in 0..200 {
+            let (children, (done, end)) = (Ledger::default(), mpsc::channel());
+            let (group, others) = (TaskGroup::new(pool.clone()), TaskGroup::new(other.clone()));
+            let (spawn, counted) = (others.group(), children.clone());
+            group.launch(async move {
+                spawn.launch(counted.track(async move { done.send(()).unwrap() }));
+                end.recv().unwrap();
+            });
+            block_on(group.join()).unwrap();
+            block_on(others.join()).unwrap();
+            assert_eq!(children.read().completed, 1);
+        }
+    });
+}
+
+#[test]
+fn a_child_that_never_yields_holds_up_nobody_else() {
+    watched(|| {
+        let (runtime, children) = (workers(2), Ledger::default());
+        let group = TaskGroup::new(Pool::new(runtime.handle().clone()));
+        let (enough, there) = (Arc::new(AtomicBool::new(false)), Tally::new());
+        let (flag, here) = (enough.clone(), there.clone());
+        group.launch(children.track(async move {
+            here.add();
+            while !flag.load(SeqCst) {
+                std::hint::spin_loop();
+            }
+        }));
+        block_on(there.take(1));
+        let others = TaskGroup::new(group.spawner().clone());
+        (0..1_000).for_each(|_| others.launch(children.track(yield_now())));
+        block_on(others.join()).unwrap();
+        assert_eq!(children.read().completed, 1_000);
+        enough.store(true, SeqCst);
+        block_on(group.join()).unwrap();
+    });
+}
+
+#[test]
+fn a_driver_gives_way_when_the_budget_is_spent() {
+    watched(|| {
+        let children = Ledger::default();
+        let runtime = current_thread();
+        let group = TaskGroup::new(Pool::new(runtime.handle().clone()));
+        runtime.block_on(async {
+            for _ in 0..1_000 {
+                let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+                (0..50).for_each(|n| send.send(n).unwrap());
+                group.launch(children.track(async move {
+                    for _ in 0..50 {
+                        receive.recv().await.unwrap();
+                    }
+                }));
+            }
+            group.join().await.unwrap();
+        });
+        let polls = children.read().polls;
+        // A budget is 128 or so: one child in two or three finds it spent, once.
+        assert!((1_000..1_500).contains(&polls), "{polls} polls");
+    });
+}
+
+#[test]
+fn a_runtime_shuts_down_mid_flight() {
+    watched(|| {
+        for round in 0..30 {
+            let runtime = if round % 2 == 0 { current_thread() } else { workers(2) };
+            let children = Ledger::default();
+            let (pool, drivers) = counted(runtime.handle().clone());
+            let group = TaskGroup::new(pool.clone());
+            let there = Tally::new();
+            for n in 0..40 {
+                let (here, spawn, counted) = (there.clone(), pool.clone(), children.clone());
+                group.launch(children.track(async move {
+                    here.add();
+                    match n % 4 {
+                        0 => pending().await,
+                        1 => shield(pending()).await,
+                        2 => {
+                            let inner = TaskGroup::new(spawn);
+                            inner.launch(counted.track(pending::<()>()));
+                            inner.join().await.unwrap();
+                        }
+                        _ => loop {
+                            yield_now().await;
+                        },
+                    }
+                }));
+            }
+            runtime.block_on(there.take(round));
+            drop(runtime);
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+            block_on(at_most(&children, 0));
+            assert_eq!(drivers.read().alive(), 0);
+
+            // The handle outlives the runtime.
+            let late = TaskGroup::new(pool);
+            let child = late.spawn(children.track(async {}));
+            assert!(block_on(child).unwrap_err().is_lost());
+            assert!(block_on(late.join()).unwrap_err().is_lost());
+            assert_eq!((children.read().alive(), drivers.read().alive()), (0, 0));
+        }
+    });
+}
+
+/// The runtime waits for the child that blocks, the child for one that is queued, and that one for a driver.
+#[test]
+fn a_runtime_shuts_down_under_a_child_that_blocks_for_a_sibling() {
+    watched(|| {
+        for idle in [true, false] {
+            let (runtime, children, there) = (workers(2), Ledger::default(), Tally::new());
+            let group = TaskGroup::new(Pool::new(runtime.handle().clone()));
+            let (ask, asked) = async_channel::bounded::<()>(1);
+            let (here, sibling) = (there.clone(), there.clone());
+            group.launch(children.track(async move {
+                here.add();
+                let _closed = block_in_place(|| asked.recv_blocking());
+            }));
+            group.launch(children.track(async move {
+                let _ask = ask;
+                sibling.add();
+                if idle {
+                    pending::<()>().await;
+                }
+                loop {
+                    yield_now().await;
+                }
+            }));
+            block_on(there.take(2));
+            drop(runtime);
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+            block_on(at_most(&children, 0));
+        }
+    });
+}
+
+#[test]
+fn a_pool_over_a_runtime_that_has_shut_down() {
+    watched(|| {
+        let children = Ledger::default();
+        for runtime in [current_thread(), workers(1)] {
+            let pool = Pool::new(runtime.handle().clone());
+            drop(runtime);
+            let group = TaskGroup::new(pool);
+            let child = group.spawn(children.track(async {}));
+            assert!(block_on(child).unwrap_err().is_lost());
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+        }
+        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+    });
+}
+
+/// A waker that drops what it wakes, as an event's may: the schedule function of a dead pool must not drop anything.
+#[test]
+fn a_dead_pool_drops_nothing_where_a_child_is_woken() {
+    watched(|| {
+        let (runtime, futures) = (current_thread(), Ledger::default());
+        let pool = Pool::new(runtime.handle().clone());
+        let wakers = Arc::new(Mutex::new(Vec::new()));
+        let kept = wakers.clone();
+        struct Locks(Arc<Mutex<Vec<std::task::Waker>>>);
+        impl Drop for Locks {
+            fn drop(&mut self) {
+                drop(self.0.lock().unwrap());
+            }
+        }
+        let locks = Locks(wakers.clone());
+        let task = pool.spawn(futures.track(async move {
+            let _locks = locks;
+            std::future::poll_fn::<(), _>(|cx| {
+                kept.lock().unwrap().push(cx.waker().clone());
+                std::task::Poll::Pending
+            })
+            .await;
+        }));
+        runtime.block_on(async {
+            while futures.read().polls == 0 {
+                yield_now().await;
+            }
+        });
+        drop(runtime);
+        // The lock is held while the child is woken, and its destructor takes it.
+        let held = wakers.lock().unwrap();
+        held[0].wake_by_ref();
+        assert!(block_on(poll_once(pending::<()>())).is_none());
+        drop(held);
+        block_on(at_most(&futures, 0));
+        drop(task);
+    });
+}

@@ -1,0 +1,341 @@
+//! The pool: parking, the queue, and the last driver. With `--features pool`.
+//!
+//! The pool thinks that the machine has no threads at all, so that one driver may wait for work and every other one
+//! ends as soon as there is none: retiring is part of every model.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Poll, Waker};
+
+use async_task::Runnable;
+use loom::sync::{Condvar, Mutex};
+use loom::thread::{self, JoinHandle};
+use taskgroup::{Pool, Spawner, Task, TaskGroup, adopt, shield};
+
+use super::{Capture, Yield, block_on, bounded};
+
+/// A runtime that can be shut down, with one thread for each of its [`Worker`]s.
+#[derive(Clone, Default)]
+struct Runtime(Arc<Tasks>);
+
+#[derive(Default)]
+struct Tasks {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Runnable>,
+    /// How many futures are not destroyed.
+    live: usize,
+    /// Wakes each task that was ever polled, at the end.
+    wakers: Vec<Waker>,
+    /// Tasks are dropped, not run.
+    down: bool,
+    /// The threads end when no task is left.
+    done: bool,
+}
+
+impl Spawner for Runtime {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut state = self.0.state.lock().unwrap();
+        if state.down {
+            drop(state);
+            drop(future);
+            return adopt(());
+        }
+        state.live += 1;
+        drop(state);
+        let (live, tasks) = (Live(self.0.clone()), self.0.clone());
+        let mut known = false;
+        let mut future = Box::pin(future);
+        let (runnable, task) = async_task::spawn(
+            std::future::poll_fn(move |cx| {
+                if !std::mem::replace(&mut known, true) {
+                    live.0.state.lock().unwrap().wakers.push(cx.waker().clone());
+                }
+                future.as_mut().poll(cx)
+            }),
+            move |runnable| tasks.push(runnable),
+        );
+        runnable.schedule();
+        task
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+impl Tasks {
+    fn push(&self, runnable: Runnable) {
+        self.state.lock().unwrap().queue.push_back(runnable);
+        self.changed.notify_all();
+    }
+}
+
+impl Runtime {
+    fn worker(&self) -> JoinHandle<()> {
+        let tasks = self.0.clone();
+        thread::spawn(move || {
+            let mut state = tasks.state.lock().unwrap();
+            loop {
+                if let Some(runnable) = state.queue.pop_front() {
+                    let down = state.down;
+                    drop(state);
+                    if down {
+                        drop(runnable);
+                    } else {
+                        runnable.run();
+                    }
+                    state = tasks.state.lock().unwrap();
+                } else if state.done && state.live == 0 {
+                    return;
+                } else {
+                    state = tasks.changed.wait(state).unwrap();
+                }
+            }
+        })
+    }
+
+    /// Drops every task.
+    fn shut_down(&self) {
+        let mut state = self.0.state.lock().unwrap();
+        state.down = true;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Lets the workers end, which they do when no task is left: a driver that stays is a deadlock.
+    fn finish(&self, worker: JoinHandle<()>) {
+        let mut state = self.0.state.lock().unwrap();
+        state.done = true;
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        drop(wakers);
+        self.0.changed.notify_all();
+        worker.join().unwrap();
+    }
+}
+
+/// Counts a future off that is destroyed.
+struct Live(Arc<Tasks>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock().unwrap();
+        state.live -= 1;
+        drop(state);
+        self.0.changed.notify_all();
+    }
+}
+
+/// One driver has run the first child and finds nothing more, nor does the one that came to take over.
+///
+/// Red if `Shared::rest` does not look at the queue again once the driver is counted as parked.
+#[test]
+fn a_push_meets_drivers_that_park() {
+    bounded(2, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let workers = [runtime.worker(), runtime.worker()];
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        for _ in 0..2 {
+            let capture = Capture::new(&alive);
+            group.launch(async move { drop(capture) });
+        }
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+        for worker in workers {
+            runtime.finish(worker);
+        }
+    });
+}
+
+/// Red if the last driver that waits retires as well.
+#[test]
+fn a_wake_meets_a_driver_that_parks() {
+    bounded(3, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let capture = Capture::new(&alive);
+        let turn = Arc::new(Turn::default());
+        let waits = turn.clone();
+        group.launch(async move {
+            waits.come().await;
+            drop(capture);
+        });
+        turn.is_here();
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+        runtime.finish(worker);
+    });
+}
+
+#[test]
+fn two_threads_push_at_once() {
+    bounded(2, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let (outside, capture) = (group.group(), Capture::new(&alive));
+        let other = thread::spawn(move || outside.launch(async move { drop(capture) }));
+        let capture = Capture::new(&alive);
+        group.launch(async move { drop(capture) });
+        other.join().unwrap();
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+        runtime.finish(worker);
+    });
+}
+
+/// The child blocks its thread for a sibling, which another driver has to run.
+///
+/// Red if `Driver::see_to_another` starts nobody.
+#[test]
+fn a_child_blocks_for_a_sibling() {
+    bounded(2, || {
+        let runtime = Runtime::default();
+        let workers = [runtime.worker(), runtime.worker()];
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let (spawn, done) = (group.group(), Arc::new((Mutex::new(false), Condvar::new())));
+        group.launch(async move {
+            let told = done.clone();
+            spawn.launch(async move {
+                *told.0.lock().unwrap() = true;
+                told.1.notify_all();
+            });
+            let mut is_done = done.0.lock().unwrap();
+            while !*is_done {
+                is_done = done.1.wait(is_done).unwrap();
+            }
+        });
+        block_on(group.join()).unwrap();
+        for worker in workers {
+            runtime.finish(worker);
+        }
+    });
+}
+
+/// Red if nobody is told in `Shared::die`, or if a driver that is dropped stays counted as on its way.
+#[test]
+fn a_spawn_meets_the_last_driver() {
+    bounded(3, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let capture = Capture::new(&alive);
+        group.launch(async move {
+            let _capture = capture;
+            std::future::pending::<()>().await
+        });
+        runtime.shut_down();
+        let capture = Capture::new(&alive);
+        group.launch(async move {
+            let _capture = capture;
+            std::future::pending::<()>().await
+        });
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!(alive.load(SeqCst), 0);
+        runtime.finish(worker);
+    });
+}
+
+/// The second child may run before the first one is spawned, with which the group comes to the pool's list.
+///
+/// Red if `Shared::drain` does not look at the queue again when it has ended.
+#[test]
+fn a_group_becomes_known_while_the_last_driver_is_dropped() {
+    bounded(2, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let (second, capture, ending) = (group.group(), Capture::new(&alive), runtime.clone());
+        let other = thread::spawn(move || {
+            second.launch(async move {
+                let _capture = capture;
+                shield(std::future::pending::<()>()).await
+            });
+            drop(second);
+            ending.shut_down();
+        });
+        let capture = Capture::new(&alive);
+        group.launch(async move {
+            let _capture = capture;
+            std::future::pending::<()>().await
+        });
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!(alive.load(SeqCst), 0);
+        other.join().unwrap();
+        runtime.finish(worker);
+    });
+}
+
+/// Red if what is pushed to a dead pool is left there.
+#[test]
+fn a_wake_meets_the_last_driver() {
+    bounded(3, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let capture = Capture::new(&alive);
+        let turn = Arc::new(Turn::default());
+        let waits = turn.clone();
+        group.launch(async move {
+            let _capture = capture;
+            waits.come().await;
+            std::future::pending::<()>().await
+        });
+        let waking = thread::spawn(move || turn.is_here());
+        runtime.shut_down();
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!(alive.load(SeqCst), 0);
+        waking.join().unwrap();
+        runtime.finish(worker);
+    });
+}
+
+/// Red if the last owner does not dismiss the drivers.
+#[test]
+fn the_last_handle_is_dropped_while_a_child_ends() {
+    bounded(3, || {
+        let runtime = Runtime::default();
+        let worker = runtime.worker();
+        let task = Pool::new(runtime.clone()).spawn(Yield(false));
+        block_on(task);
+        runtime.finish(worker);
+    });
+}
+
+/// Something that one child waits for.
+#[derive(Default)]
+struct Turn(Mutex<(bool, Option<Waker>)>);
+
+impl Turn {
+    async fn come(&self) {
+        std::future::poll_fn(|cx| {
+            let mut turn = self.0.lock().unwrap();
+            if turn.0 {
+                return Poll::Ready(());
+            }
+            turn.1 = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn is_here(&self) {
+        let mut turn = self.0.lock().unwrap();
+        turn.0 = true;
+        let waker = turn.1.take();
+        drop(turn);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
