@@ -93,9 +93,11 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 }
 
 /// What a group knows of its background children.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Background {
     pub(crate) living: usize,
+    /// How many of them only see to a deadline.
+    pub(crate) keepers: usize,
     /// They were cancelled because all others have ended.
     pub(crate) ended: bool,
 }
@@ -109,7 +111,10 @@ impl State {
         }
         let mut effects = Effects::default();
         let mut table = self.lock();
-        if table.background.living > 0 && !table.background.ended {
+        let Background { living, keepers, ended } = table.background;
+        // Whoever sees to a deadline stays to the very last, as clean-ups may still start children.
+        let last = living > keepers || seen.others() == living;
+        if living > 0 && last && !ended {
             table.background.ended = true;
             self.word.close();
             let table = &mut *table;

@@ -158,7 +158,13 @@ impl Table {
 
     /// Why a child that was counted is not taken after all, if so. A child that finds the group full is marked as queued.
     fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
-        if self.reason.is_some() && member.kind != Kind::Cleanup {
+        let cancelled = match (&self.reason, member.kind) {
+            (None, _) | (_, Kind::Cleanup) => false,
+            // A deadline outranks it.
+            (Some(CancelReason::Explicit(_)), Kind::Watch) => false,
+            (Some(_), _) => true,
+        };
+        if cancelled {
             return Some(Refusal::Cancelled);
         }
         if member.kind.is_background() {
@@ -166,6 +172,7 @@ impl Table {
                 return Some(Refusal::Closed);
             }
             self.background.living += 1;
+            self.background.keepers += usize::from(member.kind == Kind::Watch);
         }
         self.limit.as_mut().and_then(|limit| limit.admit(member, place))
     }
@@ -299,6 +306,7 @@ impl State {
         }
         if slot.member.kind.is_background() {
             table.background.living -= 1;
+            table.background.keepers -= usize::from(slot.member.kind == Kind::Watch);
         }
         table.shrink();
         if slot.member.singled {

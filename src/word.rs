@@ -142,6 +142,11 @@ impl Seen {
         self.0 < HOLD
     }
 
+    /// How many background children, clean-ups and groups in the body there are.
+    pub(crate) fn others(self) -> usize {
+        ((self.0 % CHILD) / HOLD) as usize
+    }
+
     pub(crate) fn children(self) -> usize {
         (self.0 / CHILD) as usize
     }
@@ -152,8 +157,10 @@ impl Seen {
             // It is registered by a member that lives, so the group has not ended.
             _ if kind == Kind::Cleanup => None,
             word if word & FINISHED != 0 => Some(Refusal::Closed),
+            // Whether a deadline still counts is for the reason to say.
+            _ if kind == Kind::Watch => None,
             word if word & CANCELLED != 0 => Some(Refusal::Cancelled),
-            word if word & CLOSED != 0 && kind != Kind::Watch => Some(Refusal::Closed),
+            word if word & CLOSED != 0 => Some(Refusal::Closed),
             _ => None,
         }
     }

@@ -407,6 +407,8 @@ suite! {
         o_41_a_deadline_is_not_swallowed_by_a_cancel_inside
         o_41_nor_by_a_cancel_of_its_own_group
         o_41_nor_in_a_free_standing_group
+        a_deadline_that_is_set_after_an_explicit_cancel_counts
+        whoever_keeps_a_deadline_does_not_close_the_group_to_a_clean_up
         o_80_deadline_not_reached
         o_81_deadline_waits_for_children_too
         o_82_already_expired

@@ -96,6 +96,48 @@ pub async fn o_41_nor_in_a_free_standing_group<R: Rig>(t: &Test<R>) {
     assert_eq!(crank.sleeps(), 0);
 }
 
+pub async fn a_deadline_that_is_set_after_an_explicit_cancel_counts<R: Rig>(t: &Test<R>) {
+    let (crank, spawner) = cranked(t);
+    let slow = Slow::new(t);
+    let group = TaskGroup::new(spawner);
+    group.launch(slow.child("child"));
+    slow.begun.take(1).await;
+    group.cancel();
+    group.set_deadline(Some(at(5)));
+    crank.to(5);
+    while group.reason() != Some(CancelReason::Deadline) {
+        yield_now().await;
+    }
+    slow.gate.open();
+    timed_out(group.join().await);
+    assert_eq!(crank.sleeps(), 0);
+}
+
+pub async fn whoever_keeps_a_deadline_does_not_close_the_group_to_a_clean_up<R: Rig>(t: &Test<R>) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).deadline(at(5)).open();
+    let (gate, member, ledger) = (Gate::new(), group.group(), t.ledger.clone());
+    let wait = gate.clone();
+    group.launch(t.child(async move {
+        let late = member.clone();
+        member.defer(async move {
+            wait.wait().await;
+            late.launch(ledger.track(async {}));
+        });
+    }));
+    let joined = async { group.join().await };
+    let driver = async {
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        gate.open();
+    };
+    let (joined, ()) = futures_lite::future::zip(joined, driver).await;
+    joined.unwrap();
+    assert_eq!(t.ledger.read().completed, 2, "what the clean-up starts is taken");
+    assert_eq!(crank.sleeps(), 0);
+}
+
 pub async fn o_80_deadline_not_reached<R: Rig>(t: &Test<R>) {
     let (crank, spawner) = cranked(t);
     let at_once = scope(spawner.clone(), async |_| Ok::<_, Infallible>(1));
