@@ -74,7 +74,7 @@ use std::sync::{Arc, Weak};
 use async_task::{Builder, Task};
 
 use self::driver::{Source, start_or_panic};
-use self::shared::{Owner, Shared};
+use self::shared::{Here, Owner, Shared};
 use crate::runtime::{Adopt, Timed};
 use crate::spawner::{Dependent, SpawnBlocking, Spawner, adopt};
 
@@ -223,7 +223,9 @@ impl<S: Spawner> Spawner for Pool<S> {
                 Some(spawner) => Source::Own(spawner),
                 None => Source::Handles(Arc::downgrade(&self.inner)),
             };
-            start_or_panic(&self.inner.spawner, source, shared);
+            if start_or_panic(&self.inner.spawner, source, shared) && Here::look().is_in_child() {
+                S::kick();
+            }
         }
         task
     }

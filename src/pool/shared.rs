@@ -259,16 +259,17 @@ local!(
     static HERE: Cell<(usize, usize)> = Cell::new((0, 0))
 );
 
-struct Here((usize, usize));
+/// Where this thread is.
+pub(super) struct Here((usize, usize));
 
 impl Here {
-    fn look() -> Self {
+    pub(super) fn look() -> Self {
         // On a thread that is going away it is nowhere.
         Self(HERE.try_with(Cell::get).unwrap_or_default())
     }
 
     /// Whether a driver is being polled, of whatever pool: then this is in one of its children, which may block.
-    fn is_in_child(&self) -> bool {
+    pub(super) fn is_in_child(&self) -> bool {
         self.0.0 != 0
     }
 
