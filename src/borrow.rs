@@ -14,13 +14,13 @@ use std::panic::Location;
 use async_executor::LocalExecutor;
 
 use crate::child::ToHandle;
+use crate::child_builder::hand_over;
 use crate::error::GroupError;
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet};
 use crate::limit::Place;
 use crate::output::ChildOutput;
 use crate::scope::scope;
-use crate::spawn::hand_over;
 
 /// Opens a group whose children may borrow what outlives the group: the locals of whoever awaits it.
 ///

@@ -106,6 +106,23 @@ macro_rules! settings {
         ///
         /// The group ends well whatever becomes of its children; a failure of the body ends it. `hook` is the
         /// [failure hook](Self::on_failure) and sees both.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use taskgroup::{Smol, TaskGroup};
+        /// # smol::block_on(async {
+        /// let group = TaskGroup::builder::<&str>(Smol)
+        ///     .supervise(|child, failure| eprintln!("{child} failed: {failure}"))
+        ///     .open();
+        /// group.launch(async { Err::<(), _>("connection reset") });
+        /// let healthy = group.spawn(async { Ok(7) });
+        /// assert_eq!(healthy.await.unwrap(), 7);
+        /// group.join().await.unwrap();
+        /// # });
+        /// # }
+        /// ```
         #[track_caller]
         pub fn supervise(
             mut self,
@@ -147,6 +164,21 @@ macro_rules! settings {
         }
 
         /// Keeps at most so many failures besides the primary one; the default is 16. The hook sees them all.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use taskgroup::{Smol, TaskGroup};
+        /// # smol::block_on(async {
+        /// let group = TaskGroup::builder::<&str>(Smol).collect().keep(0).open();
+        /// group.launch(async { Err::<(), _>("one") });
+        /// group.launch(async { Err::<(), _>("two") });
+        /// let error = group.join().await.unwrap_err();
+        /// assert_eq!((error.failures().len(), error.not_kept()), (1, 1));
+        /// # });
+        /// # }
+        /// ```
         #[track_caller]
         pub fn keep(mut self, failures: usize) -> Self {
             let $this = &mut self;
@@ -155,6 +187,20 @@ macro_rules! settings {
         }
 
         /// Names the group, for reports: see [`Origin`](crate::error::Origin).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use taskgroup::{Smol, TaskGroup};
+        /// # smol::block_on(async {
+        /// let server = TaskGroup::builder::<&str>(Smol).name("server").open();
+        /// server.child().name("conn 17").launch(async { Err::<(), _>("connection reset") });
+        /// let error = server.join().await.unwrap_err();
+        /// assert_eq!(error.origin().unwrap().path(), Some("server/conn 17"));
+        /// # });
+        /// # }
+        /// ```
         #[track_caller]
         pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
             let $this = &mut self;
@@ -171,6 +217,23 @@ macro_rules! settings {
         ///
         /// A child that awaits the [handle](crate::JoinHandle) of a queued sibling lends it its place, as it would
         /// otherwise wait for ever; one that waits for it in another way, on a channel for instance, may do so.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::num::NonZero;
+        /// # use taskgroup::{Smol, TaskGroup};
+        /// # smol::block_on(async {
+        /// let group = TaskGroup::builder::<()>(Smol).limit(NonZero::new(1).unwrap()).open();
+        /// let first = group.spawn(std::future::pending::<()>());
+        /// assert!(group.try_spawn(async {}).unwrap_err().is_full());
+        /// let queued = group.spawn(async { Ok(2) });
+        /// first.cancel();
+        /// assert_eq!(queued.await.unwrap(), 2);
+        /// # });
+        /// # }
+        /// ```
         ///
         /// A limit of zero does not exist:
         ///
@@ -197,6 +260,21 @@ macro_rules! time_settings {
         /// was cut short, the group ends with an error that says so, behind a real failure if there is one. Children
         /// that are left when the body has ended are under it as well. [`Group::set_deadline`](crate::Group::set_deadline)
         /// moves it.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::time::Duration;
+        /// # use taskgroup::{CancelReason, Smol, TaskGroup, runtime::Timer};
+        /// # smol::block_on(async {
+        /// let group = TaskGroup::builder::<()>(Smol).deadline(Smol.now() + Duration::from_millis(1)).open();
+        /// group.launch(std::future::pending::<()>());
+        /// let cut = group.join().await.unwrap_err();
+        /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
+        /// # });
+        /// # }
+        /// ```
         #[track_caller]
         pub fn deadline(mut self, at: std::time::Duration) -> Self {
             let $this = &mut self;
@@ -205,6 +283,20 @@ macro_rules! time_settings {
         }
 
         /// Sets a [deadline](Self::deadline) that counts from when the group is opened.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::time::Duration;
+        /// # use taskgroup::{CancelReason, Smol, scope};
+        /// # smol::block_on(async {
+        /// let stuck = scope(Smol, |_| std::future::pending::<Result<(), ()>>());
+        /// let cut = stuck.timeout(Duration::from_millis(1)).await.unwrap_err();
+        /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
+        /// # });
+        /// # }
+        /// ```
         #[track_caller]
         pub fn timeout(mut self, after: std::time::Duration) -> Self {
             let $this = &mut self;
@@ -214,6 +306,23 @@ macro_rules! time_settings {
 
         /// Gives each [clean-up](crate::Group::defer) so much time. What takes longer is dropped, and is one more failure:
         /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::time::Duration;
+        /// # use taskgroup::{Failure, Smol, TaskGroup};
+        /// # smol::block_on(async {
+        /// let group =
+        ///     TaskGroup::builder::<()>(Smol).cleanup_timeout(Duration::from_millis(1)).open();
+        /// let member = group.group();
+        /// group.launch(async move { member.defer(std::future::pending::<()>()) });
+        /// let error = group.join().await.unwrap_err();
+        /// assert!(matches!(error.failures().next(), Some((_, Failure::CleanupTimeout))));
+        /// # });
+        /// # }
+        /// ```
         #[track_caller]
         pub fn cleanup_timeout(mut self, time: std::time::Duration) -> Self {
             let $this = &mut self;

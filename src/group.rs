@@ -2,12 +2,12 @@
 
 #[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
 pub use crate::backend::companions::*;
+pub use crate::child_builder::ChildBuilder;
 pub use crate::handle::CancelHandle;
 pub use crate::keyed::Keyed;
 pub use crate::race::{Finish, Racers};
 pub use crate::results::{InOrder, Results};
 pub use crate::shutdown::ShutdownReport;
-pub use crate::spawn::ChildBuilder;
 pub use crate::start::Ready;
 pub use crate::task_group::Builder;
 

@@ -171,10 +171,11 @@ impl<V, E> Future for Start<V, E> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let mut stale = None;
+        // A waker is the runtime's: neither cloned nor dropped under the lock.
+        let mut waker = Some(cx.waker().clone());
         let mut stage = this.startup.lock();
         match &mut *stage {
-            Stage::Waiting(waker) => stale = waker.replace(cx.waker().clone()),
+            Stage::Waiting(before) => std::mem::swap(before, &mut waker),
             Stage::Ready(value) => {
                 this.ended = true;
                 let value = value.take().expect("a `Start` is not polled after it has ended");
@@ -184,7 +185,7 @@ impl<V, E> Future for Start<V, E> {
         }
         let never = matches!(*stage, Stage::Never);
         drop(stage);
-        drop(stale);
+        drop(waker);
         if never {
             this.child.cancel();
         }

@@ -27,25 +27,22 @@
 
 use std::panic::Location;
 use std::sync::{Arc, PoisonError};
-use std::task;
 
 use async_task::Task;
 use slab::Slab;
 
 use crate::aside::Background;
 use crate::config::Config;
-use crate::context::{Context, Withheld};
 use crate::deadline::Deadline;
 use crate::effects::{Effects, dispose};
-use crate::error::{CancelReason, Name, Origin, Refusal, step};
+use crate::error::{CancelReason, Name, Refusal, step};
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::nesting::Parent;
-use crate::outcome::{Entry, Outcome, Raw};
+use crate::outcome::Outcome;
 use crate::signal::Signal;
 use crate::spawner::Dependent;
 use crate::sync::{Mutex, MutexGuard};
-use crate::unwind::{catch, drop_quietly};
 use crate::word::{Seen, Word};
 
 /// The id of a group's first child.
@@ -96,7 +93,7 @@ pub(crate) struct State {
     pub(crate) parent: Option<Parent>,
     pub(crate) config: Config,
     /// The names around the group and its own, if there are any.
-    path: Option<Name>,
+    pub(crate) path: Option<Name>,
     /// How many groups there are around this one.
     depth: u32,
 }
@@ -442,114 +439,6 @@ impl State {
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
         drop(table);
-        effects.settle(self);
-        effects.run();
-    }
-
-    // ---- the outcome ----
-
-    /// Which member this is, for a report.
-    pub(crate) fn origin(&self, key: Key) -> Origin {
-        let table = self.lock();
-        match table.slots.get(key as usize).filter(|_| key != BODY) {
-            Some(slot) => self.origin_of_child(slot.id, slot.location, slot.member.name().cloned()),
-            None => Origin { group: self.config.location, child: None, name: None, path: self.path.clone() },
-        }
-    }
-
-    pub(crate) fn origin_of_child(
-        &self,
-        id: u64,
-        location: &'static Location<'static>,
-        name: Option<Name>,
-    ) -> Origin {
-        let path = step(self.path.as_ref(), name.as_ref(), Some(id));
-        Origin { group: self.config.location, child: Some((id, location)), name, path }
-    }
-
-    pub(crate) fn record(self: &Arc<Self>, key: Key, failure: Raw) {
-        let mut effects = Effects::default();
-        self.record_into(failure, self.origin(key), &mut effects);
-        effects.run();
-    }
-
-    /// Records a failure: its place in the order and the cancel come first, then the hook, then it is kept.
-    ///
-    /// The first two are one step, so that the reason of the cancel is the primary failure.
-    pub(crate) fn record_into(self: &Arc<Self>, mut failure: Raw, origin: Origin, effects: &mut Effects) {
-        let verdict = self.config.policy.on(failure.event(&origin));
-        let mut table = self.lock();
-        let number = table.outcome.number();
-        if verdict.cancel {
-            self.cancel_locked(&mut table, failure.reason(origin.clone()), effects);
-        }
-        drop(table);
-        let mut hook_panic = None;
-        if let Some(hook) = &self.config.on_failure {
-            (failure, hook_panic) = hook(&origin, failure);
-        }
-        let bound = self.config.keep;
-        let mut table = self.lock();
-        let not_kept = if verdict.keep {
-            table.outcome.keep(number, origin.clone(), failure, bound)
-        } else {
-            Some(Entry { number, origin: origin.clone(), failure })
-        };
-        let nor_kept = hook_panic.and_then(|payload| {
-            let number = table.outcome.number();
-            table.outcome.keep(number, origin, Raw::Panic(payload), bound)
-        });
-        drop(table);
-        drop_quietly(not_kept);
-        drop_quietly(nor_kept);
-    }
-
-    pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.config.location
-    }
-
-    /// Gives the outcome to the owner, if nothing is left and the owner may go on.
-    ///
-    /// A group that is cancelled may be so because the member that awaits it is cut. That member was marked first, so
-    /// looking here is not too early; the outcome then stays for [`abandon`](Self::abandon).
-    pub(crate) fn conclude(
-        self: &Arc<Self>,
-        withheld: &mut Withheld,
-        cx: &task::Context<'_>,
-    ) -> Option<(Outcome, Option<CancelReason>)> {
-        let seen = self.word.look();
-        if seen.is_clear() && seen.is_cancelled() && Context::is_cut() && withheld.again(cx) {
-            return None;
-        }
-        self.finish()
-    }
-
-    /// Closes for good if nothing is left.
-    fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
-        if !self.word.finish() {
-            return None;
-        }
-        let mut effects = Effects::default();
-        let mut table = self.lock();
-        let report = (std::mem::take(&mut table.outcome), table.reason.clone());
-        drop(table);
-        self.notify();
-        if self.parent.is_some() {
-            effects.settle(self);
-        }
-        effects.run();
-        Some(report)
-    }
-
-    /// The owner goes without having joined: everything is cancelled, nobody will read the outcome.
-    pub(crate) fn abandon(self: &Arc<Self>) {
-        let live = self.len();
-        self.cancel(CancelReason::ScopeDropped);
-        if let Some(hook) = self.config.on_abandoned.as_ref().filter(|_| live > 0 && self.parent.is_none()) {
-            drop_quietly(catch(|| hook(live)));
-        }
-        self.lock().abandoned = true;
-        let mut effects = Effects::default();
         effects.settle(self);
         effects.run();
     }

@@ -1,0 +1,238 @@
+//! A child that is about to start, and how it is handed to its runtime.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+
+use async_task::Task;
+
+use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim};
+use crate::child::{Child, Deliver, Discard, ToHandle};
+use crate::error::{Name, Refusal, SpawnError};
+use crate::group::Group;
+use crate::handle::{JoinHandle, Packet, Spawned};
+use crate::limit::Place;
+use crate::member::{Kind, Member};
+use crate::output::ChildOutput;
+use crate::shield::shield;
+use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
+use crate::state::{State, Ticket};
+
+/// What a child with the output `O` leaves to its handle.
+pub(crate) type Value<O, E> = <O as ChildOutput<E>>::Value;
+
+/// A child that is about to start: made by [`Group::child`].
+///
+/// # Examples
+///
+/// A child that serves the others and ends when they have:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup};
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// group.child().name("heartbeat").background().launch(std::future::pending::<()>());
+/// group.launch(async {});
+/// group.join().await.unwrap(); // does not wait for the heartbeat to end by itself
+/// # });
+/// # }
+/// ```
+#[must_use = "nothing is started before `spawn` or `launch`"]
+pub struct ChildBuilder<'a, S, E> {
+    group: &'a Group<S, E>,
+    name: Option<Name>,
+    kind: Kind,
+}
+
+impl<'a, S, E> ChildBuilder<'a, S, E> {
+    pub(crate) fn new(group: &'a Group<S, E>) -> Self {
+        Self { group, name: None, kind: Kind::Ordinary }
+    }
+
+    /// Names the child, for its handle and for reports.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Has the child end when the others have: a service that they use, say.
+    ///
+    /// When the group is being joined and neither the body nor an ordinary child is left, the group is closed and its
+    /// background children are cancelled and waited for. That is not a failure. Until then they are like the others, but
+    /// are not counted by [`len`](Group::len), not waited for by [`idle`](Group::idle), and need no place under a limit.
+    pub fn background(self) -> Self {
+        self.of_kind(Kind::Background)
+    }
+
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
+        let member = Member::of_kind(self.kind).named(self.name.clone());
+        self.group.state().enter(Location::caller(), member, place)
+    }
+
+    pub(crate) fn handle<T>(
+        self,
+        packet: Arc<Packet<T>>,
+        ticket: Ticket,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<T> {
+        JoinHandle::new(packet, self.group.state().clone(), ticket, Spawned { location, name: self.name })
+    }
+}
+
+impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+    /// Starts it. See [`Group::spawn`].
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let entered = self.enter(Place::Queue);
+        self.spawn_entered(entered, Location::caller(), future).unwrap_or_else(|refused| refused.no_handle())
+    }
+
+    /// Starts it, or gives its future back. See [`Group::try_spawn`].
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] if the group is closed, cancelled or full.
+    #[track_caller]
+    pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let entered = self.enter(Place::Now);
+        self.spawn_entered(entered, Location::caller(), future)
+    }
+
+    /// Starts it without a handle. See [`Group::launch`].
+    #[track_caller]
+    pub fn launch<F>(self, future: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        if let Ok(ticket) = self.enter(Place::Queue) {
+            self.group.hand_over(ticket, false, future, Discard(PhantomData::<fn(E)>));
+        }
+    }
+
+    /// Runs `work` where it may block. See [`Group::spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<W, O>(self, work: W) -> JoinHandle<Value<O, E>>
+    where
+        S: SpawnBlocking,
+        W: FnOnce() -> O + Send + 'static,
+        O: ChildOutput<E> + Send + 'static,
+        Value<O, E>: Send + 'static,
+    {
+        // It begins at the first poll, and so not at all in a child that is cancelled before it, or queued.
+        let claim = Claim::default();
+        let cancelled = CancelledBefore(claim.clone());
+        let begin = move || claim.take().then(work);
+        let output = self.group.spawner().spawn_blocking(begin).run(cancelled);
+        self.spawn(shield(async move { Adopted(output.await.flatten()) }))
+    }
+
+    pub(crate) fn spawn_entered<F>(
+        self,
+        entered: Result<Ticket, Refusal>,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let ticket = match entered {
+            Ok(ticket) => ticket,
+            Err(refusal) => return Err(SpawnError { future, refusal }),
+        };
+        let packet = Packet::new();
+        self.group.hand_over(ticket, false, future, ToHandle::new(packet.clone()));
+        Ok(self.handle(packet, ticket, location))
+    }
+}
+
+impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+    /// Starts it on this thread. See [`Group::spawn_local`].
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
+    where
+        F: Future + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: 'static,
+    {
+        let Ok(ticket) = self.enter(Place::Queue) else { return JoinHandle::refused() };
+        let packet = Packet::new();
+        self.hand_over_local(ticket, future, ToHandle::new(packet.clone()));
+        self.handle(packet, ticket, Location::caller())
+    }
+
+    /// Starts it on this thread without a handle. See [`Group::launch_local`].
+    #[track_caller]
+    pub fn launch_local<F>(self, future: F)
+    where
+        F: Future + 'static,
+        F::Output: ChildOutput<E>,
+    {
+        if let Ok(ticket) = self.enter(Place::Queue) {
+            self.hand_over_local(ticket, future, Discard(PhantomData::<fn(E)>));
+        }
+    }
+
+    fn hand_over_local<F, D>(&self, ticket: Ticket, future: F, deliver: D)
+    where
+        F: Future + 'static,
+        D: Deliver<F::Output> + 'static,
+    {
+        let (state, spawner) = (self.group.state(), self.group.spawner());
+        hand_over(state, ticket, false, future, deliver, |child| spawner.spawn_local(child));
+    }
+}
+
+impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildBuilder")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<F> SpawnError<F> {
+    /// Drops the future, and gives the handle of a child that was refused.
+    pub(crate) fn no_handle<T>(self) -> JoinHandle<T> {
+        drop(self);
+        JoinHandle::refused()
+    }
+}
+
+/// Wraps a child that was entered, has `spawn` start it, and stores its `Task`.
+pub(crate) fn hand_over<F, D>(
+    state: &Arc<State>,
+    ticket: Ticket,
+    shielded: bool,
+    future: F,
+    deliver: D,
+    spawn: impl FnOnce(Child<F, D>) -> Task<()>,
+) where
+    F: Future,
+    D: Deliver<F::Output>,
+{
+    let child = Child::new(state.clone(), ticket, shielded, future, deliver);
+    state.store(ticket, spawn(child));
+}
