@@ -17,7 +17,7 @@ use std::ops::Range;
 use self::handles::Handles;
 use self::join_set::{Set, SharedSet};
 use self::nursery::InNursery;
-use self::ours::{Native, Ours, Place};
+use self::ours::{Native, OnPool, Ours, Place};
 use self::raw::Raw;
 use self::tracker::{Tracker, TrackerAndToken};
 use self::unordered::Unordered;
@@ -59,9 +59,9 @@ pub fn on_tokio() -> Vec<Entry<OnTokio>> {
     all
 }
 
-/// Our groups, on every spawner there is: the runtime's own. A further one is a [`Place`], and a line here.
+/// Our groups, on every spawner there is: the runtime's own, and a pool on it. A further one is a [`Place`], and a line here.
 fn ours<R: Runtime>() -> Vec<Entry<R>> {
-    vec![ours_on::<R, Native>("ours")]
+    vec![ours_on::<R, Native>("ours"), ours_on::<R, OnPool>("ours-pool")]
 }
 
 fn ours_on<R: Runtime, P: Place<R>>(name: &'static str) -> Entry<R> {

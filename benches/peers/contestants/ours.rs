@@ -1,10 +1,12 @@
 //! Our groups, on any spawner.
 
+use std::any::Any;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use futures_util::FutureExt;
-use taskgroup::{Group, Spawner, TaskGroup};
+use taskgroup::{Group, Pool, Spawner, TaskGroup};
 
 use super::{Cancels, Collects, Contestant, Nest, Nests};
 use crate::children::Valued;
@@ -26,6 +28,19 @@ impl<R: Runtime> Place<R> for Native {
 
     fn spawner(runtime: &R) -> R::Spawner {
         runtime.spawner()
+    }
+}
+
+/// On a pool over the runtime, the same one for all groups.
+pub struct OnPool;
+
+impl<R: Runtime> Place<R> for OnPool {
+    type Spawner = Pool<R::Spawner>;
+
+    fn spawner(runtime: &R) -> Pool<R::Spawner> {
+        static POOL: OnceLock<Box<dyn Any + Send + Sync>> = OnceLock::new();
+        let pool = POOL.get_or_init(|| Box::new(Pool::new(runtime.spawner())));
+        pool.downcast_ref::<Pool<R::Spawner>>().expect("a process has one runtime").clone()
     }
 }
 
