@@ -146,7 +146,11 @@ impl State {
     }
 
     fn register_cleanup(&self, key: Key, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
-        self.lock().member(key, |member, _| member.register_cleanup(begin)).flatten()
+        let registered = self.lock().member(key, |member, _| member.register_cleanup(&begin)).flatten();
+        if registered.is_none() {
+            begin.resolve(Ok(()));
+        }
+        registered.flatten()
     }
 
     /// Runs a clean-up in its turn, for as long as the group allows.

@@ -182,8 +182,11 @@ impl Member {
     }
 
     /// Registers a clean-up to be told when the future is gone, and gives the one that was to be told so far.
-    pub(crate) fn register_cleanup(&mut self, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
-        self.hold.get_or_insert_default().cleanup.replace(begin)
+    ///
+    /// `None` if they have been told: a group inside may outlive the future of its host, and register here.
+    pub(crate) fn register_cleanup(&mut self, begin: &Arc<Packet<()>>) -> Option<Option<Arc<Packet<()>>>> {
+        let told = self.gone || (self.kind == Kind::Body && self.may_be_dropped());
+        (!told).then(|| self.hold.get_or_insert_default().cleanup.replace(begin.clone()))
     }
 
     /// Lets the clean-ups begin.

@@ -7,7 +7,8 @@
 //! 2. Joining the count and finding the group open are one step ([`Word::enter`]); so are finding the count at
 //!    zero and closing for good ([`Word::finish`]). After `join` has returned nothing can start.
 //! 3. `CANCELLED` is set under the lock of the table and before the table is walked; a slot is inserted under that
-//!    lock and after looking at the reason. So a child is either walked or refused.
+//!    lock and after looking at the reason. So a child is either walked or refused, but for two that a cancel does not
+//!    cut: a clean-up, and whoever sees to a deadline that outranks it.
 //! 4. A group that was opened in a member is *linked*: the member lists it, and does not leave its own table while
 //!    it does. The link is cut once, by whoever finds the group ended for good ([`State::settle`]), after its
 //!    unread failures were handed outwards.

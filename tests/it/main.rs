@@ -470,6 +470,7 @@ suite! {
         a_cancel_asks_groups_under_a_shield_as_well
     }
     cleanup {
+        one_that_is_registered_when_its_member_is_gone_begins_at_once
         they_run_when_a_child_returns
         they_run_when_a_child_fails
         they_run_when_a_child_panics

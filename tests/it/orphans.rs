@@ -14,11 +14,11 @@ use crate::ledger::Ledger;
 use crate::rig::{Rig, Test};
 
 const ROUNDS: usize = 2_000;
-/// Children of each group, from the outermost one inwards: 3 + 3 × 4 + 3 × 4 × 4 = 63 in a tree, of which 20 have started on
-/// average when it is cut.
-const CHILDREN: [usize; 3] = [3, 4, 4];
+/// Children of each group, from the outermost one inwards: 4 + 4 × 4 + 4 × 4 × 4 = 84 in a tree, of which more than 20 have
+/// started on average when it is cut.
+const CHILDREN: [usize; 3] = [4, 4, 4];
 /// How long a tree grows at most, in polls of its children.
-const GROWTH: u32 = 160;
+const GROWTH: u32 = 200;
 
 pub async fn no_capture_is_alive_after_the_outer_join<R: Rig>(t: &Test<R>) {
     let seed = std::env::var("TASKGROUP_SEED").ok().and_then(|seed| seed.parse().ok());

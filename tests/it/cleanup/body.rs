@@ -6,7 +6,7 @@ use std::future::pending;
 use futures_lite::future::{or, yield_now};
 use taskgroup::{CancelReason, TaskGroup, scope, shield};
 
-use crate::ledger::{Gate, Log};
+use crate::ledger::{Gate, Log, Tally};
 use crate::rig::{Rig, Test, errors, panic_text};
 
 const RAN: [&str; 2] = ["body gone", "clean-up"];
@@ -169,4 +169,40 @@ pub async fn in_a_scope_that_is_given_up_it_runs_and_the_group_around_waits<R: R
     gate.open();
     outer.join().await.unwrap();
     assert_eq!(t.log.lines(), ["the host goes on", "clean-up"]);
+}
+
+pub async fn one_that_is_registered_when_its_member_is_gone_begins_at_once<R: Rig>(t: &Test<R>) {
+    let outer = TaskGroup::new(t.spawner());
+    let (gate, begun, gone) = (Gate::new(), Tally::new(), Gate::new());
+    let (own, spawner, ledger, log) = (outer.group(), t.spawner(), t.ledger.clone(), t.log.clone());
+    let (wait, there, host_gone) = (gate.clone(), begun.clone(), gone.clone());
+    outer.launch(t.child(async move {
+        let _gone = OpenOnDrop(host_gone);
+        let inner = TaskGroup::new(spawner);
+        let mine = there.clone();
+        inner.launch(ledger.clone().track(shield(async move {
+            mine.add();
+            wait.wait().await;
+            own.defer(ledger.track(async move { log.write("clean-up") }));
+        })));
+        // Polled once, so that its shield has begun; the host then ends and leaves it behind.
+        while there.is_empty() {
+            yield_now().await;
+        }
+    }));
+    gone.wait().await;
+    begun.take(1).await;
+    assert_eq!(outer.len(), 1, "the host is counted for its group");
+    gate.open();
+    outer.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["clean-up"]);
+}
+
+/// Opens a gate when it is dropped.
+struct OpenOnDrop(Gate);
+
+impl Drop for OpenOnDrop {
+    fn drop(&mut self) {
+        self.0.open();
+    }
 }
