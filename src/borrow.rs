@@ -90,7 +90,8 @@ where
         let config = scope.config();
         config.owned = true;
         config.location = location;
-        executor.run(scope).await
+        // The executor holds it more than once, and so does every future around this one.
+        executor.run(Box::pin(scope)).await
     }
 }
 

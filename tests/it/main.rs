@@ -6,6 +6,8 @@
 
 mod api;
 mod blocking;
+#[cfg(feature = "smol")]
+mod borrowing;
 mod crank;
 mod dropping;
 mod ledger;

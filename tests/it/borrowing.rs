@@ -1,0 +1,230 @@
+//! Groups whose children borrow, in one task: awaited in whatever is around them on each runtime.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::rc::Rc;
+
+use async_executor::LocalExecutor;
+use futures_lite::future::{poll_once, yield_now, zip};
+use taskgroup::{Group, GroupError, TaskGroup, borrowing, scope, shield};
+
+use crate::ledger::{Gate, Tally};
+use crate::rig::{Rig, Test, errors, panic_text, quiet_panic, run};
+
+macro_rules! suite {
+    ($($case:ident)*) => {
+        runtime!(inline = crate::runtimes::Inline; $($case)*);
+        runtime!(smol_executor_1 = crate::runtimes::Executor1; $($case)*);
+        runtime!(smol_executor_4 = crate::runtimes::Executor4; $($case)*);
+        #[cfg(feature = "async-std")]
+        runtime!(async_std = crate::runtimes::AsyncStd; $($case)*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_current_thread = crate::runtimes::TokioCurrent; $($case)*);
+        #[cfg(feature = "tokio")]
+        runtime!(tokio_4_workers = crate::runtimes::TokioMulti<4>; $($case)*);
+    };
+}
+
+macro_rules! runtime {
+    ($runtime:ident = $rig:ty; $($case:ident)*) => {
+        mod $runtime {
+            $(#[test]
+            fn $case() {
+                super::run::<$rig>(super::$case);
+            })*
+        }
+    };
+}
+
+suite! {
+    children_share_what_they_borrow
+    a_failure_cancels_siblings_and_body
+    a_panic_is_resumed_when_all_are_gone
+    a_shielded_section_is_completed
+    dropped_half_way_its_children_are_gone_at_once
+    cut_along_with_the_body_around_it_it_is_dropped
+    cut_along_with_the_child_around_it_it_is_dropped
+    what_a_child_opens_on_a_runtime_is_counted_around_it
+    a_cancelled_one_takes_no_more_children
+}
+
+async fn children_share_what_they_borrow<R: Rig>(t: &Test<R>) {
+    let (sum, words) = (Cell::new(0), ["one", "two", "three"].map(String::from));
+    let longest = borrowing(async |group| {
+        let lengths = words.each_ref().map(|word| {
+            group.spawn(t.child(async {
+                yield_now().await;
+                sum.set(sum.get() + word.len());
+                Ok(word.len())
+            }))
+        });
+        let mut longest = 0;
+        for length in lengths {
+            longest = longest.max(length.value().await);
+        }
+        Ok::<_, Infallible>(longest)
+    });
+    assert_eq!(longest.await.unwrap(), 5);
+    assert_eq!((sum.get(), t.ledger.read().completed), (11, 3));
+}
+
+async fn a_failure_cancels_siblings_and_body<R: Rig>(t: &Test<R>) {
+    let there = Tally::new();
+    let failed: Result<(), GroupError<&str>> = borrowing(async |group| {
+        group.spawn(t.waiting(&there));
+        group.spawn(t.child(async {
+            there.take(1).await;
+            Err::<(), _>("broken")
+        }));
+        t.stuck().await;
+        Ok(())
+    })
+    .await;
+    assert_eq!(errors(&failed.unwrap_err()), ["broken"]);
+    assert_eq!((t.ledger.read().alive(), t.ledger.read().completed), (0, 1));
+}
+
+async fn a_panic_is_resumed_when_all_are_gone<R: Rig>(t: &Test<R>) {
+    let panics = borrowing(async |group| {
+        group.spawn(t.stuck());
+        group.spawn(t.child(async { quiet_panic("out of cheese") }));
+        Ok::<_, Infallible>(())
+    });
+    assert_eq!(panic_text(panics).await, "out of cheese");
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+async fn a_shielded_section_is_completed<R: Rig>(t: &Test<R>) {
+    let (begun, log) = (Tally::new(), &t.log);
+    let failed = borrowing(async |group| {
+        group.spawn(t.child(async {
+            shield(async {
+                begun.add();
+                yield_now().await;
+                yield_now().await;
+                log.write("completed");
+            })
+            .await;
+            pending::<()>().await
+        }));
+        begun.take(1).await;
+        Err::<(), _>("broken")
+    });
+    assert_eq!(errors(&failed.await.unwrap_err()), ["broken"]);
+    assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec!["completed".to_string()], 0));
+}
+
+async fn dropped_half_way_its_children_are_gone_at_once<R: Rig>(t: &Test<R>) {
+    let there = Tally::new();
+    let mut stuck = Box::pin(borrowing(async |group| {
+        group.spawn(t.waiting(&there));
+        group.spawn(t.stuck());
+        pending::<Result<(), Infallible>>().await
+    }));
+    while there.is_empty() {
+        assert!(poll_once(stuck.as_mut()).await.is_none());
+    }
+    assert_eq!(t.ledger.read().alive(), 2);
+    drop(stuck);
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+async fn cut_along_with_the_body_around_it_it_is_dropped<R: Rig>(t: &Test<R>) {
+    let there = Tally::new();
+    let failed: Result<(), GroupError<&str>> = scope(t.spawner(), async |group: Group<_, _>| {
+        let ready = there.clone();
+        group.launch(t.child(async move {
+            ready.take(1).await;
+            Err::<(), _>("broken outside")
+        }));
+        borrowing(async |inside| {
+            inside.spawn(t.waiting(&there));
+            pending::<Result<(), Infallible>>().await
+        })
+        .await
+        .map_err(|_| "cut")
+    })
+    .await;
+    assert_eq!(errors(&failed.unwrap_err()), ["broken outside"]);
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+async fn cut_along_with_the_child_around_it_it_is_dropped<R: Rig>(t: &Test<R>) {
+    let executor = Rc::new(LocalExecutor::new());
+    let group = TaskGroup::new(executor.clone());
+    let there = Tally::new();
+    let (ledger, waiting) = (t.ledger.clone(), there.clone());
+    let child = group.spawn_local(async move {
+        let local = ledger.capture();
+        let stuck = borrowing(async |inside| {
+            inside.spawn(ledger.track(async {
+                let _borrowed = &local;
+                waiting.add();
+                pending::<()>().await
+            }));
+            pending::<Result<(), Infallible>>().await
+        });
+        let _ = stuck.await;
+    });
+    executor
+        .run(async {
+            there.take(1).await;
+            child.cancel();
+            assert!(child.await.unwrap_err().is_cancelled());
+            assert_eq!(t.ledger.read().alive(), 0);
+            group.join().await.unwrap();
+        })
+        .await;
+}
+
+async fn what_a_child_opens_on_a_runtime_is_counted_around_it<R: Rig>(t: &Test<R>) {
+    let (gate, begun) = (Gate::new(), Tally::new());
+    let (wait, there) = (gate.clone(), begun.clone());
+    let ready = begun.clone();
+    let outer = scope(t.spawner(), async |group: Group<_, _>| {
+        group.launch(t.child(async move {
+            ready.take(1).await;
+            Err::<(), _>("broken outside")
+        }));
+        let inside = t.ledger.track(shield(async move {
+            there.add();
+            wait.wait().await;
+        }));
+        borrowing(async |borrowers| {
+            borrowers.spawn(async {
+                let on_runtime = TaskGroup::new(t.spawner());
+                on_runtime.launch(inside);
+                let _ = on_runtime.join().await;
+            });
+            pending::<Result<(), Infallible>>().await
+        })
+        .await
+        .map_err(|_| "cut")
+    });
+    let mut outer = pin!(outer);
+    // Until the failure has come about, and some polls more.
+    while t.ledger.read().completed == 0 {
+        assert!(poll_once(outer.as_mut()).await.is_none());
+        yield_now().await;
+    }
+    for _ in 0..20 {
+        assert!(poll_once(outer.as_mut()).await.is_none(), "a child of a borrowing child still lives");
+        yield_now().await;
+    }
+    gate.open();
+    let failed: Result<(), GroupError<&str>> = outer.await;
+    assert_eq!(errors(&failed.unwrap_err()), ["broken outside"]);
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+async fn a_cancelled_one_takes_no_more_children<R: Rig>(t: &Test<R>) {
+    let value = borrowing(async |group| {
+        group.group().cancel();
+        let refused = group.spawn(t.child(async {}));
+        Ok::<_, Infallible>(zip(refused, async {}).await.0.is_err())
+    });
+    assert!(value.await.unwrap());
+    assert_eq!(t.ledger.read().started, 0);
+}
