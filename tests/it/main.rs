@@ -5,12 +5,14 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
 mod api;
+#[cfg(any(feature = "smol", feature = "async-std", feature = "tokio"))]
 mod blocking;
 #[cfg(feature = "smol")]
 mod borrowing;
 mod crank;
 mod dropping;
 mod ledger;
+#[cfg(any(feature = "smol", feature = "tokio"))]
 mod local;
 #[cfg(feature = "async-std")]
 mod on_async_std;
