@@ -42,7 +42,6 @@ use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::nesting::Parent;
 use crate::outcome::Outcome;
 use crate::signal::Signal;
-use crate::spawner::Dependent;
 use crate::sync::{Mutex, MutexGuard};
 use crate::word::{Seen, Word};
 
@@ -111,7 +110,7 @@ pub(crate) struct Table {
     /// How many living children were cancelled by themselves.
     pub(crate) singled: usize,
     /// The runtime is gone, so no `Task` is kept.
-    bereft: bool,
+    pub(crate) bereft: bool,
     /// Our place in the list of the member that opened us, while we are in it.
     pub(crate) link: Option<usize>,
     /// Nobody is left who could read the outcome.
@@ -490,16 +489,5 @@ impl State {
 
     pub(crate) fn id_of(&self, key: Key) -> Option<u64> {
         self.lock().id(key)
-    }
-}
-
-impl Dependent for State {
-    fn runtime_lost(self: Arc<Self>) {
-        let mut table = self.lock();
-        table.bereft = true;
-        // Whatever a member holds: its runtime does not ask either.
-        let tasks: Vec<_> = table.slots.iter_mut().filter_map(|(_, slot)| slot.task.take()).collect();
-        drop(table);
-        dispose(tasks);
     }
 }
