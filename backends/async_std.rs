@@ -37,6 +37,10 @@ impl Spawner for AsyncStd {
         adopt(CancelOnDrop(Some(task::spawn(future))))
     }
 
+    fn keeps_ended(&self) -> bool {
+        true
+    }
+
     fn for_tasks(&self) -> Option<Self> {
         Some(*self)
     }

@@ -73,6 +73,10 @@ impl Spawner for Handle {
         adopt(AbortOnDrop(Handle::spawn(self, future)))
     }
 
+    fn keeps_ended(&self) -> bool {
+        true
+    }
+
     fn for_tasks(&self) -> Option<Self> {
         Some(self.clone())
     }
@@ -186,6 +190,8 @@ struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if !self.0.is_finished() {
+            self.0.abort();
+        }
     }
 }

@@ -54,6 +54,10 @@ impl Spawner for AnySpawner {
     fn for_tasks(&self) -> Option<Self> {
         self.0.boxed_for_tasks()
     }
+
+    fn keeps_ended(&self) -> bool {
+        self.0.keeps_some_ended()
+    }
 }
 
 impl fmt::Debug for AnySpawner {
@@ -66,6 +70,7 @@ trait Erased: Send + Sync {
     fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()>;
     fn register_dependent(&self, dependent: Weak<dyn Dependent>);
     fn boxed_for_tasks(&self) -> Option<AnySpawner>;
+    fn keeps_some_ended(&self) -> bool;
 }
 
 impl<S: Spawner> Erased for S {
@@ -79,5 +84,9 @@ impl<S: Spawner> Erased for S {
 
     fn boxed_for_tasks(&self) -> Option<AnySpawner> {
         self.for_tasks().map(AnySpawner::new)
+    }
+
+    fn keeps_some_ended(&self) -> bool {
+        self.keeps_ended()
     }
 }

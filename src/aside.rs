@@ -28,7 +28,7 @@ use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::shield::Held;
 use crate::spawner::Spawner;
-use crate::state::{State, Ticket};
+use crate::state::{State, Table, Ticket};
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
@@ -116,10 +116,10 @@ impl State {
         let last = living > keepers || seen.others() == living;
         if living > 0 && last && !ended {
             table.background.ended = true;
-            self.word.close();
-            let table = &mut *table;
-            for (_, slot) in table.slots.iter_mut().filter(|(_, slot)| slot.member.kind.is_background()) {
-                table.singled += usize::from(self.single_out(slot, &mut effects));
+            let Table { slots, singled, locked, .. } = &mut *table;
+            self.word.close(locked);
+            for (_, slot) in slots.iter_mut().filter(|(_, slot)| slot.member.kind.is_background()) {
+                *singled += usize::from(self.single_out(slot, locked, &mut effects));
             }
         }
         drop(table);

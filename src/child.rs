@@ -5,7 +5,7 @@
 //! 1. record the failure or the panic, which cancels the siblings;
 //! 2. destroy the user's future with all it captured, and contain a panic of its destructor;
 //! 3. deliver the result to the handle, or destroy it if the handle is gone;
-//! 4. leave the table, then the count ([`State::end`]).
+//! 4. leave the table and the count ([`State::end`]).
 //!
 //! It comes to that when the future returns, when it panics, and when the wrapper is dropped: by the runtime at the
 //! group's request (cancelled) or of its own accord (lost). Beside the future the wrapper is 16 bytes, and eight
@@ -27,7 +27,7 @@ use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::state::{End, State, Ticket};
-use crate::unwind::{Payload, catch};
+use crate::unwind::catch;
 
 pin_project! {
     /// A child as the runtime sees it. Its output is `()`: results travel past the runtime.
@@ -77,23 +77,27 @@ where
         } else {
             (Why::Lost, End::Lost)
         };
-        let context = Context { group, key: *this.key, shielded: *this.shielded };
+        let context = Context::new(group, *this.key, *this.shielded);
         close(this.future.as_mut(), this.deliver, context, Some(Err(why)), end);
+    }
+
+    /// Ends a child that failed.
+    #[cold]
+    fn end_with(self: Pin<&mut Self>, context: Context, failure: Raw, result: Option<Result<D::Value, Why>>) {
+        context.group.record(context.key, failure);
+        let mut this = self.project();
+        close(this.future.as_mut(), this.deliver, context, result, End::Returned);
     }
 }
 
 /// What came of a poll.
-enum Polled<T> {
+enum Polled {
     Pending,
-    /// The child failed or panicked, and its future is still there.
-    Failed(Raw, Why),
+    /// It returned a value, which is delivered, and its future is destroyed.
+    Ended,
+    Failed(Box<Raw>),
     /// An adopted task left nothing.
     Nothing,
-    /// It returned a value; `left` is that if it could not be delivered as a destructor panicked first.
-    Ended {
-        left: Option<Result<T, Why>>,
-        panicked: Option<Payload>,
-    },
 }
 
 impl<F, D> Future for Child<F, D>
@@ -105,59 +109,53 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let mut this = self.as_mut().project();
-        match this.group {
-            None => return Poll::Ready(()),
+        let Some(group) = &*this.group else { return Poll::Ready(()) };
+        if *this.queued || !group.is_undisturbed() {
             // Cancelled: whoever cancelled it drops the `Task`, or the last hold does.
-            Some(group) if !group.may_poll(*this.key) => return Poll::Pending,
-            Some(group) if *this.queued && group.is_queued(*this.key, cx.waker()) => return Poll::Pending,
-            Some(_) => {}
-        }
-        *this.queued = false;
-        let group = this.group.take().expect("looked at above");
-        let context = Context { group, key: *this.key, shielded: *this.shielded };
-        let (context, polled) = context.run(|| {
-            let future = this.future.as_mut().as_pin_mut().expect("the future is there until the child ends");
-            let output = match catch(|| future.poll(cx)) {
-                Ok(Poll::Pending) => return Polled::Pending,
-                Ok(Poll::Ready(output)) => output,
-                Err(payload) => return Polled::Failed(Raw::Panic(payload), Why::Panicked),
-            };
-            match this.deliver.sort(output) {
-                Err(failure) => Polled::Failed(failure, Why::Failed),
-                Ok(Returned::Nothing) => Polled::Nothing,
-                Ok(Returned::Value(value)) => {
-                    let mut left = Some(Ok(value));
-                    let panicked = let_go(this.future.as_mut(), this.deliver, &mut left).err();
-                    Polled::Ended { left, panicked }
-                }
+            if group.is_member_cut(*this.key) || (*this.queued && group.is_queued(*this.key, cx.waker())) {
+                return Poll::Pending;
             }
+            *this.queued = false;
+        }
+        let group = this.group.take().expect("looked at above");
+        let context = Context::new(group, *this.key, *this.shielded);
+        // A value that was returned and is not delivered yet.
+        let mut result = None;
+        let (context, polled) = context.run(|| {
+            catch(|| {
+                let future =
+                    this.future.as_mut().as_pin_mut().expect("the future is there until the child ends");
+                let Poll::Ready(output) = future.poll(cx) else { return Polled::Pending };
+                match this.deliver.sort(output) {
+                    Err(failure) => return Polled::Failed(Box::new(failure)),
+                    Ok(Returned::Nothing) => return Polled::Nothing,
+                    Ok(Returned::Value(value)) => result = Some(Ok(value)),
+                }
+                let_go(this.future.as_mut(), this.deliver, &mut result);
+                Polled::Ended
+            })
         });
-        let (result, end) = match polled {
-            Polled::Pending => {
-                *this.shielded = context.shielded;
+        match polled {
+            Ok(Polled::Pending) => {
+                *this.shielded = context.is_shielded();
                 let group = this.group.insert(context.group);
                 if *this.shielded {
                     group.after_shielded_poll(*this.key, cx.waker().clone());
                 }
                 return Poll::Pending;
             }
-            Polled::Nothing => {
+            Ok(Polled::Ended) => context.group.end(context.key, End::Returned),
+            Ok(Polled::Failed(failure)) => self.end_with(context, *failure, Some(Err(Why::Failed))),
+            Ok(Polled::Nothing) => {
                 *this.group = Some(context.group);
                 self.end_unasked();
-                return Poll::Ready(());
             }
-            Polled::Ended { left, panicked } => {
-                if let Some(payload) = panicked {
-                    context.group.record(context.key, Raw::Panic(payload));
-                }
-                (left, End::Returned)
+            Err(payload) => {
+                // Without a value either the future panicked, or what was dropped when it was gone and all was delivered.
+                let result = result.or_else(|| this.future.is_some().then_some(Err(Why::Panicked)));
+                self.end_with(context, Raw::Panic(payload), result);
             }
-            Polled::Failed(failure, why) => {
-                context.group.record(context.key, failure);
-                (Some(Err(why)), End::Returned)
-            }
-        };
-        close(this.future.as_mut(), this.deliver, context, result, end);
+        }
         Poll::Ready(())
     }
 }
@@ -175,7 +173,7 @@ fn close<F, D>(
 {
     // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
     while result.is_some() {
-        let (left, gone) = context.run(|| let_go(future.as_mut(), deliver, &mut result));
+        let (left, gone) = context.run(|| catch(|| let_go(future.as_mut(), deliver, &mut result)));
         context = left;
         if let Err(payload) = gone {
             context.group.record(context.key, Raw::Panic(payload));
@@ -185,19 +183,15 @@ fn close<F, D>(
 }
 
 /// Destroys the future and then delivers the result, which stays if the destructor panics.
-fn let_go<F, D>(
-    mut future: Pin<&mut Option<F>>,
-    deliver: &mut D,
-    result: &mut Option<Result<D::Value, Why>>,
-) -> Result<(), Payload>
+fn let_go<F, D>(mut future: Pin<&mut Option<F>>, deliver: &mut D, result: &mut Option<Result<D::Value, Why>>)
 where
     F: Future,
     D: Deliver<F::Output>,
 {
-    catch(|| future.set(None))?;
-    let Some(result) = result.take() else { return Ok(()) };
-    let rest = deliver.deliver(result);
-    catch(|| drop(rest))
+    future.set(None);
+    if let Some(result) = result.take() {
+        drop(deliver.deliver(result));
+    }
 }
 
 /// How a child came to its end by itself.

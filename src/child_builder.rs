@@ -48,6 +48,7 @@ pub struct ChildBuilder<'a, S, E> {
 }
 
 impl<'a, S, E> ChildBuilder<'a, S, E> {
+    #[inline]
     pub(crate) fn new(group: &'a Group<S, E>) -> Self {
         Self { group, name: None, kind: Kind::Ordinary }
     }
@@ -73,8 +74,12 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     }
 
     #[track_caller]
+    #[inline]
     pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
-        let member = Member::of_kind(self.kind).named(self.name.clone());
+        let mut member = Member::of_kind(self.kind);
+        if let Some(name) = &self.name {
+            member = member.named(name.clone());
+        }
         self.group.state().enter(Location::caller(), member, place)
     }
 

@@ -22,23 +22,38 @@ local!(static STACK: RefCell<Vec<Context>> = RefCell::new(Vec::new()));
 pub(crate) struct Context {
     pub(crate) group: Arc<State>,
     pub(crate) key: Key,
-    /// Whether a shield began in this member: its owner then looks at its holds around every poll.
-    pub(crate) shielded: bool,
+    /// Whether a shield began in this member: its owner then looks at its holds around every poll. As wide as the key, so that
+    /// nothing is moved byte by byte.
+    shielded: u32,
 }
 
 impl Context {
+    #[inline]
+    pub(crate) fn new(group: Arc<State>, key: Key, shielded: bool) -> Self {
+        Self { group, key, shielded: u32::from(shielded) }
+    }
+
+    #[inline]
+    pub(crate) fn is_shielded(&self) -> bool {
+        self.shielded != 0
+    }
+
     /// Runs `f` as this member, and hands the context back. `f` must not unwind.
     #[inline]
     pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> (Self, R) {
-        let mut this = Some(self);
         // On a thread that is going away there is no stack any more, and no context.
-        let _ = STACK.try_with(|stack| stack.borrow_mut().extend(this.take()));
+        if STACK.try_with(|_| ()).is_err() {
+            return (self, f());
+        }
+        // In parts, and not in an `Option` meanwhile: what is written in parts and then moved as a whole costs more than all the
+        // rest here.
+        let Self { group, key, shielded } = self;
+        let pushed = STACK.try_with(|stack| stack.borrow_mut().push(Self { group, key, shielded }));
         let result = f();
-        let this = match this {
-            Some(this) => this,
-            None => STACK.with(|stack| pop(&mut stack.borrow_mut())),
-        };
-        (this, result)
+        match pushed.and_then(|()| STACK.try_with(|stack| pop(&mut stack.borrow_mut()))) {
+            Ok(this) => (this, result),
+            Err(_) => unreachable!("the stack was there"),
+        }
     }
 
     /// Calls `f` with the innermost member on this thread, if there is one.
@@ -58,7 +73,7 @@ impl Context {
 
     /// Notes that a shield began in the innermost member.
     pub(crate) fn set_shielded() {
-        Self::with(|context| context.shielded = true);
+        Self::with(|context| context.shielded = 1);
     }
 
     /// The members that the current task is polling, innermost first: bodies, and the child that they are in.
@@ -108,12 +123,13 @@ impl Withheld {
     }
 }
 
+#[inline]
 fn pop(stack: &mut Vec<Context>) -> Context {
     let this = stack.pop().expect("whoever takes the context puts it back");
-    if this.shielded && this.key == BODY {
+    if this.is_shielded() && this.key == BODY {
         // A shield in a body holds the member that polls the body as well.
         if let Some(outer) = stack.last_mut() {
-            outer.shielded = true;
+            outer.shielded = 1;
         }
     }
     this

@@ -92,13 +92,17 @@ impl State {
 
     /// Closes for good if nothing is left.
     fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
-        if !self.word.finish() {
+        if !self.word.look().is_clear() {
             return None;
         }
         let mut effects = Effects::default();
         let mut table = self.lock();
+        if !self.word.finish(&mut table.locked) {
+            return None;
+        }
         let report = (std::mem::take(&mut table.outcome), table.reason.clone());
         drop(table);
+        self.signal().forget_owner();
         self.notify();
         if self.parent.is_some() {
             effects.settle(self);
@@ -110,6 +114,7 @@ impl State {
     /// The owner goes without having joined: everything is cancelled, nobody will read the outcome.
     pub(crate) fn abandon(self: &Arc<Self>) {
         let live = self.len();
+        self.signal().forget_owner();
         self.cancel(CancelReason::ScopeDropped);
         if let Some(hook) = self.config.on_abandoned.as_ref().filter(|_| live > 0 && self.parent.is_none()) {
             drop_quietly(catch(|| hook(live)));

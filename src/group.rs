@@ -389,6 +389,9 @@ impl<S: Spawner, E> Group<S, E> {
         let register = || {
             let state: Weak<State> = Arc::downgrade(&self.state);
             self.spawner.register(state);
+            if self.spawner.keeps_ended() {
+                self.state.lock().keeps_ended = true;
+            }
         };
         match &self.elsewhere {
             Some(once) => once.call_once(register),

@@ -92,6 +92,10 @@ impl<S: Spawner, H: SpawnHook> Spawner for Hooked<S, H> {
         Some(Self { spawner: self.spawner.for_tasks()?, hook: self.hook.clone() })
     }
 
+    fn keeps_ended(&self) -> bool {
+        self.spawner.keeps_ended()
+    }
+
     fn has_budget() -> bool {
         S::has_budget()
     }

@@ -170,6 +170,7 @@ mod handle;
 mod hook;
 mod keyed;
 mod limit;
+mod lock;
 mod member;
 mod nesting;
 mod outcome;

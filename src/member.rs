@@ -114,10 +114,12 @@ impl Member {
     }
 
     /// Whether there is nothing to see to when it leaves but its future.
+    #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.hold.is_none() && self.kind == Kind::Ordinary && !(self.singled || self.placed || self.queued)
     }
 
+    #[inline]
     pub(crate) fn of_kind(kind: Kind) -> Self {
         Self { kind, ..Self::default() }
     }
@@ -128,10 +130,8 @@ impl Member {
         self
     }
 
-    pub(crate) fn named(mut self, name: Option<Name>) -> Self {
-        if name.is_some() {
-            self.hold.get_or_insert_default().name = name;
-        }
+    pub(crate) fn named(mut self, name: Name) -> Self {
+        self.hold.get_or_insert_default().name = Some(name);
         self
     }
 

@@ -28,9 +28,14 @@ impl State {
         let Some(parent) = &state.parent else { return state };
 
         let mut effects = Effects::default();
-        let link = parent.group.link(parent.key, &state);
+        let (link, stopping) = parent.group.link(parent.key, &state);
+        let mut table = state.lock();
+        table.link = link;
+        if stopping {
+            state.word.stop(&mut table.locked);
+        }
+        drop(table);
         if link.is_some() {
-            state.lock().link = link;
             // A cancel may have come, and found nothing to unlink, in between.
             effects.settle(&state);
         } else {
@@ -105,8 +110,8 @@ impl State {
     }
 
     pub(crate) fn stop_into(self: &Arc<Self>, effects: &mut Effects) {
-        let table = self.lock();
-        if self.word.stop() {
+        let mut table = self.lock();
+        if self.word.stop(&mut table.locked) {
             for group in table.members().flat_map(Member::groups) {
                 effects.stop(group.clone());
             }
@@ -118,17 +123,15 @@ impl State {
         self.parent.as_ref()
     }
 
-    /// Lists a group that was opened in a member. `None` if that member is cut: the group is born cancelled.
-    fn link(&self, key: Key, group: &Arc<State>) -> Option<usize> {
+    /// Lists a group that was opened in a member, and says whether members are asked to end. `None` if that member is cut:
+    /// the group is born cancelled.
+    fn link(&self, key: Key, group: &Arc<State>) -> (Option<usize>, bool) {
         let mut table = self.lock();
         let link = table.member(key, |member, _| member.link(group)).flatten();
-        if self.word.look().is_stopping() {
-            group.word.stop();
-        }
         if link.is_some() && key == BODY {
-            self.word.hold();
+            self.word.hold(&mut table.locked);
         }
-        link
+        (link, self.word.look().is_stopping())
     }
 
     fn unlink(self: &Arc<Self>, key: Key, link: usize, effects: &mut Effects) {
@@ -140,13 +143,12 @@ impl State {
                 (group, member.gone && !member.holds_groups())
             })
             .expect("a member stays in the table while a group is linked to it");
-        let slot = (freed && key != BODY).then(|| self.free(&mut table, key, effects));
-        drop(table);
         if key == BODY {
-            self.release(effects);
-        } else if let Some(slot) = slot {
-            self.leave(slot.member.kind, effects);
+            self.release(&mut table, effects);
+        } else if freed {
+            self.free(&mut table, key, effects);
         }
+        drop(table);
         drop(group);
     }
 

@@ -17,7 +17,6 @@ use crate::error::{CancelReason, GroupError};
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
 use crate::outcome::Raw;
-use crate::signal::Waiter;
 use crate::state::{BodyFate, State};
 use crate::timer::{Clock, Timed};
 use crate::unwind::catch;
@@ -91,7 +90,6 @@ where
         watch: None,
         value: None,
         shielded: false,
-        waiter: Waiter::default(),
         withheld: Withheld::default(),
     }
 }
@@ -160,7 +158,6 @@ pin_project! {
         watch: Option<Watch>,
         value: Option<T>,
         shielded: bool,
-        waiter: Waiter,
         withheld: Withheld,
     }
 
@@ -249,7 +246,7 @@ where
         let state = this.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
         refuse_own_child(&state, "to await the scope that it is in");
         loop {
-            this.waiter.listen(state.signal(), cx);
+            state.signal().wake_owner(cx.waker());
             if let Some(watch) = this.watch {
                 watch.look(&state, cx);
             }
@@ -301,8 +298,8 @@ where
 
 /// Runs `f` as the body of the group, and says whether it is shielded now.
 fn as_body<R>(group: Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
-    let (context, result) = Context { group, key: BODY, shielded }.run(f);
-    (context.shielded, result)
+    let (context, result) = Context::new(group, BODY, shielded).run(f);
+    (context.is_shielded(), result)
 }
 
 /// Takes note that the body is gone, and of the panic of its destructor.

@@ -1,4 +1,7 @@
-//! An `event_listener::Event` that wakes its listeners outside of its lock.
+//! Who is told that a group has changed: its owner, and everybody who listens.
+//!
+//! The owner is one and mostly alone, so its waker has a place of its own, which costs no allocation. All others listen to an
+//! `event_listener::Event`, which here wakes them outside of its lock.
 //!
 //! `Event::notify` calls wakers while it holds the mutex of its list. A waker that drops another listener of the
 //! same event there and then (a runtime that has shut down may) would deadlock. So the listeners are given a
@@ -12,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use event_listener::{Event, EventListener};
 
+use crate::lock::Lock;
 use crate::sync::local;
 use crate::unwind::wake;
 
@@ -20,24 +24,65 @@ local!(
     static TO_WAKE: RefCell<Option<Vec<Waker>>> = RefCell::new(None)
 );
 
-#[derive(Debug)]
 pub(crate) struct Signal {
+    ears: Lock<Ears>,
     event: Event,
 }
 
+#[derive(Default)]
+struct Ears {
+    owner: Option<Waker>,
+    /// Whether anybody ever listened to the event, which is untouched before.
+    others: bool,
+}
+
 impl Signal {
-    pub(crate) const fn new() -> Self {
-        Self { event: Event::new() }
+    pub(crate) fn new() -> Self {
+        Self { ears: Lock::new(Ears::default()), event: Event::new() }
     }
 
-    /// Wakes everybody who listens at this moment.
+    /// Has the owner woken at the next notification. It looks at its condition after this.
+    pub(crate) fn wake_owner(&self, waker: &Waker) {
+        let known = self.ears.lock().owner.as_ref().is_some_and(|known| known.will_wake(waker));
+        if !known {
+            let waker = waker.clone();
+            let stale = self.ears.lock().owner.replace(waker);
+            drop(stale);
+        }
+    }
+
+    /// The owner goes, and its task is not kept.
+    pub(crate) fn forget_owner(&self) {
+        let owner = self.ears.lock().owner.take();
+        drop(owner);
+    }
+
+    /// Wakes the owner, and everybody who listens at this moment.
     pub(crate) fn notify(&self) {
+        let mut ears = self.ears.lock();
+        let (owner, others) = (ears.owner.take(), ears.others);
+        drop(ears);
+        if let Some(owner) = owner {
+            wake(owner);
+        }
+        if others {
+            self.notify_others();
+        }
+    }
+
+    fn notify_others(&self) {
         // On a thread that is going away there is no list any more, and wakers are called directly.
         let outer = TO_WAKE.try_with(|list| list.borrow_mut().replace(Vec::new()));
         self.event.notify(usize::MAX);
         let Ok(outer) = outer else { return };
         let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), outer));
         woken.into_iter().flatten().for_each(wake);
+    }
+
+    fn listen(&self) -> EventListener {
+        // Under the lock, so that a change that finds nobody there came before whatever the listener looks at next.
+        self.ears.lock().others = true;
+        self.event.listen()
     }
 }
 
@@ -81,7 +126,7 @@ impl Waiter {
         let waker = Waker::from(self.waker.clone().expect("set above"));
         let mut cx = Context::from_waker(&waker);
         loop {
-            let listener = self.listener.get_or_insert_with(|| signal.event.listen());
+            let listener = self.listener.get_or_insert_with(|| signal.listen());
             match Pin::new(listener).poll(&mut cx) {
                 Poll::Pending => break,
                 Poll::Ready(()) => self.listener = None,

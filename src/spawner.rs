@@ -1,11 +1,9 @@
 //! The contract with a runtime.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 
-use async_task::{Runnable, Task};
+use async_task::Task;
 
 use crate::adopt::Adopt;
 
@@ -25,6 +23,9 @@ use crate::adopt::Adopt;
 /// group ends with [`CancelReason::Lost`](crate::CancelReason::Lost).
 ///
 /// A runtime whose own handle is an `async_task::Task` hands that out. For any other one there is [`adopt`].
+///
+/// A group drops the `Task` of a child that is to end, and detaches that of one that has ended: if there is anything around the
+/// future, such as a span or a counter, it comes to its end.
 ///
 /// A clone of a spawner is kept in every group value, and in nothing that a child's task holds.
 ///
@@ -98,6 +99,14 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     /// Whether the task that is being polled on this thread may go on to its next piece of work.
     fn has_budget() -> bool {
         true
+    }
+
+    /// Whether a group keeps the [`Task`]s of a few children that have ended, and drops them when it spawns the next ones.
+    ///
+    /// It is for runtimes on which a task that ran on another thread is best freed by the one that spawned it. The child's
+    /// future is gone all the same, only its empty cell waits: at most sixteen of them, and none when no child lives.
+    fn keeps_ended(&self) -> bool {
+        false
     }
 
     /// Called when the task that is being polled on this thread has woken or started another and then may block:
@@ -179,8 +188,7 @@ pub trait SpawnBlocking {
 /// `abort_on_drop` is whatever aborts the native task when it is dropped: the native handle, wrapped where that
 /// only detaches. It is dropped when the `Task` is.
 ///
-/// The `Task` is for a group, which does nothing with it but drop it. Awaiting it would never end, and detaching it
-/// aborts.
+/// The `Task` is for a group, which does nothing with it but drop it. Awaiting it panics, and detaching it aborts.
 ///
 /// The native task stays what it is, polled by its own runtime with its own waker. Its handle is only ever dropped,
 /// never polled, and that happens on the thread which drops the `Task`. So dropping it has to be a mere request: it
@@ -205,27 +213,11 @@ pub trait SpawnBlocking {
 /// }
 /// # }
 /// ```
-pub fn adopt<A: Send + 'static>(abort_on_drop: A) -> Task<()> {
-    // Running it where it is scheduled is sound only because it has nothing to do but to be dropped.
-    let (runnable, task) =
-        async_task::spawn(Control { _abort_on_drop: abort_on_drop }, |runnable: Runnable| {
-            runnable.run();
-        });
-    runnable.run();
+pub fn adopt<A: Send + Sync + 'static>(abort_on_drop: A) -> Task<()> {
+    // Nothing is ever scheduled: the function is there for what it holds, which is dropped with the last of the task.
+    let (runnable, task) = async_task::spawn(pending(), move |_| {
+        let _held = &abort_on_drop;
+    });
+    drop(runnable);
     task
-}
-
-/// Never ready and never woken: what counts is its destructor.
-struct Control<A> {
-    _abort_on_drop: A,
-}
-
-impl<A> Unpin for Control<A> {}
-
-impl<A> Future for Control<A> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
 }

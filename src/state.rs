@@ -4,30 +4,32 @@
 //!
 //! 1. A child is in the count from before its future reaches the spawner until its future and all it captured are
 //!    destroyed, its result is delivered, and every group opened in it has ended. So *count zero* means *all gone*.
-//! 2. Joining the count and finding the group open are one step ([`Word::enter`]); so are finding the count at
-//!    zero and closing for good ([`Word::finish`]). After `join` has returned nothing can start.
-//! 3. `CANCELLED` is set under the lock of the table and before the table is walked; a slot is inserted under that
-//!    lock and after looking at the reason. So a child is either walked or refused, but for two that a cancel does not
-//!    cut: a clean-up, and whoever sees to a deadline that outranks it.
+//! 2. Joining the count, getting a slot and finding the group open are one step under the lock ([`State::enter`]); so are
+//!    finding the count at zero and closing for good ([`Word::finish`]). After `join` has returned nothing can start.
+//! 3. `CANCELLED` is set and the table is walked in one such step. So a child is either walked or refused, but for two that a
+//!    cancel does not cut: a clean-up, and whoever sees to a deadline that outranks it.
 //! 4. A group that was opened in a member is *linked*: the member lists it, and does not leave its own table while
 //!    it does. The link is cut once, by whoever finds the group ended for good ([`State::settle`]), after its
 //!    unread failures were handed outwards.
 //! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
 //! 6. Locks are never nested, and nothing of the user's runs under one: see [`Effects`].
+//! 7. The `Task` of a child that has ended is let go by that child itself, or kept for a while (`Table::yard`) where its
+//!    spawner asks for that; none is kept once no child lives. It is detached: its future is gone, and whatever the spawner
+//!    has put around that comes to its end.
 //!
 //! # Interleavings that matter
 //!
-//! * *Cancel against spawn.* `enter` before `CANCELLED`, insertion after it: refused in [`State::enter`], the count
-//!   given back. Insertion before the walk, `Task` not stored yet: the walk cuts the slot, [`State::store`] drops
-//!   the `Task`.
+//! * *Cancel against spawn.* The slot is there before the walk, and the `Task` is not stored yet: the walk cuts the slot,
+//!   [`State::store`] drops the `Task`.
 //! * *Cancel against the last child leaving.* Both may find the count at zero with `CANCELLED` set, and both
 //!   settle; the second finds no link.
-//! * *Join against spawn at zero.* One compare-and-swap decides.
+//! * *Join against spawn at zero.* Whoever has the lock first decides.
+//! * *A child ends before its `Task` is stored.* Its slot is gone, [`State::store`] drops the `Task`.
 //! * *Inner group ends against its opener being cut.* Both happen under the opener's lock: either the cut sees the
 //!   group still listed and leaves the `Task` to the unlinking, or it sees it gone and drops the `Task` itself.
 
 use std::panic::Location;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_task::Task;
 use slab::Slab;
@@ -38,15 +40,19 @@ use crate::deadline::Deadline;
 use crate::effects::{Effects, dispose};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::limit::{Limit, Place};
+use crate::lock::{Guard, Lock};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::nesting::Parent;
 use crate::outcome::Outcome;
 use crate::signal::Signal;
-use crate::sync::{Mutex, MutexGuard};
-use crate::word::{Seen, Word};
+use crate::word::{Locked, Seen, Word};
 
 /// The id of a group's first child.
 const FIRST: u64 = 1;
+
+/// How many `Task`s of ended children are kept, and how many of them each spawn drops.
+const YARD: usize = 16;
+const SWEPT: usize = 2;
 
 /// How large the table of an empty group may be: one that was larger is given back.
 const KEPT_SLOTS: usize = 1024;
@@ -86,22 +92,25 @@ impl Ticket {
     }
 }
 
+/// Ordered with a view to children on several threads: whoever turns round at the lock must not take away the memory that its
+/// holder is writing to. So what every child writes lies together, with the rest between it and the lock.
+#[repr(C)]
 pub(crate) struct State {
-    pub(crate) word: Word,
-    table: Mutex<Table>,
-    changed: Signal,
     pub(crate) parent: Option<Parent>,
     pub(crate) config: Config,
     /// The names around the group and its own, if there are any.
     pub(crate) path: Option<Name>,
     /// How many groups there are around this one.
     depth: u32,
+    changed: Signal,
+    table: Lock<Table>,
+    pub(crate) word: Word,
 }
 
+/// Ordered as [`State`] is.
+#[repr(C)]
 pub(crate) struct Table {
-    pub(crate) slots: Slab<Slot>,
-    next_id: u64,
-    pub(crate) limit: Option<Limit>,
+    pub(crate) locked: Locked,
     pub(crate) background: Background,
     pub(crate) deadline: Deadline,
     /// The body; gone from the start in a group without one.
@@ -109,13 +118,21 @@ pub(crate) struct Table {
     pub(crate) reason: Option<CancelReason>,
     /// How many living children were cancelled by themselves.
     pub(crate) singled: usize,
-    /// The runtime is gone, so no `Task` is kept.
-    pub(crate) bereft: bool,
     /// Our place in the list of the member that opened us, while we are in it.
     pub(crate) link: Option<usize>,
     /// Nobody is left who could read the outcome.
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,
+    pub(crate) limit: Option<Limit>,
+    is_limited: bool,
+    /// The runtime is gone, so no `Task` is kept.
+    pub(crate) bereft: bool,
+    /// Whether `Task`s of children that have ended are kept.
+    pub(crate) keeps_ended: bool,
+    /// Such `Task`s, for whoever spawns next. Empty while no child lives.
+    yard: Vec<Task<()>>,
+    next_id: u64,
+    pub(crate) slots: Slab<Slot>,
 }
 
 impl Table {
@@ -146,6 +163,18 @@ impl Table {
 }
 
 impl Table {
+    /// Keeps the `Task` of a child that has ended, if there is room: its cell is best freed where it was made.
+    fn keep(&mut self, task: Task<()>) -> Option<Task<()>> {
+        if self.yard.len() == YARD {
+            return Some(task);
+        }
+        if self.yard.capacity() == 0 {
+            self.yard.reserve_exact(YARD);
+        }
+        self.yard.push(task);
+        None
+    }
+
     /// Gives the memory of a table back that was large and is empty.
     fn shrink(&mut self) {
         if self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS {
@@ -153,7 +182,8 @@ impl Table {
         }
     }
 
-    /// Why a child that was counted is not taken after all, if so. A child that finds the group full is marked as queued.
+    /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
+    /// queued.
     fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         let cancelled = match (&self.reason, member.kind) {
             (None, _) | (_, Kind::Cleanup) => false,
@@ -182,16 +212,20 @@ impl State {
         Arc::new(Self {
             word: Word::new(),
             path: step(around, config.name.as_ref(), None),
-            table: Mutex::new(Table {
+            table: Lock::new(Table {
+                locked: Locked::default(),
+                bereft: false,
+                keeps_ended: false,
+                is_limited: config.limit.is_some(),
                 slots: Slab::new(),
                 next_id: FIRST,
+                yard: Vec::new(),
                 limit: config.limit.map(Limit::new),
                 background: Background::default(),
                 deadline: config.deadline(),
                 body: if has_body { Member::of_kind(Kind::Body) } else { Member::gone() },
                 reason: None,
                 singled: 0,
-                bereft: false,
                 link: None,
                 abandoned: false,
                 outcome: Outcome::default(),
@@ -203,9 +237,9 @@ impl State {
         })
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
-        // Nothing under the lock unwinds half-way: it runs no foreign code.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub(crate) fn lock(&self) -> Guard<'_, Table> {
+        self.table.lock()
     }
 
     // ---- children: in, stored, out ----
@@ -218,15 +252,15 @@ impl State {
         place: Place,
     ) -> Result<Ticket, Refusal> {
         let kind = member.kind;
-        self.word.enter(kind)?;
         let mut table = self.lock();
-        if let Some(refusal) = table.refusal(&mut member, place) {
-            drop(table);
-            let mut effects = Effects::default();
-            self.leave(kind, &mut effects);
-            effects.run();
-            return Err(refusal);
+        let seen = self.word.look();
+        if !seen.is_open() || kind != Kind::Ordinary || table.is_limited {
+            if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
+                return Err(refusal);
+            }
         }
+        self.word.enter(&mut table.locked, kind);
+        let swept: Option<[_; SWEPT]> = table.keeps_ended.then(|| std::array::from_fn(|_| table.yard.pop()));
         let (id, queued) = (table.next_id, member.queued);
         table.next_id += 1;
         let slot = Slot { id, location, task: None, member };
@@ -235,6 +269,8 @@ impl State {
         if queued {
             table.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
         }
+        drop(table);
+        swept.into_iter().flatten().flatten().for_each(Task::detach);
         Ok(ticket)
     }
 
@@ -254,10 +290,11 @@ impl State {
         }
     }
 
-    /// Whether a child may be polled: the flag is looked at before a poll, never after.
-    pub(crate) fn may_poll(&self, key: Key) -> bool {
+    /// Whether no child may be cut: the flag is looked at before a poll, never after.
+    #[inline]
+    pub(crate) fn is_undisturbed(&self) -> bool {
         // Pairs with `cancel` and `single_out`. A cancel that is not seen here came after the poll had begun.
-        self.word.look().is_undisturbed() || self.lock().member(key, |member, _| !member.cut).unwrap_or(false)
+        self.word.look().is_undisturbed()
     }
 
     /// Whether the end of this child is one that was asked for.
@@ -268,35 +305,60 @@ impl State {
 
     /// Takes out a child whose future is destroyed and whose result is delivered.
     pub(crate) fn end(self: &Arc<Self>, key: Key, end: End) {
+        let mut table = self.lock();
+        let slot = table.slots.get(key as usize).expect("a child has its slot until it ends");
+        if !slot.member.is_plain() || end == End::Lost {
+            drop(table);
+            return self.end_with_effects(key, end);
+        }
+        let slot = table.slots.remove(key as usize);
+        if end == End::Cut {
+            table.outcome.child_cut = true;
+        }
+        table.shrink();
+        let seen = self.word.leave(&mut table.locked, Kind::Ordinary);
+        // There is nothing left that dropping it could set off: it is the handle of the very task that is ending here.
+        let mut task = slot.task;
+        let mut yard = None;
+        if table.keeps_ended {
+            match seen.children() {
+                0 => yard = Some(std::mem::take(&mut table.yard)),
+                _ => task = task.and_then(|task| table.keep(task)),
+            }
+        }
+        drop(table);
+        task.into_iter().chain(yard.into_iter().flatten()).for_each(Task::detach);
+        if seen.is_news() {
+            if seen.is_watched() {
+                self.notify();
+            }
+            let mut effects = Effects::default();
+            self.settle_if_due(seen, &mut effects);
+            effects.run();
+        }
+    }
+
+    #[cold]
+    fn end_with_effects(self: &Arc<Self>, key: Key, end: End) {
         let mut effects = Effects::default();
         if end == End::Lost {
             self.cancel_into(CancelReason::Lost, &mut effects);
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
-        if slot.member.is_plain() {
-            let slot = table.slots.remove(key as usize);
-            table.outcome.child_cut |= end == End::Cut;
-            table.shrink();
-            drop(table);
-            // There is nothing left that this could set off: it is the handle of the very task that is ending here.
-            drop(slot.task);
-            return self.left(self.word.leave(), effects);
-        }
         let cut_with_group = end == End::Cut && !slot.member.singled && slot.member.kind == Kind::Ordinary;
         let task = slot.task.take();
-        let freed = slot.member.end(&mut effects).then(|| self.free(&mut table, key, &mut effects));
+        if slot.member.end(&mut effects) {
+            self.free(&mut table, key, &mut effects);
+        }
         table.outcome.child_cut |= cut_with_group;
         drop(table);
         drop(task);
-        if let Some(slot) = freed {
-            self.leave(slot.member.kind, &mut effects);
-        }
         effects.run();
     }
 
-    /// Frees the slot of a child of which nothing is left. It is counted until [`leave`](Self::leave).
-    pub(crate) fn free(&self, table: &mut Table, key: Key, effects: &mut Effects) -> Slot {
+    /// Frees the slot of a child of which nothing is left, and takes it out of the count, after all that it was.
+    pub(crate) fn free(self: &Arc<Self>, table: &mut Table, key: Key, effects: &mut Effects) {
         let slot = table.slots.remove(key as usize);
         if let Some(limit) = &mut table.limit {
             limit.left(&slot.member, &mut table.slots, effects);
@@ -309,37 +371,28 @@ impl State {
         if slot.member.singled {
             table.singled -= 1;
             if table.singled == 0 {
-                self.word.none_singled_out();
+                self.word.none_singled_out(&mut table.locked);
             }
         }
-        slot
+        let seen = self.word.leave(&mut table.locked, slot.member.kind);
+        if seen.children() == 0 {
+            std::mem::take(&mut table.yard).into_iter().for_each(|task| effects.dispose(Some(task)));
+        }
+        self.left(slot.member.kind, seen, effects);
     }
 
-    /// Takes a child out of the count, after all that it was.
-    pub(crate) fn leave(self: &Arc<Self>, kind: Kind, effects: &mut Effects) {
-        if kind != Kind::Ordinary {
-            return self.release(effects);
-        }
-        let seen = self.word.leave();
-        if seen.is_watched() && seen.children() == 0 {
+    /// Takes a group in the body out of the count.
+    pub(crate) fn release(self: &Arc<Self>, table: &mut Table, effects: &mut Effects) {
+        let seen = self.word.release(&mut table.locked);
+        self.left(Kind::Body, seen, effects);
+    }
+
+    /// Tells whoever waits for what has just left the count.
+    fn left(self: &Arc<Self>, kind: Kind, seen: Seen, effects: &mut Effects) {
+        if kind != Kind::Ordinary || (seen.is_watched() && seen.children() == 0) {
             effects.notify(self);
         }
         self.settle_if_due(seen, effects);
-    }
-
-    /// The same for a child that had nothing besides its future, and after it what is to be done without a lock.
-    fn left(self: &Arc<Self>, seen: Seen, mut effects: Effects) {
-        if seen.is_watched() && seen.children() == 0 {
-            self.notify();
-        }
-        self.settle_if_due(seen, &mut effects);
-        effects.run();
-    }
-
-    /// Takes a group in the body, a background child or a clean-up out of the count.
-    pub(crate) fn release(self: &Arc<Self>, effects: &mut Effects) {
-        effects.notify(self);
-        self.settle_if_due(self.word.release(), effects);
     }
 
     fn settle_if_due(self: &Arc<Self>, seen: Seen, effects: &mut Effects) {
@@ -373,7 +426,7 @@ impl State {
         // A deadline outranks an explicit cancel, so whoever keeps it goes on and ends after all others.
         let explicit = matches!(reason, CancelReason::Explicit(_));
         table.reason = Some(reason);
-        self.word.cancel();
+        self.word.cancel(&mut table.locked);
         let Table { slots, body, limit, .. } = table;
         if let Some(limit) = limit {
             limit.give_up(effects);
@@ -391,28 +444,28 @@ impl State {
     pub(crate) fn cancel_child(self: &Arc<Self>, ticket: Ticket) {
         let mut effects = Effects::default();
         let mut table = self.lock();
-        if let Some(slot) = table.slot(ticket) {
-            let singled = self.single_out(slot, &mut effects);
-            table.singled += usize::from(singled);
+        let Table { slots, singled, locked, .. } = &mut *table;
+        if let Some(slot) = slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id) {
+            *singled += usize::from(self.single_out(slot, locked, &mut effects));
         }
         drop(table);
         effects.run();
     }
 
     /// Cancels one child, and says whether it was not on its way out before.
-    pub(crate) fn single_out(&self, slot: &mut Slot, effects: &mut Effects) -> bool {
+    pub(crate) fn single_out(&self, slot: &mut Slot, locked: &mut Locked, effects: &mut Effects) -> bool {
         if slot.member.cancelled || slot.member.gone {
             return false;
         }
         slot.member.singled = true;
         // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
-        self.word.single_out();
+        self.word.single_out(locked);
         slot.member.cancel(&mut slot.task, effects);
         true
     }
 
     pub(crate) fn close(&self) {
-        self.word.close();
+        self.word.close(&mut self.lock().locked);
         // For whoever waits for results of which there may be no more.
         self.notify();
     }
@@ -475,7 +528,9 @@ impl State {
 
     /// Has the signal given when the last child leaves, from now on.
     pub(crate) fn watch(&self) {
-        self.word.watch();
+        if !self.word.look().is_watched() {
+            self.word.watch(&mut self.lock().locked);
+        }
     }
 
     pub(crate) fn signal(&self) -> &Signal {

@@ -16,7 +16,6 @@ use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
 use crate::shutdown::Shutdown;
-use crate::signal::Waiter;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::timer::{Clock, Timed};
@@ -117,7 +116,7 @@ impl<S, E> TaskGroup<S, E> {
     /// [`GroupError`] if a child failed, or if the group was cut short from outside: by the member that opened it,
     /// or by its runtime. An explicit cancel is no error.
     pub fn join(self) -> Join<S, E> {
-        Join { group: Some(self), waiter: Waiter::default(), withheld: Withheld::default() }
+        Join { group: Some(self), withheld: Withheld::default() }
     }
 }
 
@@ -194,7 +193,6 @@ impl<S, E> fmt::Debug for TaskGroup<S, E> {
 #[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
 pub struct Join<S, E = Infallible> {
     group: Option<TaskGroup<S, E>>,
-    waiter: Waiter,
     withheld: Withheld,
 }
 
@@ -215,7 +213,7 @@ impl<S, E: 'static> Future for Join<S, E> {
         let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
         refuse_own_child(state, "to join its own group");
         state.watch();
-        this.waiter.listen(state.signal(), cx);
+        state.signal().wake_owner(cx.waker());
         state.end_background();
         let Some((outcome, reason)) = state.conclude(&mut this.withheld, cx) else { return Poll::Pending };
         let origin = state.origin(BODY);

@@ -1,7 +1,9 @@
 //! The word in which a group counts: its flags, the groups opened in its body, and its living children.
 //!
-//! Everything that has to be one step is one operation on this word: to join the count *unless* the group is closed,
-//! to close for good *if* the count is zero, to leave *and* learn whether that was the last one.
+//! It is written only under the lock of the table, which every method that does so asks to be shown, and read by anybody
+//! at any time. So whatever has to be one step is one critical section: to join the count *unless* the group is closed, to
+//! close for good *if* the count is zero, to leave *and* learn whether that was the last one. And a child that is polled
+//! looks here, and takes no lock.
 
 use crate::error::Refusal;
 use crate::member::Kind;
@@ -9,15 +11,15 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Refuses new children. Set by `close` and when the group has ended; never cleared.
 const CLOSED: u64 = 1 << 0;
-/// Every member is to end. Set once, with the reason, under the lock of the table; never cleared.
+/// Every member is to end. Set once, with the reason; never cleared.
 const CANCELLED: u64 = 1 << 1;
-/// Some living child was cancelled by itself. Set and cleared under the lock of the table.
+/// Some living child was cancelled by itself.
 const SINGLED: u64 = 1 << 2;
 /// Somebody waits for the children to end. Set before looking at the count; never cleared.
 const WATCHED: u64 = 1 << 3;
 /// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
 const FINISHED: u64 = 1 << 4;
-/// Members are asked to come to an end by themselves. Set under the lock of the table; never cleared.
+/// Members are asked to come to an end by themselves. Never cleared.
 const STOPPING: u64 = 1 << 5;
 /// One of what the group waits for and does not count as its children: a group that was opened in the body and has not
 /// ended, a background child, a clean-up.
@@ -30,6 +32,10 @@ fn unit(kind: Kind) -> u64 {
     if kind == Kind::Ordinary { CHILD } else { HOLD }
 }
 
+/// Lies in the table, so that whoever can show it holds the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Locked(());
+
 /// Flags and counts of one group.
 #[derive(Debug)]
 pub(crate) struct Word(AtomicU64);
@@ -39,74 +45,76 @@ impl Word {
         Self(AtomicU64::new(0))
     }
 
+    #[inline]
     pub(crate) fn look(&self) -> Seen {
-        // Pairs with the release in `leave`: who sees zero also sees all that the children did.
+        // Pairs with the release in `change`: who sees zero also sees all that the children did.
         Seen(self.0.load(Ordering::Acquire))
     }
 
-    /// Counts one more child, unless the group is closed or cancelled.
-    pub(crate) fn enter(&self, kind: Kind) -> Result<(), Refusal> {
-        let mut word = self.0.load(Ordering::Relaxed);
-        loop {
-            if let Some(refusal) = Seen(word).refusal(kind) {
-                return Err(refusal);
-            }
-            // Success reads nothing that another thread wrote; the lock of the table orders the rest.
-            match self.0.compare_exchange_weak(word, word + unit(kind), Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return Ok(()),
-                Err(now) => word = now,
-            }
-        }
+    /// One step, as nobody else writes meanwhile.
+    #[inline]
+    fn change(&self, _locked: &mut Locked, f: impl FnOnce(u64) -> u64) -> Seen {
+        let word = f(self.0.load(Ordering::Relaxed));
+        // Releases what came before to whoever looks without the lock: the reason of a cancel, the mark of a member that is
+        // cut, what a child did before it left.
+        self.0.store(word, Ordering::Release);
+        Seen(word)
+    }
+
+    /// Counts one more child.
+    pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) {
+        self.change(locked, |word| word + unit(kind));
     }
 
     /// Counts one child less.
-    pub(crate) fn leave(&self) -> Seen {
-        // Releases what the child did to whoever sees the count at zero, in `look` and `finish`.
-        Seen(self.0.fetch_sub(CHILD, Ordering::AcqRel) - CHILD)
+    pub(crate) fn leave(&self, locked: &mut Locked, kind: Kind) -> Seen {
+        self.change(locked, |word| word - unit(kind))
     }
 
-    /// Counts one more group in the body, under the lock of the table.
-    pub(crate) fn hold(&self) {
-        self.0.fetch_add(HOLD, Ordering::Relaxed);
+    /// Counts one more group in the body.
+    pub(crate) fn hold(&self, locked: &mut Locked) {
+        self.change(locked, |word| word + HOLD);
     }
 
-    /// Counts one such group less. Ordered as in [`leave`](Self::leave).
-    pub(crate) fn release(&self) -> Seen {
-        Seen(self.0.fetch_sub(HOLD, Ordering::AcqRel) - HOLD)
+    /// Counts one such group less.
+    pub(crate) fn release(&self, locked: &mut Locked) -> Seen {
+        self.change(locked, |word| word - HOLD)
     }
 
     /// Closes for good, if nothing is counted.
-    pub(crate) fn finish(&self) -> bool {
-        let step = |word| Seen(word).is_clear().then_some(word | CLOSED | FINISHED);
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
+    pub(crate) fn finish(&self, locked: &mut Locked) -> bool {
+        let clear = self.look().is_clear();
+        if clear {
+            self.change(locked, |word| word | CLOSED | FINISHED);
+        }
+        clear
     }
 
-    pub(crate) fn close(&self) {
-        self.0.fetch_or(CLOSED, Ordering::AcqRel);
+    pub(crate) fn close(&self, locked: &mut Locked) {
+        self.change(locked, |word| word | CLOSED);
     }
 
-    pub(crate) fn cancel(&self) {
-        // Releases the reason, which is set before.
-        self.0.fetch_or(CANCELLED, Ordering::AcqRel);
+    pub(crate) fn cancel(&self, locked: &mut Locked) {
+        self.change(locked, |word| word | CANCELLED);
     }
 
     /// Says whether this is the first time.
-    pub(crate) fn stop(&self) -> bool {
-        Seen(self.0.fetch_or(STOPPING, Ordering::AcqRel)).0 & STOPPING == 0
+    pub(crate) fn stop(&self, locked: &mut Locked) -> bool {
+        let first = self.look().0 & STOPPING == 0;
+        self.change(locked, |word| word | STOPPING);
+        first
     }
 
-    pub(crate) fn watch(&self) {
-        self.0.fetch_or(WATCHED, Ordering::AcqRel);
+    pub(crate) fn watch(&self, locked: &mut Locked) {
+        self.change(locked, |word| word | WATCHED);
     }
 
-    pub(crate) fn single_out(&self) {
-        // Releases the mark in the table to `Child::poll`, which looks here before every poll.
-        self.0.fetch_or(SINGLED, Ordering::AcqRel);
+    pub(crate) fn single_out(&self, locked: &mut Locked) {
+        self.change(locked, |word| word | SINGLED);
     }
 
-    pub(crate) fn none_singled_out(&self) {
-        self.0.fetch_and(!SINGLED, Ordering::Relaxed);
+    pub(crate) fn none_singled_out(&self, locked: &mut Locked) {
+        self.change(locked, |word| word & !SINGLED);
     }
 }
 
@@ -124,6 +132,12 @@ impl Seen {
         self.0 & (STOPPING | CANCELLED | FINISHED) != 0
     }
 
+    /// Whether the last child has left while somebody waits for that, or the group is cancelled and may have ended.
+    #[inline]
+    pub(crate) fn is_news(self) -> bool {
+        self.0 < CHILD && self.0 & (WATCHED | CANCELLED) != 0
+    }
+
     pub(crate) fn is_watched(self) -> bool {
         self.0 & WATCHED != 0
     }
@@ -133,6 +147,7 @@ impl Seen {
     }
 
     /// Whether no child was cancelled, neither by itself nor with the group.
+    #[inline]
     pub(crate) fn is_undisturbed(self) -> bool {
         self.0 & (CANCELLED | SINGLED) == 0
     }
@@ -149,6 +164,12 @@ impl Seen {
 
     pub(crate) fn children(self) -> usize {
         (self.0 / CHILD) as usize
+    }
+
+    /// Whether the group takes ordinary children.
+    #[inline]
+    pub(crate) fn is_open(self) -> bool {
+        self.0 & (CLOSED | CANCELLED | FINISHED) == 0
     }
 
     /// Why the group takes no child of this kind, if so.
