@@ -4,13 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::{self, Withheld};
 use crate::error::{JoinError, Name, Origin, Why};
+use crate::lock::Lock;
 use crate::state::{State, Ticket};
-use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::wake;
 
 /// The value of one child, once it is there.
@@ -104,7 +104,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the result is there: awaiting would not wait.
     pub fn is_finished(&self) -> bool {
-        !matches!(*self.packet.lock(), Slot::Waiting(_))
+        self.packet.is_resolved()
     }
 
     /// The child's number within its group, counted from 1; `None` if it was refused.
@@ -268,7 +268,7 @@ impl fmt::Debug for CancelHandle {
 }
 
 /// Where a child leaves its result for its handle.
-pub(crate) struct Packet<T>(Mutex<Slot<T>>);
+pub(crate) struct Packet<T>(Lock<Slot<T>>);
 
 enum Slot<T> {
     Waiting(Option<Waker>),
@@ -278,16 +278,16 @@ enum Slot<T> {
 
 impl<T> Packet<T> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Slot::Waiting(None))))
+        Arc::new(Self(Lock::new(Slot::Waiting(None))))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slot<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn is_resolved(&self) -> bool {
+        !matches!(*self.0.lock(), Slot::Waiting(_))
     }
 
     /// Leaves the result.
     pub(crate) fn resolve(&self, result: Result<T, Why>) {
-        let before = std::mem::replace(&mut *self.lock(), Slot::Ready(result));
+        let before = std::mem::replace(&mut *self.0.lock(), Slot::Ready(result));
         if let Slot::Waiting(Some(waker)) = before {
             wake(waker);
         }
@@ -295,21 +295,18 @@ impl<T> Packet<T> {
 
     /// Takes the result, or has `waker` woken when it is there.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
-        let mut waker = Some(waker.clone());
-        let mut slot = self.lock();
-        let before = match &mut *slot {
-            Slot::Waiting(before) => std::mem::replace(before, waker.take()),
-            _ => {
-                let taken = std::mem::replace(&mut *slot, Slot::Taken);
-                drop(slot);
-                match taken {
-                    Slot::Ready(result) => return Poll::Ready(result),
-                    _ => panic!("a `JoinHandle` was awaited after it had given its result"),
-                }
+        if !self.is_resolved() {
+            // Cloned and dropped where no lock is held.
+            let mut waker = Some(waker.clone());
+            if let Slot::Waiting(before) = &mut *self.0.lock() {
+                std::mem::swap(before, &mut waker);
+                return Poll::Pending;
             }
-        };
-        drop(slot);
-        drop(before);
-        Poll::Pending
+        }
+        let taken = std::mem::replace(&mut *self.0.lock(), Slot::Taken);
+        match taken {
+            Slot::Ready(result) => Poll::Ready(result),
+            _ => panic!("a `JoinHandle` was awaited after it had given its result"),
+        }
     }
 }

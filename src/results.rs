@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
@@ -18,11 +18,11 @@ use crate::error::{JoinError, Why};
 use crate::group::Group;
 use crate::handle::{CancelHandle, Spawned};
 use crate::limit::Place;
+use crate::lock::Lock;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
-use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{drop_quietly, wake};
 
 /// What children left, in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
@@ -63,7 +63,7 @@ pub struct Results<S, T, E = Infallible> {
     waiter: Waiter,
 }
 
-struct Queue<T>(Mutex<Inner<T>>);
+type Queue<T> = Lock<Inner<T>>;
 
 struct Inner<T> {
     finished: VecDeque<(u64, Finished<T>)>,
@@ -76,20 +76,14 @@ struct Inner<T> {
 
 struct Finished<T> {
     result: Result<T, Why>,
-    child: CancelHandle,
+    child: Source,
 }
 
-impl<T> Finished<T> {
-    fn into_result(self) -> Result<T, JoinError> {
-        let Finished { result, child } = self;
-        result.map_err(|why| JoinError { why, origin: child.origin() })
-    }
-}
-
-impl<T> Queue<T> {
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Which child a result is of.
+#[derive(Clone, Copy)]
+struct Source {
+    id: u64,
+    location: &'static Location<'static>,
 }
 
 impl<S, E> Group<S, E> {
@@ -99,7 +93,7 @@ impl<S, E> Group<S, E> {
         S: Clone,
     {
         let inner = Inner { finished: VecDeque::new(), spawned: 0, outstanding: 0, waker: None, gone: false };
-        Results { group: self.clone(), queue: Arc::new(Queue(Mutex::new(inner))), waiter: Waiter::default() }
+        Results { group: self.clone(), queue: Arc::new(Lock::new(inner)), waiter: Waiter::default() }
     }
 }
 
@@ -115,9 +109,7 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
     {
         let builder = self.group.child();
         let Ok(ticket) = builder.enter(Place::Queue) else { return CancelHandle::refused() };
-        let state = self.group.state();
-        let spawned = Spawned { location: Location::caller(), name: None };
-        let child = CancelHandle::new(state.clone(), ticket, spawned);
+        let location = Location::caller();
         let mut inner = self.queue.lock();
         let number = inner.spawned;
         inner.spawned += 1;
@@ -126,11 +118,11 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
         let deliver = ToResults {
             queue: self.queue.clone(),
             number,
-            child: child.clone(),
+            child: Source { id: ticket.id, location },
             error: PhantomData::<fn(E)>,
         };
         self.group.hand_over(ticket, false, future, deliver);
-        child
+        CancelHandle::new(self.group.state().clone(), ticket, Spawned { location, name: None })
     }
 }
 
@@ -139,7 +131,7 @@ impl<S, T, E> Results<S, T, E> {
     ///
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
-        std::future::poll_fn(|cx| self.poll_finished(cx)).await.map(|(_, finished)| finished.into_result())
+        std::future::poll_fn(|cx| self.poll_result(cx)).await
     }
 
     /// The same results in the order of spawning.
@@ -185,7 +177,10 @@ impl<S, T, E> Results<S, T, E> {
     }
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
-        // First, so that a group that is closed from now on wakes us.
+        if let Some(next) = self.queue.lock().finished.pop_front() {
+            return Poll::Ready(Some(next));
+        }
+        // Before looking again, so that a group that is closed from now on wakes us.
         self.waiter.listen(self.group.state().signal(), cx);
         let mut waker = Some(cx.waker().clone());
         let mut inner = self.queue.lock();
@@ -200,6 +195,16 @@ impl<S, T, E> Results<S, T, E> {
             None => Poll::Pending,
         }
     }
+
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
+        self.poll_finished(cx).map(|next| next.map(|(_, finished)| self.result(finished)))
+    }
+
+    fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
+        let Finished { result, child } = finished;
+        let origin = || self.group.state().origin_of_child(child.id, child.location, None);
+        result.map_err(|why| JoinError { why, origin: Some(origin()) })
+    }
 }
 
 impl<S, T, E> Unpin for Results<S, T, E> {}
@@ -208,7 +213,7 @@ impl<S, T, E> Stream for Results<S, T, E> {
     type Item = Result<T, JoinError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_finished(cx).map(|next| next.map(|(_, finished)| finished.into_result()))
+        self.poll_result(cx)
     }
 }
 
@@ -280,7 +285,7 @@ impl<S, T, E> InOrder<S, T, E> {
         loop {
             if let Some(finished) = self.early.remove(&self.turn) {
                 self.turn += 1;
-                return Poll::Ready(Some(finished.into_result()));
+                return Poll::Ready(Some(self.results.result(finished)));
             }
             let ended = match self.results.poll_finished(cx) {
                 Poll::Ready(Some((number, finished))) => {
@@ -337,7 +342,7 @@ impl<S, T, E> fmt::Debug for InOrder<S, T, E> {
 struct ToResults<T, E> {
     queue: Arc<Queue<T>>,
     number: u64,
-    child: CancelHandle,
+    child: Source,
     error: PhantomData<fn(E)>,
 }
 
@@ -356,8 +361,7 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToResults<O::Value, E>
         let rest = if inner.gone {
             Some(result)
         } else {
-            let child = self.child.clone();
-            inner.finished.push_back((self.number, Finished { result, child }));
+            inner.finished.push_back((self.number, Finished { result, child: self.child }));
             None
         };
         let waker = inner.waker.take();
