@@ -1,117 +1,134 @@
 //! The children that are ready to run.
 //!
-//! This is the seam for the model checker, to which `concurrent-queue` is opaque. What the rest relies on: `push` and
-//! [`is_empty`](Queue::is_empty) are sequentially consistent, and what was pushed is found by whoever looks later,
-//! from whichever end.
+//! What the rest relies on: [`push`](Queue::push) and [`is_empty`](Queue::is_empty) are sequentially consistent, and what was
+//! pushed is found by whoever looks later, from whichever end.
 
-#[cfg(not(taskgroup_loom))]
-pub(super) use self::real::Queue;
+use std::collections::VecDeque;
 
-#[cfg(taskgroup_loom)]
-pub(super) use self::model::Queue;
+use async_task::Runnable;
 
-#[cfg(not(taskgroup_loom))]
-mod real {
-    use std::sync::OnceLock;
+use crate::lock::Lock;
+use crate::sync::{AtomicUsize, Ordering, fence_if_modelled};
 
-    use async_task::Runnable;
-    use concurrent_queue::{ConcurrentQueue, PushError};
+/// How many children are kept near to the driver that woke them.
+const SHARD: usize = 256;
 
-    /// How many children are kept near to the driver that woke them.
-    const SHARD: usize = 256;
+/// How many a driver takes over at once from the queue for all.
+const BATCH: usize = 32;
 
-    /// How often a driver looks at one queue first that it would come to last.
-    const ROUND: usize = 61;
+/// How often a driver looks at one queue first that it would come to last.
+const ROUND: usize = 61;
 
-    /// A queue for all, and a small one for each driver, from which the others steal.
-    ///
-    /// The small ones belong to the pool, not to their drivers: a driver that ends or that blocks leaves nothing in a
-    /// place where nobody else looks.
-    pub(in super::super) struct Queue {
-        global: ConcurrentQueue<Runnable>,
-        shards: Box<[OnceLock<ConcurrentQueue<Runnable>>]>,
+/// How large an empty list may be: one that was larger is given back.
+const KEPT: usize = 1024;
+
+/// A queue for all, and a small one for each driver, from which the others steal.
+///
+/// The small ones belong to the pool, not to their drivers: a driver that ends or that blocks leaves nothing in a
+/// place where nobody else looks.
+pub(super) struct Queue {
+    global: Part,
+    shards: Box<[Part]>,
+}
+
+#[derive(Default)]
+struct Part {
+    /// How long the list is, for those who only look. Written under its lock.
+    len: AtomicUsize,
+    list: Lock<VecDeque<Runnable>>,
+}
+
+impl Part {
+    fn is_empty(&self) -> bool {
+        self.len.load(Ordering::SeqCst) == 0
     }
 
-    impl Queue {
-        pub(in super::super) fn new(shards: usize) -> Self {
-            Self {
-                global: ConcurrentQueue::unbounded(),
-                shards: (0..shards).map(|_| OnceLock::new()).collect(),
-            }
+    /// Adds a child unless there are so many already. Whoever parks from now on sees that there is one.
+    fn push(&self, runnable: Runnable, most: usize) -> Result<(), Runnable> {
+        let mut list = self.list.lock();
+        if list.len() >= most {
+            return Err(runnable);
         }
-
-        /// Adds a child that was made ready on the driver of this shard, or elsewhere.
-        pub(in super::super) fn push(&self, runnable: Runnable, shard: Option<usize>) {
-            let refused = match shard {
-                None => Err(PushError::Full(runnable)),
-                Some(shard) => self.shards[shard % self.shards.len()]
-                    .get_or_init(|| ConcurrentQueue::bounded(SHARD))
-                    .push(runnable),
-            };
-            if let Err(PushError::Full(runnable) | PushError::Closed(runnable)) = refused {
-                self.global.push(runnable).expect("an unbounded queue that is never closed takes everything");
-            }
-        }
-
-        /// Takes a child: the driver's own, else one for all, else somebody else's. By `tick` it is fair to them all.
-        pub(in super::super) fn pop(&self, shard: usize, tick: usize) -> Option<Runnable> {
-            if tick % ROUND == 0 {
-                let first = tick / ROUND % (self.shards.len() + 1);
-                let runnable = if first == 0 { pop(&self.global) } else { self.pop_shard(shard + first) };
-                if runnable.is_some() {
-                    return runnable;
-                }
-            }
-            self.pop_shard(shard)
-                .or_else(|| pop(&self.global))
-                .or_else(|| (1..self.shards.len()).find_map(|step| self.pop_shard(shard + step)))
-        }
-
-        fn pop_shard(&self, shard: usize) -> Option<Runnable> {
-            pop(self.shards[shard % self.shards.len()].get()?)
-        }
-
-        pub(in super::super) fn is_empty(&self) -> bool {
-            // `concurrent-queue` says it of both its queues: a push is one `SeqCst` operation, and so is looking.
-            self.global.is_empty()
-                && self.shards.iter().all(|shard| shard.get().is_none_or(ConcurrentQueue::is_empty))
-        }
+        list.push_back(runnable);
+        self.len.swap(list.len(), Ordering::SeqCst);
+        Ok(())
     }
 
-    /// Looks first: that is two loads, where a `pop` in vain is a fence.
-    fn pop(queue: &ConcurrentQueue<Runnable>) -> Option<Runnable> {
-        if queue.is_empty() { None } else { queue.pop().ok() }
+    fn pop(&self) -> Option<Runnable> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut list = self.list.lock();
+        let first = list.pop_front();
+        if list.is_empty() && list.capacity() > KEPT {
+            *list = VecDeque::new();
+        }
+        self.len.store(list.len(), Ordering::Release);
+        first
+    }
+
+    /// Moves up to half of the children, and not too many, to another part.
+    fn share(&self, other: &Part) {
+        let mut batch = [const { None }; BATCH];
+        let mut list = self.list.lock();
+        let some = (list.len() / 2).min(BATCH);
+        for (place, runnable) in batch.iter_mut().zip(list.drain(..some)) {
+            *place = Some(runnable);
+        }
+        self.len.store(list.len(), Ordering::Release);
+        drop(list);
+        let mut list = other.list.lock();
+        list.extend(batch.into_iter().flatten());
+        other.len.swap(list.len(), Ordering::SeqCst);
     }
 }
 
-#[cfg(taskgroup_loom)]
-mod model {
-    use std::collections::VecDeque;
+impl Queue {
+    pub(super) fn new(shards: usize) -> Self {
+        Self { global: Part::default(), shards: (0..shards).map(|_| Part::default()).collect() }
+    }
 
-    use async_task::Runnable;
-    use loom::sync::Mutex;
-    use loom::sync::atomic::{Ordering::SeqCst, fence};
-
-    pub(in super::super) struct Queue(Mutex<VecDeque<Runnable>>);
-
-    impl Queue {
-        pub(in super::super) fn new(_: usize) -> Self {
-            Self(Mutex::new(VecDeque::new()))
+    /// Adds a child that was made ready on the driver of this shard, or elsewhere.
+    pub(super) fn push(&self, runnable: Runnable, shard: Option<usize>) {
+        let refused = match shard {
+            None => Some(runnable),
+            Some(shard) => self.shard(shard).push(runnable, SHARD).err(),
+        };
+        if let Some(runnable) = refused {
+            let _taken = self.global.push(runnable, usize::MAX);
         }
+        fence_if_modelled();
+    }
 
-        pub(in super::super) fn push(&self, runnable: Runnable, _: Option<usize>) {
-            self.0.lock().unwrap().push_back(runnable);
-            fence(SeqCst);
+    /// Takes a child: the driver's own, else one for all, else somebody else's. By `tick` it is fair to them all.
+    pub(super) fn pop(&self, shard: usize, tick: usize) -> Option<Runnable> {
+        fence_if_modelled();
+        if tick % ROUND == 0 {
+            let first = tick / ROUND % (self.shards.len() + 1);
+            let part = if first == 0 { &self.global } else { self.shard(shard + first) };
+            if let Some(runnable) = part.pop() {
+                return Some(runnable);
+            }
         }
+        self.shard(shard)
+            .pop()
+            .or_else(|| self.pop_global(shard))
+            .or_else(|| (1..self.shards.len()).find_map(|step| self.shard(shard + step).pop()))
+    }
 
-        pub(in super::super) fn pop(&self, _: usize, _: usize) -> Option<Runnable> {
-            fence(SeqCst);
-            self.0.lock().unwrap().pop_front()
-        }
+    /// Takes one for all, and some more to the driver's own, where they can be stolen.
+    fn pop_global(&self, shard: usize) -> Option<Runnable> {
+        let first = self.global.pop()?;
+        self.global.share(self.shard(shard));
+        Some(first)
+    }
 
-        pub(in super::super) fn is_empty(&self) -> bool {
-            fence(SeqCst);
-            self.0.lock().unwrap().is_empty()
-        }
+    fn shard(&self, number: usize) -> &Part {
+        &self.shards[number % self.shards.len()]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        fence_if_modelled();
+        self.global.is_empty() && self.shards.iter().all(Part::is_empty)
     }
 }
