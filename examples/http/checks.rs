@@ -1,0 +1,54 @@
+//! What a client finds.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::load::{Answer, Client};
+use crate::server::{ANSWER, CONNECTIONS, HEAD};
+
+pub fn all(server: SocketAddr) -> Outcome {
+    answers(server)?;
+    a_silent_client_is_cut(server)?;
+    one_too_many_waits(server)?;
+    println!("  answers, deadlines and limits are as they should be");
+    Ok(())
+}
+
+fn answers(server: SocketAddr) -> Outcome {
+    let mut client = Client::connect(server)?;
+    let asked =
+        [("/hello", 200, "hello\n"), ("/20", 200, "40\n"), ("/x", 400, ""), ("/9999", 504, "too slow\n")];
+    for (path, status, body) in asked {
+        let begun = Instant::now();
+        let answer = client.get(path)?.ok_or("closed")?;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.stays, "one connection is enough");
+        assert!(body.is_empty() || answer.body == body, "{path}: {}", answer.body);
+        assert!(begun.elapsed() < ANSWER + Duration::from_secs(1), "{path}");
+    }
+    Ok(())
+}
+
+fn a_silent_client_is_cut(server: SocketAddr) -> Outcome {
+    let (mut silent, begun) = (Client::connect(server)?, Instant::now());
+    silent.send("GET /hello HT")?;
+    assert!(!matches!(silent.receive()?, Some(Answer { status: 200, .. })));
+    assert!(begun.elapsed() >= HEAD / 2);
+    Ok(())
+}
+
+fn one_too_many_waits(server: SocketAddr) -> Outcome {
+    let all = (0..CONNECTIONS.get()).map(|_| {
+        let mut client = Client::connect(server)?;
+        client.get("/hello").map(|_| client)
+    });
+    let mut all = all.collect::<Result<Vec<_>, _>>()?;
+    let mut late = Client::connect(server)?;
+    late.send("GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    assert!(late.hears_nothing_for(HEAD / 5)?, "there is a place too many");
+    drop(all.pop());
+    assert!(!late.hears_nothing_for(HEAD / 5)?, "there is a place, and nobody takes it");
+    assert_eq!(late.receive()?.ok_or("closed")?.body, "hello\n");
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! An HTTP/1.1 server, the same code on smol and on Tokio: limits, deadlines, and an end that loses nothing.
+//!
+//! ```text
+//! cargo run --example http --all-features                              # checks itself
+//! cargo run --release --example http --all-features -- bench 5         # requests a second, with and without a group
+//! cargo run --release --example http --all-features -- shutdowns 20    # ended so often while it is being used
+//! ```
+//!
+//! `server.rs` is the program, the rest is there to try it. hyper speaks HTTP on streams of either runtime; each connection is a child of a group.
+
+#![allow(unreachable_pub, reason = "an example exports nothing")]
+
+mod bench;
+mod checks;
+mod load;
+mod runtimes;
+mod server;
+
+use std::error::Error;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+use taskgroup::runtime::Timer;
+use taskgroup::{Smol, TaskGroup};
+
+use crate::load::Load;
+use crate::runtimes::Sockets;
+use crate::server::Seen;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const GRACE: Duration = Duration::from_secs(1);
+
+fn listen() -> Outcome<(TcpListener, SocketAddr)> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = bound.local_addr()?;
+    Ok((bound, address))
+}
+
+/// Opens a server, in a group, that counts what it sees.
+fn open<R: Sockets>(runtime: &R) -> Outcome<(TaskGroup<R, io::Error>, SocketAddr, Seen)> {
+    let (bound, address) = listen()?;
+    let (listener, seen) = (runtime.listener(bound)?, Seen::default());
+    let server = TaskGroup::builder(runtime.clone()).name("server").open();
+    server.child().name("accept").launch(server::serve(server.group(), listener, seen.clone()));
+    Ok((server, address, seen))
+}
+
+async fn tick<R: Sockets>(runtime: &R, time: Duration) {
+    let clock = runtime.timer();
+    clock.sleep_until(clock.now() + time).await;
+}
+
+/// How many file descriptors this process has open, where that can be seen.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// A server under load that is shut down after a while. Nothing that it has seen may go without an answer.
+async fn shut_down<R: Sockets>(runtime: &R) -> Outcome<String> {
+    let (server, address, seen) = open(runtime)?;
+    let load = Load::start(address, 32, "/5");
+    tick(runtime, Duration::from_millis(100)).await;
+    let report = server.shutdown(GRACE).await?;
+    let count = load.end();
+    let (seen, left) = (seen.0.load(SeqCst), Arc::strong_count(&seen.0) - 1);
+    let (answered, refused) = (count.answered.load(SeqCst), count.refused.load(SeqCst));
+    let lost = seen - answered;
+    assert!(report.is_graceful(), "{report}");
+    assert_eq!((lost, left, count.torn.load(SeqCst)), (0, 0, 0), "of {seen} requests");
+    assert!(answered > 0);
+    Ok(format!("{seen} requests seen, {lost} lost, {refused} turned away unseen, {left} connections left"))
+}
+
+async fn shut_down_again_and_again<R: Sockets>(runtime: &R, times: usize) -> Outcome {
+    shut_down(runtime).await?; // what the runtime opens for itself is open now
+    for time in 1..=times {
+        let before = descriptors();
+        let told = shut_down(runtime).await?;
+        let leaked = descriptors() - before;
+        println!("  shutdown {time}: {told}, {leaked} descriptors leaked");
+        assert_eq!(leaked, 0);
+    }
+    Ok(())
+}
+
+fn run<R: Sockets>(name: &str, runtime: &R, arguments: &[&str]) -> Outcome {
+    println!("{name}");
+    runtime.block_on(async {
+        match arguments {
+            [] => {
+                let (server, address, _) = open(runtime)?;
+                let (done, checked) = async_channel::bounded(1);
+                thread::spawn(move || drop(done.send_blocking(checks::all(address))));
+                checked.recv().await??;
+                assert!(server.shutdown(GRACE).await?.is_graceful());
+                shut_down_again_and_again(runtime, 3).await
+            }
+            ["bench", seconds] => bench::run(runtime, seconds.parse()?).await,
+            ["shutdowns", times] => shut_down_again_and_again(runtime, times.parse()?).await,
+            _ => Err("usage: http [bench SECONDS | shutdowns TIMES]".into()),
+        }
+    })
+}
+
+fn main() -> Outcome {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    run("smol", &Smol, &arguments)?;
+    let tokio = tokio::runtime::Runtime::new()?;
+    run("Tokio", tokio.handle(), &arguments)
+}

@@ -1,0 +1,168 @@
+//! The server, which knows of no runtime: it is generic over the spawner, and over where its connections come from.
+
+use std::convert::Infallible;
+use std::num::NonZero;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use futures_lite::future;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use taskgroup::runtime::{Timed, Timer};
+use taskgroup::{CancelReason, Group, Spawner, scope};
+
+/// How many connections are served at once. Others wait in the queue of the listener.
+pub const CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
+/// How long a client may take for the head of a request, or be silent.
+pub const HEAD: Duration = Duration::from_millis(500);
+/// How long an answer may take.
+pub const ANSWER: Duration = Duration::from_millis(300);
+
+/// A spawner whose clock hyper can use as well.
+pub trait Runtime: Spawner + Timed<Timer: Timer<Sleep: Sync>> {}
+
+impl<S: Spawner + Timed<Timer: Timer<Sleep: Sync>>> Runtime for S {}
+
+/// Where connections come from.
+pub trait Listener: Send + Sync + 'static {
+    type Stream: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// Counts the requests that reached the server. Each connection holds a clone.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(pub Arc<AtomicUsize>);
+
+/// Accepts until it is asked to stop, and ends when the last connection has.
+pub async fn serve<S: Runtime>(
+    server: Group<S, io::Error>,
+    listener: impl Listener,
+    seen: Seen,
+) -> io::Result<()> {
+    let connections = scope(server.spawner().clone(), |group| async move {
+        let stopping = async {
+            group.stopping().await;
+            Ok(None)
+        };
+        let mut stopping = pin!(stopping);
+        while let Some(stream) =
+            future::or(&mut stopping, async { listener.accept().await.map(Some) }).await?
+        {
+            let (member, seen) = (group.clone(), seen.clone());
+            let connection = async move {
+                let (spawner, stopping) = (member.spawner().clone(), member.stopping());
+                connection(spawner, stream, stopping, seen).await.map_err(io::Error::other)
+            };
+            // Waits while there are too many, so that whoever comes then is not accepted.
+            group.spawn_when_free(connection).await;
+        }
+        Ok(())
+    });
+    // What goes wrong in a connection is told, and ends that one alone.
+    let told = connections.supervise(|child, failure| println!("  {child} failed: {failure}"));
+    told.limit(CONNECTIONS).await.map_err(|cut| cut.into_primary().unwrap_or_else(io::Error::other))
+}
+
+/// Serves one connection. When it is asked to stop, it ends after the answer that it is at.
+pub async fn connection<S: Runtime>(
+    spawner: S,
+    stream: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    stopping: impl Future<Output = ()> + Send,
+    seen: Seen,
+) -> hyper::Result<()> {
+    let clock = Clock(spawner.timer());
+    let service = service_fn(move |request| answer(spawner.clone(), request, seen.clone()));
+    let mut http = http1::Builder::new();
+    let connection = http.timer(clock).header_read_timeout(HEAD).serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    let stopping = async {
+        stopping.await;
+        None
+    };
+    match future::or(async { Some(connection.as_mut().await) }, stopping).await {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+async fn answer<S: Runtime>(
+    spawner: S,
+    request: Request<Incoming>,
+    seen: Seen,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    seen.0.fetch_add(1, SeqCst);
+    let path = request.uri().path();
+    let (status, body) = match path {
+        "/hello" => (StatusCode::OK, "hello\n".to_string()),
+        _ => parts(spawner, path.trim_start_matches('/').to_string()).await,
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+/// Puts an answer together from two look-ups that run at once, in a group of its own and before a deadline.
+async fn parts<S: Runtime>(spawner: S, what: String) -> (StatusCode, String) {
+    let clock = spawner.timer();
+    let parts = scope(spawner, |group| async move {
+        let first = group.spawn(look_up(clock.clone(), what.clone()));
+        let second = group.spawn(look_up(clock, what));
+        Ok(first.value().await + second.value().await)
+    });
+    match parts.timeout(ANSWER).await {
+        Ok(sum) => (StatusCode::OK, format!("{sum}\n")),
+        Err(cut) if cut.reason() == Some(&CancelReason::Deadline) => {
+            (StatusCode::GATEWAY_TIMEOUT, "too slow\n".to_string())
+        }
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
+}
+
+/// Takes as many milliseconds as it is asked for.
+async fn look_up<T: Timer>(clock: T, what: String) -> Result<u64, std::num::ParseIntError> {
+    let time = what.parse()?;
+    clock.sleep_until(clock.now() + Duration::from_millis(time)).await;
+    Ok(time)
+}
+
+/// The clock of the group, for hyper.
+struct Clock<T>(T);
+
+struct Asleep<F>(Pin<Box<F>>);
+
+impl<T: Timer<Sleep: Sync>> hyper::rt::Timer for Clock<T> {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Asleep(Box::pin(self.0.sleep_until(self.0.now() + time))))
+    }
+
+    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep(at.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl<F: Future<Output = ()> + Send + Sync> hyper::rt::Sleep for Asleep<F> {}
+
+impl<F: Future<Output = ()>> Future for Asleep<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for Clock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").finish_non_exhaustive()
+    }
+}
