@@ -150,6 +150,8 @@
 //! futures that need not run in parallel, tokio-graceful-shutdown for a program that is a tree of named subsystems and wants
 //! its signals caught. Python's groups run code after a cancelled await, which nothing in Rust can: `shield` and `defer` are
 //! what there is for it.
+//!
+//! The [`guide`] has longer texts: how to come here from elsewhere, what a cancel cuts, and how to write a spawner.
 #![forbid(unsafe_code)]
 
 mod adopt;
@@ -166,6 +168,8 @@ mod ending;
 pub mod error;
 pub mod futures;
 pub mod group;
+#[cfg(doc)]
+pub mod guide;
 mod handle;
 mod hook;
 mod keyed;

@@ -1,9 +1,9 @@
 //! An HTTP/1.1 server, the same code on smol and on Tokio: limits, deadlines, and an end that loses nothing.
 //!
 //! ```text
-//! cargo run --example http --all-features                              # checks itself
-//! cargo run --release --example http --all-features -- bench 5         # requests a second, with and without a group
-//! cargo run --release --example http --all-features -- shutdowns 20    # ended so often while it is being used
+//! cargo run --all-features --example http                              # checks itself
+//! cargo run --all-features --release --example http -- bench 1         # requests/s, with and without a group
+//! cargo run --all-features --release --example http -- shutdowns 20    # ended so often, while it is used
 //! ```
 //!
 //! `server.rs` is the program, the rest is there to try it. hyper speaks HTTP on streams of either runtime; each connection is a child of a group.
