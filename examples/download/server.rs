@@ -1,0 +1,72 @@
+//! The server: it is slow, and breaks every third answer off.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use futures_lite::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use smol::Timer;
+use smol::net::{TcpListener, TcpStream};
+use taskgroup::group::Ready;
+use taskgroup::{Group, Smol};
+
+pub const FILES: usize = 24;
+
+/// How many requests there were, and how many at once.
+#[derive(Clone, Default)]
+pub struct Traffic(Arc<[AtomicUsize; 3]>);
+
+impl Traffic {
+    pub fn requests(&self) -> usize {
+        self.0[0].load(SeqCst)
+    }
+
+    pub fn most(&self) -> usize {
+        self.0[2].load(SeqCst)
+    }
+}
+
+/// What is in a file.
+pub fn content(file: usize) -> Vec<u8> {
+    (0..50_000 + 7_000 * file).map(|at| (at * (file + 1)) as u8).collect()
+}
+
+pub async fn serve(
+    server: Group<Smol, io::Error>,
+    traffic: Traffic,
+    ready: Ready<SocketAddr>,
+) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    ready.set(listener.local_addr()?);
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let traffic = traffic.clone();
+        server.launch(async move {
+            let [requests, now, most] = &*traffic.0;
+            most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+            let answered = answer(&mut stream, requests.fetch_add(1, SeqCst) + 1).await;
+            now.fetch_sub(1, SeqCst); // and then the stream is closed, for which the client waits
+            answered
+        });
+    }
+}
+
+async fn answer(stream: &mut TcpStream, request: usize) -> io::Result<()> {
+    let mut line = String::new();
+    BufReader::new(stream.clone()).read_line(&mut line).await?;
+    let file = line.split(['/', ' ']).nth(2).and_then(|file| file.parse().ok()).filter(|file| *file < FILES);
+    let Some(file) = file else {
+        return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+    };
+    let content = content(file);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+    stream.write_all(head.as_bytes()).await?;
+    let sent = if request % 3 == 0 { content.len() / 2 } else { content.len() };
+    for piece in content[..sent].chunks(16 * 1024) {
+        stream.write_all(piece).await?;
+        Timer::after(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
