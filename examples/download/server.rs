@@ -1,4 +1,4 @@
-//! The server: it is slow, and breaks every third answer off.
+//! The server: it is slow, and breaks the first answer about every third file off.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,17 +14,21 @@ use taskgroup::{Group, Smol};
 
 pub const FILES: usize = 24;
 
-/// How many requests there were, and how many at once.
-#[derive(Clone, Default)]
-pub struct Traffic(Arc<[AtomicUsize; 3]>);
+/// Counts requests, by file and at once.
+#[derive(Default)]
+pub struct Traffic {
+    asked: [AtomicUsize; FILES],
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
 
 impl Traffic {
     pub fn requests(&self) -> usize {
-        self.0[0].load(SeqCst)
+        self.asked.iter().map(|asked| asked.load(SeqCst)).sum()
     }
 
     pub fn most(&self) -> usize {
-        self.0[2].load(SeqCst)
+        self.most.load(SeqCst)
     }
 }
 
@@ -35,7 +39,7 @@ pub fn content(file: usize) -> Vec<u8> {
 
 pub async fn serve(
     server: Group<Smol, io::Error>,
-    traffic: Traffic,
+    traffic: Arc<Traffic>,
     ready: Ready<SocketAddr>,
 ) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -44,16 +48,15 @@ pub async fn serve(
         let (mut stream, _) = listener.accept().await?;
         let traffic = traffic.clone();
         server.launch(async move {
-            let [requests, now, most] = &*traffic.0;
-            most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
-            let answered = answer(&mut stream, requests.fetch_add(1, SeqCst) + 1).await;
-            now.fetch_sub(1, SeqCst); // and then the stream is closed, for which the client waits
+            traffic.most.fetch_max(traffic.now.fetch_add(1, SeqCst) + 1, SeqCst);
+            let answered = answer(&mut stream, &traffic).await;
+            traffic.now.fetch_sub(1, SeqCst); // and then the stream is closed, for which the client waits
             answered
         });
     }
 }
 
-async fn answer(stream: &mut TcpStream, request: usize) -> io::Result<()> {
+async fn answer(stream: &mut TcpStream, traffic: &Traffic) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream.clone()).read_line(&mut line).await?;
     let file = line.split(['/', ' ']).nth(2).and_then(|file| file.parse().ok()).filter(|file| *file < FILES);
@@ -63,7 +66,8 @@ async fn answer(stream: &mut TcpStream, request: usize) -> io::Result<()> {
     let content = content(file);
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
     stream.write_all(head.as_bytes()).await?;
-    let sent = if request % 3 == 0 { content.len() / 2 } else { content.len() };
+    let breaks_off = traffic.asked[file].fetch_add(1, SeqCst) == 0 && file % 3 == 0;
+    let sent = if breaks_off { content.len() / 2 } else { content.len() };
     for piece in content[..sent].chunks(16 * 1024) {
         stream.write_all(piece).await?;
         Timer::after(Duration::from_millis(1)).await;
