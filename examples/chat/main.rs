@@ -25,7 +25,7 @@ use taskgroup::{Failure, Smol, TaskGroup};
 
 use crate::server::{House, serve};
 
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_secs(1);
 /// More, at a thousand bytes each, than any queue of the system's takes.
 const LINES: usize = 40_000;
 

@@ -115,7 +115,7 @@ async fn try_it(into: &Path) -> Result<(), Box<dyn std::error::Error>> {
         fs::remove_file(into.join(file.to_string()))?;
     }
     println!("{FILES} files, {} requests, {} at once", traffic.requests(), traffic.most());
-    assert_eq!(traffic.most(), AT_ONCE.get());
+    assert!(traffic.most() <= AT_ONCE.get());
     assert_eq!(traffic.requests(), FILES + FILES / 3, "every third broke off once");
 
     // The last but one is not there.

@@ -12,6 +12,7 @@
 
 mod bench;
 mod checks;
+mod clock;
 mod load;
 mod runtimes;
 mod server;
@@ -33,7 +34,7 @@ use crate::server::Seen;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(10);
 
 fn listen() -> Outcome<(TcpListener, SocketAddr)> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -1,13 +1,12 @@
 //! The server, which knows of no runtime: it is generic over the spawner, and over where its connections come from.
 
 use std::convert::Infallible;
+use std::io;
 use std::num::NonZero;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use std::{fmt, io};
+use std::time::Duration;
 
 use futures_lite::future;
 use http_body_util::Full;
@@ -18,12 +17,14 @@ use hyper::{Request, Response, StatusCode};
 use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{CancelReason, Group, Spawner, scope};
 
+use crate::clock::Clock;
+
 /// How many connections are served at once. Others wait in the queue of the listener.
 pub const CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
 /// How long a client may take for the head of a request, or be silent.
-pub const HEAD: Duration = Duration::from_millis(500);
+pub const HEAD: Duration = Duration::from_secs(1);
 /// How long an answer may take.
-pub const ANSWER: Duration = Duration::from_millis(300);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A spawner whose clock hyper can use as well.
 pub trait Runtime: Spawner + Timed<Timer: Timer<Sleep: Sync>> {}
@@ -134,35 +135,4 @@ async fn look_up<T: Timer>(clock: T, what: String) -> Result<u64, std::num::Pars
     let time = what.parse()?;
     clock.sleep_until(clock.now() + Duration::from_millis(time)).await;
     Ok(time)
-}
-
-/// The clock of the group, for hyper.
-struct Clock<T>(T);
-
-struct Asleep<F>(Pin<Box<F>>);
-
-impl<T: Timer<Sleep: Sync>> hyper::rt::Timer for Clock<T> {
-    fn sleep(&self, time: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Asleep(Box::pin(self.0.sleep_until(self.0.now() + time))))
-    }
-
-    fn sleep_until(&self, at: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        self.sleep(at.saturating_duration_since(Instant::now()))
-    }
-}
-
-impl<F: Future<Output = ()> + Send + Sync> hyper::rt::Sleep for Asleep<F> {}
-
-impl<F: Future<Output = ()>> Future for Asleep<F> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl<T> fmt::Debug for Clock<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clock").finish_non_exhaustive()
-    }
 }

@@ -1,0 +1,97 @@
+//! A supervisor of processes: it restarts what fails, gives up in time, and leaves no process behind.
+//!
+//!     cargo run --example processes
+//!
+//! However the child that runs a process ends, a clean-up ends the process and all that it started: first politely, then
+//! not. Five supervisors end, each in another way, and their processes are looked for. One that is itself killed cleans
+//! nothing up.
+
+#![allow(unreachable_pub, reason = "an example exports nothing")]
+
+mod supervisor;
+
+use std::future::pending;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+use std::{fs, io};
+
+use futures_lite::{FutureExt, future};
+use taskgroup::{CancelReason, GroupError, Smol, TaskGroup, scope};
+
+use crate::supervisor::{Service, Started, Supervisor, after, start};
+
+/// How long a supervisor has in all, where its time is limited.
+const TIME: Duration = Duration::from_millis(300);
+
+const POLITE: Service = ("polite", "echo up; while :; do sleep 1; done");
+const STUBBORN: Service = ("stubborn", "trap '' TERM; echo up; while :; do sleep 1; done");
+const FAMILY: Service = ("family", "sleep 100 & sleep 100 & echo up; wait");
+const FLAKY: Service = ("flaky", "echo up; sleep 0.05; exit 7");
+
+/// The process groups of all processes that live, where that can be seen.
+fn living() -> io::Result<Vec<u32>> {
+    let mut groups = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten() {
+        // "17 (sh) S 1 17 …": the state, the parent, the group. One that ends meanwhile cannot be read.
+        let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        // Somebody else's child that is dead is for init to bury.
+        if fields.next().is_some_and(|state| state != "Z") {
+            groups.extend(fields.nth(1).and_then(|group| group.parse::<u32>().ok()));
+        }
+    }
+    Ok(groups)
+}
+
+/// Looks for all that was started, and forgets it.
+fn assert_nothing_is_left(how: &str, started: &Started) -> io::Result<()> {
+    let (started, living) = (std::mem::take(&mut *started.lock().unwrap()), living()?);
+    let left: Vec<_> = started.iter().filter(|group| living.contains(group)).collect();
+    assert!(!started.is_empty() && left.is_empty(), "{how}: {left:?} live");
+    println!("  {how}: {} processes were started, none is left", started.len());
+    Ok(())
+}
+
+async fn run_all(started: &Started) -> io::Result<()> {
+    const STEADY: &[Service] = &[POLITE, STUBBORN, FAMILY];
+    const WITH_FLAKY: &[Service] = &[POLITE, STUBBORN, FAMILY, FLAKY];
+    let supervisor = |services, then: fn(&Supervisor)| {
+        let started = started.clone();
+        scope(Smol, move |group| async move {
+            start(&group, services, &started).await?;
+            then(&group);
+            pending::<io::Result<()>>().await
+        })
+    };
+
+    let error = supervisor(WITH_FLAKY, |_| {}).await.unwrap_err();
+    assert_eq!(error.primary().unwrap().to_string(), "flaky failed 3 times");
+    assert_nothing_is_left("a service fails for good", started)?;
+
+    let panics = supervisor(STEADY, |group| group.launch(async { panic!("a bug of ours") }));
+    assert!(AssertUnwindSafe(panics).catch_unwind().await.is_err());
+    assert_nothing_is_left("it panics", started)?;
+
+    let late = supervisor(STEADY, |_| {}).timeout(TIME).await.unwrap_err();
+    assert_eq!(late.reason(), Some(&CancelReason::Deadline));
+    assert_nothing_is_left("its time is over", started)?;
+
+    let around: Result<(), GroupError<io::Error>> = scope(Smol, |_| async move {
+        // What `or` drops is waited for by the scope around it.
+        future::or(async { supervisor(STEADY, |_| {}).await.map_err(io::Error::other) }, after(TIME)).await
+    })
+    .await;
+    assert!(around.is_ok());
+    assert_nothing_is_left("it is dropped", started)?;
+
+    let group = TaskGroup::fallible::<io::Error>(Smol);
+    start(&group, STEADY, started).await?;
+    let report = group.shutdown(Duration::from_millis(50)).await.map_err(io::Error::other)?;
+    assert!(!report.is_graceful(), "nothing here looks at the soft signal");
+    assert_nothing_is_left("it is shut down", started)
+}
+
+fn main() -> io::Result<()> {
+    println!("a supervisor of processes ends:");
+    smol::block_on(run_all(&Started::default()))
+}

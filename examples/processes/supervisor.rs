@@ -1,0 +1,96 @@
+//! The supervisor: each process is a child's, and so is its end.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_lite::io::{AsyncBufReadExt, BufReader};
+use futures_lite::{StreamExt, future};
+use smol::process::{Child, Command};
+use smol::{Timer, lock};
+use taskgroup::group::Ready;
+use taskgroup::{Group, Smol, scope};
+
+/// How long a process has from being asked to end until it is killed.
+const GRACE: Duration = Duration::from_millis(200);
+const ATTEMPTS: u32 = 3;
+
+pub type Service = (&'static str, &'static str);
+pub type Supervisor = Group<Smol, io::Error>;
+/// The number of every process that was started, which is that of its process group as well.
+pub type Started = Arc<Mutex<Vec<u32>>>;
+
+/// Runs a service until it ends well. One that fails is started again, and is an error when it has failed too often.
+async fn keep(service: Service, started: Started, ready: Ready<()>) -> io::Result<()> {
+    let mut ready = Some(ready);
+    for attempt in 1..=ATTEMPTS {
+        let (started, ready) = (started.clone(), ready.take());
+        let process = scope(Smol, |group| async move {
+            let process = run(group.clone(), service, started, ready);
+            Ok(group.child().name(service.0).spawn(process).value().await)
+        });
+        let status = process.await.map_err(|error| error.into_primary().unwrap_or_else(io::Error::other))?;
+        if status.success() {
+            return Ok(());
+        }
+        println!("    {}: attempt {attempt}, {status}", service.0);
+    }
+    Err(io::Error::other(format!("{} failed {ATTEMPTS} times", service.0)))
+}
+
+/// Runs a process, as a child of `group`: when that has been joined, the process is gone.
+async fn run(
+    group: Supervisor,
+    (_, script): Service,
+    started: Started,
+    mut ready: Option<Ready<()>>,
+) -> io::Result<ExitStatus> {
+    let mut command = std::process::Command::new("sh");
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut command = Command::from(command);
+    command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    // No await between the start and the clean-up, so there is nothing that could be cut.
+    let mut process = command.spawn()?;
+    started.lock().unwrap().push(process.id());
+    let output = process.stdout.take().expect("it is piped");
+    let process = Arc::new(lock::Mutex::new(process));
+    let left = process.clone();
+    group.defer(async move { end(&mut *left.lock().await).await });
+
+    let mut lines = BufReader::new(output).lines();
+    while lines.next().await.transpose()?.is_some() {
+        // The first line that it says means that it is up.
+        ready.take().into_iter().for_each(|ready| ready.set(()));
+    }
+    process.lock().await.status().await
+}
+
+/// Ends a process and what it has started, and waits for it.
+async fn end(process: &mut Child) -> io::Result<()> {
+    let group = process.id();
+    signal("TERM", group).await?;
+    future::or(async { process.status().await.map(drop) }, after(GRACE)).await?;
+    signal("KILL", group).await?; // whatever is left of it
+    process.status().await.map(drop)
+}
+
+pub async fn after(time: Duration) -> io::Result<()> {
+    Timer::after(time).await;
+    Ok(())
+}
+
+/// Signals a process group, if there is one.
+async fn signal(signal: &str, group: u32) -> io::Result<()> {
+    let mut kill = Command::new("sh"); // which has it built in
+    kill.args(["-c", &format!("kill -s {signal} -- -{group}")]).stderr(Stdio::null()).status().await.map(drop)
+}
+
+/// Starts services, each when the one before is up.
+pub async fn start(group: &Supervisor, services: &[Service], started: &Started) -> io::Result<()> {
+    for &service in services {
+        group.start(|ready| keep(service, started.clone(), ready)).await.map_err(io::Error::other)?;
+    }
+    Ok(())
+}
