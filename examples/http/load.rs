@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Answer {
@@ -63,12 +62,13 @@ impl Client {
         Ok(Some(Answer { status, body: String::from_utf8_lossy(&body).into_owned(), stays }))
     }
 
-    pub fn hears_nothing_for(&mut self, time: Duration) -> io::Result<bool> {
-        self.0.get_ref().set_read_timeout(Some(time))?;
-        let heard = self.0.fill_buf().map(|_| false);
-        self.0.get_ref().set_read_timeout(None)?;
+    /// Whether there is something to be received now.
+    pub fn has_heard(&mut self) -> io::Result<bool> {
+        self.0.get_ref().set_nonblocking(true)?;
+        let heard = self.0.fill_buf().map(|_| true);
+        self.0.get_ref().set_nonblocking(false)?;
         match heard {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             heard => heard,
         }
     }

@@ -60,7 +60,10 @@ pub async fn serve<S: Runtime>(
             let (member, seen) = (group.clone(), seen.clone());
             let connection = async move {
                 let (spawner, stopping) = (member.spawner().clone(), member.stopping());
-                connection(spawner, stream, stopping, seen).await.map_err(io::Error::other)
+                match connection(spawner, stream, stopping, seen).await {
+                    Err(error) if error.is_timeout() => Ok(()), // a client that had nothing more to ask
+                    ended => ended.map_err(io::Error::other),
+                }
             };
             // Waits while there are too many, so that whoever comes then is not accepted.
             group.spawn_when_free(connection).await;
