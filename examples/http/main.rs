@@ -6,7 +6,9 @@
 //! cargo run --all-features --release --example http -- shutdowns 20    # ended so often, while it is used
 //! ```
 //!
-//! `server.rs` is the program, the rest is there to try it. hyper speaks HTTP on streams of either runtime; each connection is a child of a group.
+//! `server.rs` is the program, the rest is there to try it. hyper speaks HTTP on streams of either runtime; each connection is
+//! a child of a group. What the server has seen is answered. A request that comes in as its idle connection is being closed
+//! is turned away unseen, which HTTP has clients expect.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
