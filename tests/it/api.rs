@@ -11,8 +11,7 @@ use taskgroup::error::*;
 use taskgroup::futures::*;
 use taskgroup::group::*;
 use taskgroup::*;
-
-use crate::spawners::ThreadEach;
+use taskgroup_conformance::spawners::ThreadEach;
 
 fn is_send<T: Send>() {}
 fn is_sync<T: Sync>() {}

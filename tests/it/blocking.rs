@@ -4,39 +4,27 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc;
 
 use futures_lite::future::poll_once;
-use taskgroup::TaskGroup;
 use taskgroup::runtime::SpawnBlocking;
-
-use crate::ledger::{Log, Tally};
-use crate::rig::{Rig, Test, errors, panic_text, quiet_panic, run};
+use taskgroup::{Spawner, TaskGroup};
+use taskgroup_conformance::ledger::{Log, Tally};
+use taskgroup_conformance::{Test, errors, panic_text, quiet_panic};
 
 macro_rules! suite {
     ($($case:ident)*) => {
         #[cfg(feature = "smol")]
-        runtime!(smol_global = crate::runtimes::SmolGlobal; $($case)*);
+        on!(smol_global: $($case)*);
         #[cfg(feature = "smol")]
-        runtime!(smol_executor_1 = crate::runtimes::Executor1; $($case)*);
+        on!(smol_executor_1: $($case)*);
         #[cfg(feature = "smol")]
-        runtime!(smol_executor_4 = crate::runtimes::Executor4; $($case)*);
+        on!(smol_executor_4: $($case)*);
         #[cfg(feature = "smol")]
-        runtime!(smol_static = crate::runtimes::Static; $($case)*);
+        on!(smol_static: $($case)*);
         #[cfg(feature = "async-std")]
-        runtime!(async_std = crate::runtimes::AsyncStd; $($case)*);
+        on!(async_std: $($case)*);
         #[cfg(feature = "tokio")]
-        runtime!(tokio_current_thread = crate::runtimes::TokioCurrent; $($case)*);
+        on!(tokio_current_thread: $($case)*);
         #[cfg(feature = "tokio")]
-        runtime!(tokio_4_workers = crate::runtimes::TokioMulti<4>; $($case)*);
-    };
-}
-
-macro_rules! runtime {
-    ($runtime:ident = $rig:ty; $($case:ident)*) => {
-        mod $runtime {
-            $(#[test]
-            fn $case() {
-                super::run::<$rig>(super::$case);
-            })*
-        }
+        on!(tokio_4_workers: $($case)*);
     };
 }
 
@@ -51,7 +39,7 @@ suite! {
     the_panic_of_work_that_was_cancelled_is_not_lost
 }
 
-async fn its_value_is_the_handles<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn its_value_is_the_handles<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let group = TaskGroup::fallible::<&str>(t.spawner());
     let value = t.ledger.capture();
     let handle = group.spawn_blocking(move || {
@@ -63,7 +51,7 @@ async fn its_value_is_the_handles<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
     group.join().await.unwrap();
 }
 
-async fn its_error_is_the_groups<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn its_error_is_the_groups<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
     group.launch(t.waiting(&there));
     there.take(1).await;
@@ -73,7 +61,7 @@ async fn its_error_is_the_groups<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
     assert_eq!(t.ledger.read().dropped, 1, "a sibling is cancelled");
 }
 
-async fn its_panic_is_resumed<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn its_panic_is_resumed<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let group = TaskGroup::new(t.spawner());
     let value = t.ledger.capture();
     let handle = group.spawn_blocking(move || {
@@ -85,7 +73,7 @@ async fn its_panic_is_resumed<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
     assert_eq!(panic_text(group.join()).await, "boom");
 }
 
-async fn cancelled_before_it_begins_it_never_does<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn cancelled_before_it_begins_it_never_does<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let there = Tally::new();
     let group = TaskGroup::builder::<&str>(t.spawner()).limit(NonZeroUsize::new(1).unwrap()).open();
     group.launch(t.waiting(&there));
@@ -103,7 +91,7 @@ async fn cancelled_before_it_begins_it_never_does<R: Rig<Spawner: SpawnBlocking>
     assert_eq!(t.log.lines(), [""; 0]);
 }
 
-async fn a_closed_group_takes_none<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn a_closed_group_takes_none<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let group = TaskGroup::new(t.spawner());
     group.close();
     let (log, value) = (t.log.clone(), t.ledger.capture());
@@ -133,7 +121,7 @@ fn held<O>(
     (there, release, work)
 }
 
-async fn a_cancel_waits_for_work_that_has_begun<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn a_cancel_waits_for_work_that_has_begun<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let group = TaskGroup::new(t.spawner());
     let (there, release, work) = held(&t.log, || Ok(7));
     let mut handle = group.spawn_blocking(work);
@@ -148,7 +136,7 @@ async fn a_cancel_waits_for_work_that_has_begun<R: Rig<Spawner: SpawnBlocking>>(
     assert_eq!(t.log.lines(), ["released", "captures gone", "told"]);
 }
 
-async fn the_error_of_work_that_was_cancelled_is_not_lost<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn the_error_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let group = TaskGroup::fallible(t.spawner());
     let (there, release, work) = held(&t.log, || Err::<(), _>("broken"));
     let handle = group.spawn_blocking(work);
@@ -160,7 +148,7 @@ async fn the_error_of_work_that_was_cancelled_is_not_lost<R: Rig<Spawner: SpawnB
     assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
 }
 
-async fn the_panic_of_work_that_was_cancelled_is_not_lost<R: Rig<Spawner: SpawnBlocking>>(t: &Test<R>) {
+async fn the_panic_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     let group = TaskGroup::new(t.spawner());
     let (there, release, work) = held(&t.log, || quiet_panic("boom") as ());
     group.spawn_blocking(work);

@@ -8,33 +8,21 @@ use std::rc::Rc;
 
 use async_executor::LocalExecutor;
 use futures_lite::future::{poll_once, yield_now, zip};
-use taskgroup::{Group, GroupError, TaskGroup, borrowing, scope, shield};
-
-use crate::ledger::{Gate, Tally};
-use crate::rig::{Rig, Test, errors, panic_text, quiet_panic, run};
+use taskgroup::{Group, GroupError, Spawner, TaskGroup, borrowing, scope, shield};
+use taskgroup_conformance::ledger::{Gate, Tally};
+use taskgroup_conformance::{Test, errors, panic_text, quiet_panic};
 
 macro_rules! suite {
     ($($case:ident)*) => {
-        runtime!(inline = crate::runtimes::Inline; $($case)*);
-        runtime!(smol_executor_1 = crate::runtimes::Executor1; $($case)*);
-        runtime!(smol_executor_4 = crate::runtimes::Executor4; $($case)*);
+        on!(inline: $($case)*);
+        on!(smol_executor_1: $($case)*);
+        on!(smol_executor_4: $($case)*);
         #[cfg(feature = "async-std")]
-        runtime!(async_std = crate::runtimes::AsyncStd; $($case)*);
+        on!(async_std: $($case)*);
         #[cfg(feature = "tokio")]
-        runtime!(tokio_current_thread = crate::runtimes::TokioCurrent; $($case)*);
+        on!(tokio_current_thread: $($case)*);
         #[cfg(feature = "tokio")]
-        runtime!(tokio_4_workers = crate::runtimes::TokioMulti<4>; $($case)*);
-    };
-}
-
-macro_rules! runtime {
-    ($runtime:ident = $rig:ty; $($case:ident)*) => {
-        mod $runtime {
-            $(#[test]
-            fn $case() {
-                super::run::<$rig>(super::$case);
-            })*
-        }
+        on!(tokio_4_workers: $($case)*);
     };
 }
 
@@ -50,7 +38,7 @@ suite! {
     a_cancelled_one_takes_no_more_children
 }
 
-async fn children_share_what_they_borrow<R: Rig>(t: &Test<R>) {
+async fn children_share_what_they_borrow<S: Spawner>(t: &Test<S>) {
     let (sum, words) = (Cell::new(0), ["one", "two", "three"].map(String::from));
     let longest = borrowing(async |group| {
         let lengths = words.each_ref().map(|word| {
@@ -70,7 +58,7 @@ async fn children_share_what_they_borrow<R: Rig>(t: &Test<R>) {
     assert_eq!((sum.get(), t.ledger.read().completed), (11, 3));
 }
 
-async fn a_failure_cancels_siblings_and_body<R: Rig>(t: &Test<R>) {
+async fn a_failure_cancels_siblings_and_body<S: Spawner>(t: &Test<S>) {
     let there = Tally::new();
     let failed: Result<(), GroupError<&str>> = borrowing(async |group| {
         group.spawn(t.waiting(&there));
@@ -86,7 +74,7 @@ async fn a_failure_cancels_siblings_and_body<R: Rig>(t: &Test<R>) {
     assert_eq!((t.ledger.read().alive(), t.ledger.read().completed), (0, 1));
 }
 
-async fn a_panic_is_resumed_when_all_are_gone<R: Rig>(t: &Test<R>) {
+async fn a_panic_is_resumed_when_all_are_gone<S: Spawner>(t: &Test<S>) {
     let panics = borrowing(async |group| {
         group.spawn(t.stuck());
         group.spawn(t.child(async { quiet_panic("out of cheese") }));
@@ -96,7 +84,7 @@ async fn a_panic_is_resumed_when_all_are_gone<R: Rig>(t: &Test<R>) {
     assert_eq!(t.ledger.read().alive(), 0);
 }
 
-async fn a_shielded_section_is_completed<R: Rig>(t: &Test<R>) {
+async fn a_shielded_section_is_completed<S: Spawner>(t: &Test<S>) {
     let (begun, log) = (Tally::new(), &t.log);
     let failed = borrowing(async |group| {
         group.spawn(t.child(async {
@@ -116,7 +104,7 @@ async fn a_shielded_section_is_completed<R: Rig>(t: &Test<R>) {
     assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec!["completed".to_string()], 0));
 }
 
-async fn dropped_half_way_its_children_are_gone_at_once<R: Rig>(t: &Test<R>) {
+async fn dropped_half_way_its_children_are_gone_at_once<S: Spawner>(t: &Test<S>) {
     let there = Tally::new();
     let mut stuck = Box::pin(borrowing(async |group| {
         group.spawn(t.waiting(&there));
@@ -131,7 +119,7 @@ async fn dropped_half_way_its_children_are_gone_at_once<R: Rig>(t: &Test<R>) {
     assert_eq!(t.ledger.read().alive(), 0);
 }
 
-async fn cut_along_with_the_body_around_it_it_is_dropped<R: Rig>(t: &Test<R>) {
+async fn cut_along_with_the_body_around_it_it_is_dropped<S: Spawner>(t: &Test<S>) {
     let there = Tally::new();
     let failed: Result<(), GroupError<&str>> = scope(t.spawner(), async |group: Group<_, _>| {
         let ready = there.clone();
@@ -151,7 +139,7 @@ async fn cut_along_with_the_body_around_it_it_is_dropped<R: Rig>(t: &Test<R>) {
     assert_eq!(t.ledger.read().alive(), 0);
 }
 
-async fn cut_along_with_the_child_around_it_it_is_dropped<R: Rig>(t: &Test<R>) {
+async fn cut_along_with_the_child_around_it_it_is_dropped<S: Spawner>(t: &Test<S>) {
     let executor = Rc::new(LocalExecutor::new());
     let group = TaskGroup::new(executor.clone());
     let there = Tally::new();
@@ -179,7 +167,7 @@ async fn cut_along_with_the_child_around_it_it_is_dropped<R: Rig>(t: &Test<R>) {
         .await;
 }
 
-async fn what_a_child_opens_on_a_runtime_is_counted_around_it<R: Rig>(t: &Test<R>) {
+async fn what_a_child_opens_on_a_runtime_is_counted_around_it<S: Spawner>(t: &Test<S>) {
     let (gate, begun) = (Gate::new(), Tally::new());
     let (wait, there) = (gate.clone(), begun.clone());
     let ready = begun.clone();
@@ -219,7 +207,7 @@ async fn what_a_child_opens_on_a_runtime_is_counted_around_it<R: Rig>(t: &Test<R
     assert_eq!(t.ledger.read().alive(), 0);
 }
 
-async fn a_cancelled_one_takes_no_more_children<R: Rig>(t: &Test<R>) {
+async fn a_cancelled_one_takes_no_more_children<S: Spawner>(t: &Test<S>) {
     let value = borrowing(async |group| {
         group.group().cancel();
         let refused = group.spawn(t.child(async {}));

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_lite::future::block_on;
 use taskgroup::{CancelReason, TaskGroup, scope};
-
-use crate::ledger::{Ledger, Log};
-use crate::rig::watched;
-use crate::spawners::Dropping;
+use taskgroup_conformance::ledger::{Ledger, Log};
+use taskgroup_conformance::spawners::Dropping;
+use taskgroup_conformance::watched;
 
 #[test]
 fn a_child_is_lost_and_its_group_ends() {
@@ -125,6 +124,6 @@ fn a_destructor_that_panics_inside_of_spawn_is_contained() {
         let group = TaskGroup::new(Dropping);
         let bomb = Bomb;
         group.launch(async move { drop(bomb) });
-        assert_eq!(block_on(crate::rig::panic_text(group.join())), "boom");
+        assert_eq!(block_on(taskgroup_conformance::panic_text(group.join())), "boom");
     });
 }

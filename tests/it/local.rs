@@ -8,10 +8,9 @@ use std::thread::{self, ThreadId};
 use futures_lite::future::{block_on, yield_now};
 use taskgroup::runtime::LocalSpawner;
 use taskgroup::{TaskGroup, scope};
-
-use crate::ledger::{Ledger, Log, Tally};
-use crate::rig::{errors, panic_text, quiet_panic, watched};
-use crate::spawners::ThreadEach;
+use taskgroup_conformance::ledger::{Ledger, Log, Tally};
+use taskgroup_conformance::spawners::ThreadEach;
+use taskgroup_conformance::{errors, panic_text, quiet_panic, watched};
 
 /// An executor of one thread.
 trait Local {

@@ -5,9 +5,8 @@ use std::convert::Infallible;
 
 use async_std::task;
 use taskgroup::{AsyncStd, TaskGroup, scope};
-
-use crate::ledger::{Gate, Ledger};
-use crate::rig::{panic_text, watched};
+use taskgroup_conformance::ledger::{Gate, Ledger};
+use taskgroup_conformance::{panic_text, watched};
 
 async_std::task_local! {
     static NUMBER: Cell<u32> = Cell::new(0);

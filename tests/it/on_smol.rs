@@ -6,9 +6,8 @@ use std::sync::Arc;
 use async_executor::Executor;
 use futures_lite::future::{block_on, yield_now};
 use taskgroup::{Smol, TaskGroup, scope, shield};
-
-use crate::ledger::{Gate, Ledger, Log};
-use crate::rig::watched;
+use taskgroup_conformance::ledger::{Gate, Ledger, Log};
+use taskgroup_conformance::watched;
 
 #[test]
 fn an_executor_is_dropped_with_live_children() {

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once};
 use taskgroup::{TaskGroup, Tokio, scope, shield};
+use taskgroup_conformance::ledger::{Gate, Ledger, Log};
+use taskgroup_conformance::{panic_text, watched};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-
-use crate::ledger::{Gate, Ledger, Log};
-use crate::rig::{panic_text, watched};
 
 mod time;
 
@@ -25,7 +24,7 @@ fn workers(n: usize) -> Runtime {
 }
 
 #[test]
-fn outside_of_a_runtime_there_is_none() {
+fn o_52_outside_of_a_runtime_there_is_none() {
     let error = Tokio::current().unwrap_err();
     assert_eq!(error.to_string(), "not in the context of a Tokio runtime");
 }

@@ -14,10 +14,11 @@ use std::thread;
 use futures_lite::future::{block_on, yield_now};
 use taskgroup::runtime::Dependent;
 use taskgroup::{Pool, Spawner, Task, TaskGroup, adopt};
+use taskgroup_conformance::ledger::{Gate, Ledger, Tally};
+use taskgroup_conformance::{Test, panic_text, run, until, watched};
 
-use crate::ledger::{Gate, Ledger, Tally};
-use crate::rig::{Rig, panic_text, until, watched};
-use crate::spawners::{Inline, ThreadEach};
+use crate::runtimes;
+use taskgroup_conformance::spawners::{Dropping, Inline, ThreadEach};
 
 /// Counts the drivers: each future that is spawned is one.
 #[derive(Clone)]
@@ -74,37 +75,32 @@ async fn all_parked<S>(pool: &Pool<S>) {
 }
 
 /// Runs every kind of child, and checks that neither a child nor a driver is left when the last handle is dropped.
-fn nothing_is_left<R: Rig>() {
-    watched(|| {
-        let (rig, children) = (R::new(), Ledger::default());
-        let (pool, drivers) = counted(rig.spawner());
-        rig.block_on(async {
-            let group = TaskGroup::new(pool.clone());
-            (0..1_000).for_each(|_| group.launch(children.track(yield_now())));
-            let value = group.spawn(children.track(async { Ok(1) }));
-            assert_eq!(value.await.unwrap(), 1);
-            group.join().await.unwrap();
+async fn nothing_is_left<S: Spawner>(t: &Test<S>) {
+    let (pool, drivers) = counted(t.spawner());
+    let group = TaskGroup::new(pool.clone());
+    (0..1_000).for_each(|_| group.launch(t.child(yield_now())));
+    let value = group.spawn(t.child(async { Ok(1) }));
+    assert_eq!(value.await.unwrap(), 1);
+    group.join().await.unwrap();
 
-            let group = TaskGroup::new(pool);
-            (0..1_000).for_each(|_| group.launch(children.track(pending::<()>())));
-            assert!(drivers.read().alive() > 0);
-            group.cancel();
-            // The group is the last handle.
-            group.join().await.unwrap();
-            at_most(&drivers, 0).await;
-        });
-        assert_eq!((children.read().made, children.read().alive()), (2_001, 0));
-    });
+    let group = TaskGroup::new(pool);
+    (0..1_000).for_each(|_| group.launch(t.stuck()));
+    assert!(drivers.read().alive() > 0);
+    group.cancel();
+    // The group is the last handle.
+    group.join().await.unwrap();
+    at_most(&drivers, 0).await;
+    assert_eq!((t.ledger.read().made, t.ledger.read().alive()), (2_001, 0));
 }
 
 #[test]
 fn on_threads_nothing_is_left() {
-    nothing_is_left::<crate::runtimes::Threads>();
+    run(runtimes::threads, nothing_is_left);
 }
 
 #[test]
 fn where_spawn_polls_nothing_is_left() {
-    nothing_is_left::<crate::runtimes::Inline>();
+    run(runtimes::inline, nothing_is_left);
 }
 
 /// A driver that is polled where it is started, by one that has as much to do, would start the next one inside of itself.
@@ -230,7 +226,7 @@ fn a_driver_that_is_dropped_is_replaced() {
 fn a_spawner_that_drops_drivers_loses_the_children() {
     watched(|| {
         let children = Ledger::default();
-        let pool = Pool::new(crate::spawners::Dropping);
+        let pool = Pool::new(Dropping);
         for _ in 0..3 {
             let group = TaskGroup::new(pool.clone());
             let child = group.spawn(children.track(async {}));
@@ -253,7 +249,7 @@ fn whoever_registers_is_told_once_and_at_once_if_it_is_late() {
     }
 
     watched(|| {
-        let pool = Pool::new(crate::spawners::Dropping);
+        let pool = Pool::new(Dropping);
         let told = Ledger::default();
         let [early, gone, late] = [(); 3].map(|()| Arc::new(Told(told.clone())));
         let register = |told: &Arc<Told>| {

@@ -6,10 +6,9 @@ use std::task::{Poll, Waker};
 
 use futures_lite::future::block_on;
 use taskgroup::{TaskGroup, scope, shield};
-
-use crate::ledger::{Ledger, Log};
-use crate::rig::{panic_text, watched};
-use crate::spawners::WhereWoken;
+use taskgroup_conformance::ledger::{Ledger, Log};
+use taskgroup_conformance::spawners::WhereWoken;
+use taskgroup_conformance::{panic_text, watched};
 
 /// A gate for one, which wakes with no lock held: channels and events wake under their own.
 #[derive(Clone, Default)]

@@ -1,65 +1,117 @@
-//! A [`Rig`] for each runtime.
+//! A rig for each runtime.
 
-use std::future::Future;
+#[cfg(feature = "smol")]
+use std::sync::Arc;
 
+#[cfg(feature = "smol")]
+use async_executor::{Executor, StaticExecutor};
+#[cfg(feature = "smol")]
 use futures_lite::future::block_on;
+#[cfg(feature = "pool")]
+use taskgroup::{Pool, Spawner};
+use taskgroup_conformance::Rig;
+use taskgroup_conformance::spawners::{Inline, ThreadEach};
+#[cfg(feature = "tokio")]
+use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::rig::Rig;
-use crate::spawners;
-
-/// A rig whose spawner is a value, and whose host needs nothing of the runtime.
-macro_rules! plain_rig {
-    ($(#[$doc:meta])* $name:ident, $spawner:ty = $value:expr, $workers:expr, $block_on:path $(, $flag:ident)*) => {
-        $(#[$doc])*
-        pub struct $name;
-
-        impl Rig for $name {
-            type Spawner = $spawner;
-            $(const $flag: bool = true;)*
-
-            fn workers() -> usize {
-                $workers
-            }
-
-            fn new() -> Self {
-                Self
-            }
-
-            fn spawner(&self) -> $spawner {
-                $value
-            }
-
-            fn block_on<F: Future>(&self, host: F) -> F::Output {
-                $block_on(host)
-            }
-        }
-    };
+/// A thread for each child.
+pub fn threads() -> Rig<ThreadEach> {
+    Rig::new(ThreadEach).costly()
 }
 
-plain_rig!(
-    /// A thread for each child.
-    Threads, spawners::ThreadEach = spawners::ThreadEach, 1, block_on, COSTLY
-);
-plain_rig!(
-    /// The first poll inside of `spawn`.
-    Inline, spawners::Inline = spawners::Inline, 1, block_on, INLINE
-);
-#[cfg(feature = "smol")]
-plain_rig!(
-    /// smol's global executor.
-    SmolGlobal, taskgroup::Smol = taskgroup::Smol, 1, smol::block_on
-);
-#[cfg(feature = "async-std")]
-plain_rig!(
-    /// async-std's global executor, with a thread for each core.
-    AsyncStd, taskgroup::AsyncStd = taskgroup::AsyncStd,
-    std::thread::available_parallelism().unwrap().get(), async_std::task::block_on
-);
+/// The first poll inside of `spawn`.
+pub fn inline() -> Rig<Inline> {
+    Rig::new(Inline).workers(1).inline()
+}
 
+/// smol's global executor.
 #[cfg(feature = "smol")]
-pub use self::executors::{Executor1, Executor4, Static};
+pub fn smol_global() -> Rig<taskgroup::Smol> {
+    Rig::new(taskgroup::Smol).workers(1).block_on(|host| smol::block_on(host))
+}
+
+/// An executor of one's own, driven by the thread of the host alone.
+#[cfg(feature = "smol")]
+pub fn smol_executor_1() -> Rig<Arc<Executor<'static>>> {
+    let executor = Arc::new(Executor::new());
+    Rig::new(executor.clone()).one_thread().block_on(move |host| block_on(executor.run(host)))
+}
+
+/// An executor of one's own, driven by four threads beside the host's.
+#[cfg(feature = "smol")]
+pub fn smol_executor_4() -> Rig<Arc<Executor<'static>>> {
+    let executor = Arc::new(Executor::new());
+    let threads = executors::Threads::that_drive(4, &executor);
+    Rig::new(executor).workers(4).block_on(move |host| threads.block_on(host))
+}
+
+/// A static executor, driven by the thread of the host alone.
+#[cfg(feature = "smol")]
+pub fn smol_static() -> Rig<&'static StaticExecutor> {
+    let executor = executors::leaked();
+    Rig::new(executor).one_thread().block_on(|host| block_on(executor.run(host)))
+}
+
+/// async-std's global executor, with a thread for each core.
+#[cfg(feature = "async-std")]
+pub fn async_std() -> Rig<taskgroup::AsyncStd> {
+    let cores = std::thread::available_parallelism().unwrap();
+    Rig::new(taskgroup::AsyncStd).workers(cores.get()).block_on(|host| async_std::task::block_on(host))
+}
+
+/// Tokio with one thread for all, the host's.
 #[cfg(feature = "tokio")]
-pub use self::tokio_rigs::{TokioCurrent, TokioMulti};
+pub fn tokio_current_thread() -> Rig<Handle> {
+    tokio_on(Builder::new_current_thread().enable_all().build().unwrap()).one_thread()
+}
+
+/// Tokio with one worker beside the thread of the host.
+#[cfg(feature = "tokio")]
+pub fn tokio_1_worker() -> Rig<Handle> {
+    tokio_workers(1)
+}
+
+/// Tokio with four workers beside the thread of the host.
+#[cfg(feature = "tokio")]
+pub fn tokio_4_workers() -> Rig<Handle> {
+    tokio_workers(4)
+}
+
+#[cfg(feature = "tokio")]
+pub fn tokio_workers(n: usize) -> Rig<Handle> {
+    tokio_on(Builder::new_multi_thread().worker_threads(n).enable_all().build().unwrap()).workers(n)
+}
+
+#[cfg(feature = "tokio")]
+fn tokio_on(runtime: Runtime) -> Rig<Handle> {
+    Rig::new(runtime.handle().clone()).block_on(move |host| runtime.block_on(host))
+}
+
+/// A pool on the executor that four threads drive.
+#[cfg(all(feature = "pool", feature = "smol"))]
+pub fn pool_on_smol() -> Rig<Pool<Arc<Executor<'static>>>> {
+    pooled(smol_executor_4())
+}
+
+/// A pool on async-std.
+#[cfg(all(feature = "pool", feature = "async-std"))]
+pub fn pool_on_async_std() -> Rig<Pool<taskgroup::AsyncStd>> {
+    pooled(async_std())
+}
+
+/// A pool on Tokio with two workers.
+#[cfg(all(feature = "pool", feature = "tokio"))]
+pub fn pool_on_tokio() -> Rig<Pool<Handle>> {
+    pooled(tokio_workers(2))
+}
+
+/// A pool on another rig's spawner. Its children run on as many drivers at once as that one has workers.
+#[cfg(feature = "pool")]
+#[allow(dead_code, reason = "a pool is tested on the runtimes that there are")]
+fn pooled<S: Spawner>(rig: Rig<S>) -> Rig<Pool<S>> {
+    let pool = Pool::new(rig.spawner());
+    rig.with_spawner(pool)
+}
 
 #[cfg(feature = "smol")]
 mod executors {
@@ -67,51 +119,19 @@ mod executors {
     use std::thread::{self, JoinHandle};
 
     use async_executor::{Executor, StaticExecutor};
+    use futures_lite::future::block_on;
+    use taskgroup_conformance::Host;
 
-    use super::*;
-
-    /// An executor of one's own, driven by the thread of the host alone.
-    pub struct Executor1(Arc<Executor<'static>>);
-
-    impl Rig for Executor1 {
-        type Spawner = Arc<Executor<'static>>;
-        const ONE_THREAD: bool = true;
-
-        fn workers() -> usize {
-            1
-        }
-
-        fn new() -> Self {
-            Self(Arc::new(Executor::new()))
-        }
-
-        fn spawner(&self) -> Self::Spawner {
-            self.0.clone()
-        }
-
-        fn block_on<F: Future>(&self, host: F) -> F::Output {
-            block_on(self.0.run(host))
-        }
-    }
-
-    /// An executor of one's own, driven by four threads beside the host's.
-    pub struct Executor4 {
-        executor: Arc<Executor<'static>>,
+    /// Threads that drive an executor until this is dropped.
+    pub(super) struct Threads {
         stop: async_channel::Sender<()>,
         threads: Vec<JoinHandle<()>>,
     }
 
-    impl Rig for Executor4 {
-        type Spawner = Arc<Executor<'static>>;
-
-        fn workers() -> usize {
-            4
-        }
-
-        fn new() -> Self {
-            let executor = Arc::new(Executor::new());
+    impl Threads {
+        pub(super) fn that_drive(n: usize, executor: &Arc<Executor<'static>>) -> Self {
             let (stop, stopped) = async_channel::bounded::<()>(1);
-            let threads = (0..4)
+            let threads = (0..n)
                 .map(|_| {
                     let (executor, stopped) = (executor.clone(), stopped.clone());
                     thread::spawn(move || {
@@ -119,143 +139,28 @@ mod executors {
                     })
                 })
                 .collect();
-            Self { executor, stop, threads }
+            Self { stop, threads }
         }
 
-        fn spawner(&self) -> Self::Spawner {
-            self.executor.clone()
-        }
-
-        fn block_on<F: Future>(&self, host: F) -> F::Output {
-            block_on(host)
+        /// Runs a host beside them.
+        pub(super) fn block_on(&self, host: Host<'_>) {
+            block_on(host);
         }
     }
 
-    impl Drop for Executor4 {
+    impl Drop for Threads {
         fn drop(&mut self) {
             self.stop.close();
             self.threads.drain(..).for_each(|thread| thread.join().unwrap());
         }
     }
 
-    /// A static executor, driven by the thread of the host alone.
-    pub struct Static(&'static StaticExecutor);
-
     /// Keeps static executors reachable, so that a leak checker does not take them for lost.
     static REGISTRY: Mutex<Vec<&'static StaticExecutor>> = Mutex::new(Vec::new());
 
-    impl Rig for Static {
-        type Spawner = &'static StaticExecutor;
-        const ONE_THREAD: bool = true;
-
-        fn workers() -> usize {
-            1
-        }
-
-        fn new() -> Self {
-            let executor: &'static StaticExecutor = Box::leak(Box::new(StaticExecutor::new()));
-            REGISTRY.lock().unwrap().push(executor);
-            Self(executor)
-        }
-
-        fn spawner(&self) -> Self::Spawner {
-            self.0
-        }
-
-        fn block_on<F: Future>(&self, host: F) -> F::Output {
-            block_on(self.0.run(host))
-        }
-    }
-}
-
-#[cfg(feature = "tokio")]
-mod tokio_rigs {
-    use tokio::runtime::{Builder, Handle, Runtime};
-
-    use super::*;
-
-    /// Tokio with one thread for all, the host's.
-    pub struct TokioCurrent(Runtime);
-
-    impl Rig for TokioCurrent {
-        type Spawner = Handle;
-        const ONE_THREAD: bool = true;
-
-        fn workers() -> usize {
-            1
-        }
-
-        fn new() -> Self {
-            Self(Builder::new_current_thread().enable_all().build().unwrap())
-        }
-
-        fn spawner(&self) -> Handle {
-            self.0.handle().clone()
-        }
-
-        fn block_on<F: Future>(&self, host: F) -> F::Output {
-            self.0.block_on(host)
-        }
-    }
-
-    /// Tokio with `N` workers beside the thread of the host.
-    pub struct TokioMulti<const N: usize>(Runtime);
-
-    impl<const N: usize> Rig for TokioMulti<N> {
-        type Spawner = Handle;
-
-        fn workers() -> usize {
-            N
-        }
-
-        fn new() -> Self {
-            Self(Builder::new_multi_thread().worker_threads(N).enable_all().build().unwrap())
-        }
-
-        fn spawner(&self) -> Handle {
-            self.0.handle().clone()
-        }
-
-        fn block_on<F: Future>(&self, host: F) -> F::Output {
-            self.0.block_on(host)
-        }
-    }
-}
-
-#[cfg(all(feature = "pool", any(feature = "smol", feature = "async-std", feature = "tokio")))]
-pub use self::pools::PoolOn;
-
-#[cfg(all(feature = "pool", any(feature = "smol", feature = "async-std", feature = "tokio")))]
-mod pools {
-    use taskgroup::Pool;
-
-    use super::*;
-
-    /// A pool on another rig's spawner. Its children run on as many drivers at once as that one has workers.
-    pub struct PoolOn<R: Rig> {
-        pool: Pool<R::Spawner>,
-        under: R,
-    }
-
-    impl<R: Rig> Rig for PoolOn<R> {
-        type Spawner = Pool<R::Spawner>;
-        const ONE_THREAD: bool = R::ONE_THREAD;
-
-        fn workers() -> usize {
-            R::workers()
-        }
-
-        fn new() -> Self {
-            let under = R::new();
-            Self { pool: Pool::new(under.spawner()), under }
-        }
-
-        fn spawner(&self) -> Self::Spawner {
-            self.pool.clone()
-        }
-
-        fn block_on<F: Future>(&self, host: F) -> F::Output {
-            self.under.block_on(host)
-        }
+    pub(super) fn leaked() -> &'static StaticExecutor {
+        let executor: &'static StaticExecutor = Box::leak(Box::new(StaticExecutor::new()));
+        REGISTRY.lock().unwrap().push(executor);
+        executor
     }
 }

@@ -8,8 +8,8 @@ use taskgroup::{CancelReason, Group, TaskGroup, Tokio, scope};
 use tokio::runtime::Builder;
 
 use super::{current_thread, workers};
-use crate::ledger::{Gate, Ledger};
-use crate::rig::{panic_text, watched};
+use taskgroup_conformance::ledger::{Gate, Ledger};
+use taskgroup_conformance::{panic_text, watched};
 
 #[test]
 fn a_timeout_goes_by_a_clock_that_is_paused() {

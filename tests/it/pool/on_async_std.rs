@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn nothing_is_left() {
-    super::nothing_is_left::<crate::runtimes::AsyncStd>();
+    run(runtimes::async_std, super::nothing_is_left);
 }
 
 #[test]

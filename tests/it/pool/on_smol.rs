@@ -4,13 +4,12 @@ use async_executor::Executor;
 use taskgroup::shield;
 
 use super::*;
-use crate::runtimes::Executor4;
 
 #[test]
 fn nothing_is_left() {
-    super::nothing_is_left::<Executor4>();
-    super::nothing_is_left::<crate::runtimes::Executor1>();
-    super::nothing_is_left::<crate::runtimes::Static>();
+    run(runtimes::smol_executor_4, super::nothing_is_left);
+    run(runtimes::smol_executor_1, super::nothing_is_left);
+    run(runtimes::smol_static, super::nothing_is_left);
 }
 
 /// On one thread one driver works and one waits its turn.
@@ -69,7 +68,7 @@ fn threads_that_spawn_at_once_start_one_driver() {
 #[test]
 fn children_block_their_threads_and_wait_for_a_sibling() {
     watched(|| {
-        let (rig, children) = (Executor4::new(), Ledger::default());
+        let (rig, children) = (runtimes::smol_executor_4(), Ledger::default());
         let (pool, drivers) = counted(rig.spawner());
         let group = TaskGroup::new(pool);
         let (there, (ask, asked)) = (Tally::new(), async_channel::bounded::<()>(1));

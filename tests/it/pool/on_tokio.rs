@@ -24,8 +24,8 @@ fn kept() -> usize {
 
 #[test]
 fn nothing_is_left() {
-    super::nothing_is_left::<crate::runtimes::TokioCurrent>();
-    super::nothing_is_left::<crate::runtimes::TokioMulti<2>>();
+    run(runtimes::tokio_current_thread, super::nothing_is_left);
+    run(|| runtimes::tokio_workers(2), super::nothing_is_left);
 }
 
 #[test]

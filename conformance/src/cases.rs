@@ -1,0 +1,36 @@
+//! The cases, by section. `suite.rs` has the list of them.
+//!
+//! Numbers as in `o_42` are those of the list of scenarios that the crate was designed from.
+
+#![allow(unreachable_pub, reason = "what is public in a section is for the list")]
+
+pub mod adoption;
+pub mod background;
+pub mod bad_input;
+pub mod blocked;
+pub mod body_failure;
+pub mod cancel;
+pub mod cleanup;
+pub mod completion;
+mod crank;
+pub mod elsewhere;
+pub mod failure;
+pub mod handles;
+pub mod keyed;
+pub mod lifecycle;
+pub mod limits;
+pub mod matrix;
+pub mod nesting;
+pub mod origin;
+pub mod orphans;
+pub mod outside;
+pub mod panics;
+pub mod policies;
+pub mod races;
+pub mod results;
+pub mod shield;
+pub mod shutdown;
+mod slow;
+pub mod start;
+pub mod supervision;
+pub mod time;

@@ -1,0 +1,126 @@
+//! A clock that stands still until a case cranks it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use taskgroup::runtime::{Timed, Timer};
+use taskgroup::{AnySpawner, Spawner, Task};
+
+use crate::test::Test;
+
+/// A time of the clock.
+pub const fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A clock, and a spawner of the rig that goes by it.
+pub fn cranked(t: &Test) -> (Crank, Cranked) {
+    let crank = Crank::default();
+    (crank.clone(), Cranked { spawner: t.spawner(), crank })
+}
+
+/// See the module. Clones are the same clock, which begins at zero.
+#[derive(Clone, Debug, Default)]
+pub struct Crank(Arc<Mutex<Dial>>);
+
+#[derive(Debug, Default)]
+struct Dial {
+    now: Duration,
+    next: u64,
+    /// Every sleep that has not been dropped.
+    sleeps: HashMap<u64, (Duration, Option<Waker>)>,
+}
+
+impl Crank {
+    /// Sets the clock, and wakes whose time has come.
+    pub fn to(&self, seconds: u64) {
+        let mut dial = self.0.lock().unwrap();
+        assert!(dial.now <= at(seconds), "a clock does not go backwards");
+        dial.now = at(seconds);
+        let now = dial.now;
+        let due = dial.sleeps.values_mut().filter(|(at, _)| *at <= now);
+        let wakers: Vec<_> = due.filter_map(|(_, waker)| waker.take()).collect();
+        drop(dial);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many sleeps have not been dropped.
+    pub fn sleeps(&self) -> usize {
+        self.0.lock().unwrap().sleeps.len()
+    }
+}
+
+impl Timer for Crank {
+    type Sleep = Sleep;
+
+    fn now(&self) -> Duration {
+        self.0.lock().unwrap().now
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        let mut dial = self.0.lock().unwrap();
+        dial.next += 1;
+        let key = dial.next;
+        dial.sleeps.insert(key, (at, None));
+        Sleep { crank: self.clone(), key }
+    }
+}
+
+/// See [`Crank`].
+pub struct Sleep {
+    crank: Crank,
+    key: u64,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut dial = self.crank.0.lock().unwrap();
+        let now = dial.now;
+        let (at, waker) = dial.sleeps.get_mut(&self.key).expect("it is there until it is dropped");
+        if *at <= now {
+            return Poll::Ready(());
+        }
+        let stale = waker.replace(cx.waker().clone());
+        drop(dial);
+        drop(stale);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        // The waker is dropped when the lock is not held any more.
+        let gone = self.crank.0.lock().unwrap().sleeps.remove(&self.key);
+        drop(gone);
+    }
+}
+
+/// A spawner that goes by a [`Crank`].
+#[derive(Clone, Debug)]
+pub struct Cranked {
+    spawner: AnySpawner,
+    crank: Crank,
+}
+
+impl Spawner for Cranked {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawner.spawn(future)
+    }
+}
+
+impl Timed for Cranked {
+    type Timer = Crank;
+
+    fn timer(&self) -> Crank {
+        self.crank.clone()
+    }
+}

@@ -1,0 +1,374 @@
+//! J. The handles of children.
+
+use std::convert::Infallible;
+use std::future::pending;
+
+use futures_lite::future::{poll_once, yield_now};
+use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
+
+use crate::ledger::{Entry, Gate, Tally};
+use crate::spawners::Dropping;
+use crate::test::{Test, panic_text, until};
+
+mod scenarios;
+pub use self::scenarios::*;
+
+pub async fn dropping_a_handle_neither_cancels_nor_detaches(t: &Test) {
+    let value = scope(t.spawner(), |group| async move {
+        let _gone = t.log.on_drop("body gone");
+        let (log, there) = (t.log.clone(), Tally::new());
+        let begun = there.clone();
+        let handle = group.spawn(t.child(async move {
+            begun.add();
+            while log.count("body gone") == 0 {
+                yield_now().await;
+            }
+            log.write("child ends");
+        }));
+        there.take(1).await;
+        drop(handle);
+        Ok::<_, Infallible>(7)
+    });
+    assert_eq!(value.await.unwrap(), 7);
+    t.log.write("joined");
+    assert_eq!(t.log.lines(), ["body gone", "child ends", "joined"]);
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn o_88_cancel_one_child(t: &Test) {
+    let there = &Tally::new();
+    let value = scope(t.spawner(), |group| async move {
+        let gate = Gate::new();
+        let opened = gate.clone();
+        let sibling = group.spawn(t.child(async move {
+            opened.wait().await;
+            Ok(7)
+        }));
+        let mut stuck = group.spawn(t.waiting(there));
+        there.take(1).await;
+        assert!(!stuck.is_finished());
+        stuck.cancel();
+        stuck.cancel();
+        assert!((&mut stuck).await.unwrap_err().is_cancelled());
+        assert_eq!(t.ledger.read().dropped, 1, "destroyed before its handle tells");
+
+        assert!(!group.is_cancelled() && !group.is_closed() && group.reason().is_none());
+        let later = group.spawn(t.child(async { Ok(1) }));
+        gate.open();
+        Ok::<_, Infallible>(sibling.value().await + later.value().await)
+    });
+    assert_eq!(value.await.unwrap(), 8);
+    let ended = t.ledger.read();
+    assert_eq!((ended.made, ended.completed, ended.dropped), (3, 2, 3));
+}
+
+pub async fn o_89_cancel_before_the_first_poll(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let handle = group.spawn(t.stuck());
+    handle.cancel();
+    assert!(handle.await.unwrap_err().is_cancelled());
+    let polls = t.ledger.read().polls;
+    if t.one_thread() {
+        assert_eq!(polls, 0);
+    } else if t.inline() {
+        assert_eq!(polls, 1, "within `spawn`");
+    } else {
+        assert!(polls <= 1, "another thread may have been quicker");
+    }
+    assert_eq!(t.ledger.read(), Entry { made: 1, polls, started: polls, completed: 0, dropped: 1 });
+    group.join().await.unwrap();
+}
+
+pub async fn a_child_that_cancels_itself_runs_up_to_its_next_await(t: &Test) {
+    let group = TaskGroup::fallible::<Infallible>(t.spawner());
+    let (give, own) = async_channel::bounded(1);
+    let log = t.log.clone();
+    let handle = group.spawn(t.child(async move {
+        JoinHandle::<()>::cancel(&own.recv().await.unwrap());
+        log.write("cancelled");
+        yield_now().await;
+        log.write("went on");
+    }));
+    let cancel = handle.cancel_handle();
+    give.try_send(handle).unwrap();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["cancelled"]);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (0, 1));
+    assert_eq!(cancel.id(), Some(1));
+}
+
+pub async fn a_child_that_cancels_itself_and_returns_keeps_its_value(t: &Test) {
+    let group = TaskGroup::fallible::<Infallible>(t.spawner());
+    let (give, own) = async_channel::bounded(1);
+    let handle = group.spawn(t.child(async move {
+        taskgroup::group::CancelHandle::cancel(&own.recv().await.unwrap());
+        Ok(5)
+    }));
+    give.try_send(handle.cancel_handle()).unwrap();
+    assert_eq!(handle.await.unwrap(), 5);
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn a_lost_race_loses_nothing(t: &Test) {
+    let (gate, out_of_patience) = (&Gate::new(), &Gate::new());
+    out_of_patience.open();
+    let value = scope(t.spawner(), |group| async move {
+        let opened = gate.clone();
+        let mut handle = group.spawn(t.child(async move {
+            opened.wait().await;
+            Ok(7)
+        }));
+        assert!(poll_once(&mut handle).await.is_none());
+        assert!(until(out_of_patience, &mut handle).await.is_none());
+        assert!(!handle.is_finished());
+        gate.open();
+        group.idle().await;
+        assert!(handle.is_finished());
+        assert!(until(out_of_patience, pending::<()>()).await.is_none());
+        Ok::<_, Infallible>(handle.await.unwrap())
+    });
+    assert_eq!(value.await.unwrap(), 7);
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn a_handle_wakes_whoever_awaited_it_last(t: &Test) {
+    let (gate, there) = (&Gate::new(), &Tally::new());
+    let value = scope(t.spawner(), |group| async move {
+        let opened = gate.clone();
+        let mut handle = group.spawn(t.child(async move {
+            opened.wait().await;
+            Ok(7)
+        }));
+        assert!(poll_once(&mut handle).await.is_none());
+        let begun = there.clone();
+        let waiter = group.spawn(t.child(async move {
+            assert!(poll_once(&mut handle).await.is_none());
+            begun.add();
+            Ok(handle.await.unwrap())
+        }));
+        there.take(1).await;
+        gate.open();
+        Ok::<_, Infallible>(waiter.value().await)
+    });
+    assert_eq!(value.await.unwrap(), 7);
+    assert_eq!(t.ledger.read().completed, 2);
+}
+
+pub async fn value_of_a_failing_child_cuts_the_awaiting_body(t: &Test) {
+    let there = &Tally::new();
+    let failed = scope(t.spawner(), |group| async move {
+        let _gone = t.log.on_drop("body gone");
+        let begun = there.clone();
+        let failing = group.spawn(t.child(async move {
+            begun.take(1).await;
+            Err::<(), _>("broken")
+        }));
+        there.add();
+        failing.value().await;
+        t.log.write("body saw the failure");
+        Ok(())
+    });
+    let error = failed.await.unwrap_err();
+    assert_eq!((error.primary(), error.failures().len()), (Some(&"broken"), 1));
+    assert_eq!(t.log.lines(), ["body gone"]);
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn value_of_a_child_that_fails_at_once_cuts_the_sibling_that_awaits_it(t: &Test) {
+    let group = TaskGroup::fallible(t.spawner());
+    let (siblings, ledger, log) = (group.group(), t.ledger.clone(), t.log.clone());
+    group.launch(t.child(async move {
+        // Where `spawn` polls, it has failed before it is awaited.
+        siblings.spawn(ledger.track(async { Err::<(), _>("broken") })).value().await;
+        log.write("sibling saw the failure");
+    }));
+    let error = group.join().await.unwrap_err();
+    assert_eq!((error.primary(), error.failures().len()), (Some(&"broken"), 1));
+    assert_eq!(t.log.lines(), [""; 0]);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
+}
+
+/// What `value()` says to somebody who had no business calling it, in this file.
+#[track_caller]
+fn assert_misuse(text: &str, why: &str) {
+    let begin = format!("no value for `value()` at {}:", file!());
+    assert!(text.starts_with(&begin) && text.contains("child 1, ") && text.contains(why), "{text}");
+}
+
+pub async fn value_outside_of_the_group_panics(t: &Test) {
+    let group = TaskGroup::fallible(t.spawner());
+    let failing = group.spawn(t.child(async { Err::<(), _>("broken") }));
+    assert_misuse(&panic_text(failing.value()).await, " failed;");
+    assert_eq!(group.join().await.unwrap_err().primary(), Some(&"broken"));
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn value_of_a_child_cancelled_by_hand_panics(t: &Test) {
+    let there = &Tally::new();
+    let body = scope(t.spawner(), |group| async move {
+        let stuck = group.spawn(t.waiting(there));
+        there.take(1).await;
+        stuck.cancel();
+        stuck.value().await;
+        Ok::<_, Infallible>(())
+    });
+    assert_misuse(&panic_text(body).await, " was cancelled;");
+    assert_eq!(t.ledger.read(), Entry { made: 1, polls: 1, started: 1, completed: 0, dropped: 1 });
+}
+
+pub async fn value_panics_where_the_awaiter_is_not_cut(t: &Test) {
+    let collecting = scope(t.spawner(), |group| async move {
+        group.spawn(t.child(async { Err::<(), _>("broken") })).value().await;
+        Ok(())
+    });
+    assert_misuse(&panic_text(collecting.collect()).await, " failed;");
+
+    let shielded = scope(t.spawner(), |group| async move {
+        shield(async { group.spawn(t.child(async { Err::<(), _>("broken") })).value().await }).await;
+        Ok(())
+    });
+    assert_misuse(&panic_text(shielded).await, " failed;");
+    assert_eq!(t.ledger.read().completed, 2);
+}
+
+pub async fn a_second_await_after_the_result_panics(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let mut handle = group.spawn(t.child(async { Ok(7) }));
+    assert_eq!((&mut handle).await.unwrap(), 7);
+    assert!(handle.is_finished());
+    assert!(panic_text(&mut handle).await.contains("after it had given its result"));
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn awaiting_ones_own_handle_panics(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (give, own) = async_channel::bounded::<JoinHandle<()>>(1);
+    let mut handle = group.spawn(t.child(async move { drop(own.recv().await.unwrap().await) }));
+    assert!(poll_once(&mut handle).await.is_none(), "waiting for it outside is no misuse");
+    give.try_send(handle).unwrap();
+    let text = panic_text(group.join()).await;
+    assert!(text.contains("a child would wait for itself") && text.contains("child 1, "), "{text}");
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (0, 1));
+}
+
+/// Which of the predicates hold: failed, cancelled, panicked, lost.
+fn predicates(error: &JoinError) -> [bool; 4] {
+    [error.is_failed(), error.is_cancelled(), error.is_panicked(), error.is_lost()]
+}
+
+/// Checks what an error says of itself, and where it says it comes from.
+#[track_caller]
+fn assert_tells(error: &JoinError, which: usize, id: u64, what: &str) {
+    assert_eq!(predicates(error), [0, 1, 2, 3].map(|at| at == which), "{error}");
+    let origin = error.origin().unwrap();
+    assert_eq!((origin.child(), origin.is_body()), (Some(id), false));
+    assert_eq!((origin.location().file(), origin.group_location().file()), (file!(), file!()));
+    assert_ne!(origin.location().line(), origin.group_location().line());
+    assert_eq!(error.to_string(), format!("child {id}, spawned at {}, {what}", origin.location()));
+}
+
+pub async fn join_error_says_why_there_is_no_value(t: &Test) {
+    let group = TaskGroup::builder(t.spawner()).collect().open();
+    let failed = group.spawn(t.child(async { Err::<(), _>("broken") }));
+    let cancelled = group.spawn(t.stuck());
+    cancelled.cancel();
+    let panicked = group.spawn(t.child(async { panic!("on purpose") as () }));
+    assert_tells(&failed.await.unwrap_err(), 0, 1, "failed");
+    assert_tells(&cancelled.await.unwrap_err(), 1, 2, "was cancelled");
+    assert_tells(&panicked.await.unwrap_err(), 2, 3, "panicked");
+    assert_eq!(panic_text(group.join()).await, "on purpose");
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 3));
+}
+
+pub async fn join_error_of_a_lost_child(t: &Test) {
+    let group = TaskGroup::new(Dropping);
+    let lost = group.spawn(t.stuck());
+    assert_tells(&lost.await.unwrap_err(), 3, 1, "was dropped by its runtime");
+    assert!(group.join().await.unwrap_err().is_lost());
+    assert_eq!(t.ledger.read(), Entry { made: 1, polls: 0, started: 0, completed: 0, dropped: 1 });
+}
+
+pub async fn join_error_of_a_refused_child(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    group.close();
+    let refused = group.spawn(t.stuck());
+    assert!(refused.is_finished() && refused.id().is_none() && refused.cancel_handle().id().is_none());
+    refused.cancel();
+    let error = refused.await.unwrap_err();
+    assert_eq!(predicates(&error), [false, true, false, false]);
+    assert!(error.origin().is_none());
+    assert_eq!(error.to_string(), "the child was cancelled");
+    assert_eq!((t.ledger.read().polls, t.ledger.read().dropped), (0, 1));
+    group.join().await.unwrap();
+}
+
+pub async fn a_value_nobody_reads_is_destroyed_before_join_returns(t: &Test) {
+    let group = TaskGroup::fallible::<Infallible>(t.spawner());
+    let value = t.ledger.capture();
+    drop(group.spawn(t.child(async { Ok(value) })));
+    let value = t.ledger.capture();
+    group.launch(t.child(async { Ok(value) }));
+    group.join().await.unwrap();
+    let ended = t.ledger.read();
+    assert_eq!((ended.completed, ended.made, ended.dropped), (2, 4, 4));
+}
+
+pub async fn a_value_stays_with_its_handle(t: &Test) {
+    let group = TaskGroup::fallible::<Infallible>(t.spawner());
+    let value = t.ledger.capture();
+    let handle = group.spawn(t.child(async { Ok(value) }));
+    let cancel = handle.cancel_handle();
+    group.join().await.unwrap();
+    cancel.cancel();
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (1, 1), "only the value is left");
+    drop(handle);
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+pub async fn a_late_cancel_does_nothing(t: &Test) {
+    let value = scope(t.spawner(), |group| async move {
+        let first = group.spawn(t.child(async { Ok(1) }));
+        let (late, later) = (first.cancel_handle(), first.cancel_handle());
+        group.idle().await;
+        first.cancel();
+
+        // It is given the place in the table that the first one had.
+        let gate = Gate::new();
+        let opened = gate.clone();
+        let second = group.spawn(t.child(async move {
+            opened.wait().await;
+            Ok(2)
+        }));
+        assert_eq!((late.id(), second.id()), (Some(1), Some(2)));
+        late.cancel();
+        gate.open();
+        let sum = first.value().await + second.value().await;
+        later.cancel();
+        Ok::<_, Infallible>((sum, later))
+    });
+    let (sum, later) = value.await.unwrap();
+    later.cancel();
+    assert_eq!(sum, 3);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (2, 2));
+}
+
+pub async fn a_child_that_was_cancelled_by_itself_does_not_count_as_cut_with_the_group(t: &Test) {
+    scope(t.spawner(), |outer| async move {
+        let inner = TaskGroup::new(t.spawner());
+        let child = inner.spawn(t.stuck());
+        child.cancel();
+        child.await.unwrap_err();
+        inner.idle().await;
+        shield(async {
+            outer.cancel();
+            inner.join().await.unwrap();
+        })
+        .await;
+        Ok::<_, Infallible>(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(t.ledger.read().dropped, 1);
+}

@@ -1,0 +1,212 @@
+//! Children that are found by a key.
+
+use std::future::pending;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use futures_lite::future::yield_now;
+use taskgroup::{TaskGroup, shield};
+
+use crate::ledger::{Entry, Gate, Tally};
+use crate::test::{Test, panic_text, quiet_panic};
+
+pub async fn replace_cancels_the_child_that_was_there(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let peers = group.keyed();
+    let first = peers.replace("peer", t.waiting(&there));
+    there.take(1).await;
+    let second = peers.replace("peer", t.child(async { Ok(7) }));
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(second.await.unwrap(), 7);
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn spawn_if_absent_starts_one_child_a_key(t: &Test) {
+    let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    let peers = group.keyed();
+    let opened = gate.clone();
+    let first = peers.spawn_if_absent(
+        "peer",
+        t.child(async move {
+            opened.wait().await;
+            Ok(7)
+        }),
+    );
+    assert!(peers.spawn_if_absent("peer", t.stuck()).is_none());
+    assert!(peers.spawn_if_absent("other", t.child(async {})).is_some());
+    gate.open();
+    assert_eq!(first.unwrap().await.unwrap(), 7);
+    assert!(peers.spawn_if_absent("peer", t.child(async {})).is_some(), "its child has ended");
+    group.join().await.unwrap();
+    let ended = t.ledger.read();
+    assert_eq!((ended.made, ended.started, ended.dropped), (4, 3, 4));
+}
+
+pub async fn a_child_is_cancelled_by_its_key(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let peers = group.keyed();
+    let child = peers.replace("peer", t.waiting(&there));
+    there.take(1).await;
+    assert!(!peers.cancel(&"nobody"));
+    assert!(peers.cancel(&"peer"));
+    assert!(child.await.unwrap_err().is_cancelled());
+    assert!(!peers.cancel(&"peer"), "it is gone");
+    group.join().await.unwrap();
+}
+
+/// It may do so before whoever spawns it has a handle.
+pub async fn a_child_cancels_itself_by_its_key(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let peers = group.keyed();
+    let (own, log) = (peers.clone(), t.log.clone());
+    let child = peers.replace(
+        "peer",
+        t.child(async move {
+            assert!(own.cancel(&"peer"));
+            log.write("cancelled");
+            yield_now().await;
+            log.write("went on");
+        }),
+    );
+    assert!(child.await.unwrap_err().is_cancelled());
+    assert_eq!(t.log.lines(), ["cancelled"]);
+    group.join().await.unwrap();
+}
+
+pub async fn a_key_is_there_until_its_child_has_ended(t: &Test) {
+    let (group, gate, there) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new());
+    let peers = group.keyed();
+    let (opened, begun) = (gate.clone(), there.clone());
+    let child = peers.replace(
+        "peer",
+        t.child(shield(async move {
+            begun.add();
+            opened.wait().await;
+        })),
+    );
+    there.take(1).await;
+    peers.cancel(&"peer");
+    assert!(peers.contains(&"peer"), "under its shield");
+    gate.open();
+    drop(child.await);
+    assert!(!peers.contains(&"peer"));
+    assert_eq!((peers.len(), peers.is_empty()), (0, true));
+    group.join().await.unwrap();
+}
+
+pub async fn the_end_of_a_replaced_child_leaves_the_new_one_its_key(t: &Test) {
+    let (group, gate, there) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new());
+    let peers = group.keyed();
+    let (opened, begun) = (gate.clone(), there.clone());
+    let first = peers.replace(
+        "peer",
+        t.child(shield(async move {
+            begun.add();
+            opened.wait().await;
+        })),
+    );
+    there.take(1).await;
+    let second = peers.replace("peer", t.waiting(&there));
+    there.take(1).await;
+    gate.open();
+    drop(first.await);
+    assert_eq!((peers.contains(&"peer"), peers.len()), (true, 1));
+    assert!(peers.cancel(&"peer"));
+    assert!(second.await.unwrap_err().is_cancelled());
+    assert!(peers.is_empty());
+    group.join().await.unwrap();
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Hostile(u8);
+
+impl Hash for Hostile {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if self.0 == 0 {
+            quiet_panic("in the hash");
+        }
+        self.0.hash(state);
+    }
+}
+
+pub async fn a_hash_that_panics_is_the_callers_and_starts_nothing(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let peers = group.keyed();
+    let replacing = async { drop(peers.replace(Hostile(0), t.child(async {}))) };
+    assert_eq!(panic_text(replacing).await, "in the hash");
+    let spawning = async { drop(peers.spawn_if_absent(Hostile(0), t.child(async {}))) };
+    assert_eq!(panic_text(spawning).await, "in the hash");
+    assert_eq!(t.ledger.read(), Entry { made: 2, polls: 0, started: 0, completed: 0, dropped: 2 });
+    assert_eq!((group.len(), peers.len()), (0, 0));
+
+    assert_eq!(peers.replace(Hostile(1), t.child(async { Ok(7) })).await.unwrap(), 7);
+    group.join().await.unwrap();
+}
+
+/// Hashes well as often as it is told to.
+#[derive(Clone)]
+struct HashesFor(Arc<AtomicUsize>);
+
+impl PartialEq for HashesFor {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for HashesFor {}
+
+impl Hash for HashesFor {
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        if self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err() {
+            quiet_panic("in a later hash");
+        }
+    }
+}
+
+pub async fn a_child_whose_key_hashes_once_is_started_and_can_be_replaced(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let hashes = Arc::new(AtomicUsize::new(1));
+    let peers = group.keyed();
+    let first = peers.replace(HashesFor(hashes.clone()), t.waiting(&there));
+    there.take(1).await;
+    hashes.store(100, SeqCst);
+    drop(peers.replace(HashesFor(hashes), t.child(async {})));
+    assert!(first.await.unwrap_err().is_cancelled());
+    group.join().await.unwrap();
+    assert!(peers.is_empty());
+}
+
+pub async fn a_closed_group_takes_no_child_and_keeps_no_key(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let peers = group.keyed();
+    group.close();
+    assert!(peers.replace("peer", t.stuck()).await.unwrap_err().is_cancelled());
+    assert!(peers.spawn_if_absent("peer", t.stuck()).unwrap().await.unwrap_err().is_cancelled());
+    assert!(peers.is_empty());
+    assert_eq!(t.ledger.read(), Entry { made: 2, polls: 0, started: 0, completed: 0, dropped: 2 });
+    group.join().await.unwrap();
+}
+
+pub async fn many_who_replace_one_key_leave_nothing(t: &Test) {
+    let (group, replacers) = (TaskGroup::new(t.spawner()), TaskGroup::new(t.spawner()));
+    let peers = group.keyed();
+    for _ in 0..t.pick(8, 3) {
+        let (peers, children, times) = (peers.clone(), t.ledger.clone(), t.pick(50, 10));
+        replacers.launch(t.child(async move {
+            for _ in 0..times {
+                peers.replace("peer", children.track(pending::<()>()));
+                yield_now().await;
+            }
+        }));
+    }
+    replacers.join().await.unwrap();
+    while group.len() > 1 {
+        yield_now().await;
+    }
+    assert_eq!((peers.len(), t.ledger.read().alive()), (1, 1));
+    peers.cancel(&"peer");
+    group.join().await.unwrap();
+    assert!(peers.is_empty());
+}

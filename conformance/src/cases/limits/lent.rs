@@ -1,0 +1,145 @@
+//! A child that awaits a queued sibling lends it its place.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+use taskgroup::{Group, TaskGroup, scope};
+
+use super::{limited, most, pause, said, says};
+use crate::ledger::{Gate, Tally};
+use crate::test::Test;
+
+pub async fn a_queued_child_is_lent_the_place_of_whoever_awaits_it(t: &Test) {
+    let group = limited(t.spawner(), 1);
+    let (own, next) = (group.group(), says(t, "next"));
+    let holder = group.spawn(t.child(async move {
+        own.spawn(next).await.unwrap();
+        Ok("holder")
+    }));
+    assert_eq!(holder.await.unwrap(), "holder");
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["next"]);
+}
+
+pub async fn a_chain_of_children_is_lent_one_place(t: &Test) {
+    /// Spawns the next one and awaits it.
+    fn link<S: taskgroup::Spawner>(
+        group: Group<S, &'static str>,
+        left: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<usize, &'static str>> + Send>> {
+        Box::pin(async move {
+            let next = match left {
+                0 => return Ok(0),
+                _ => group.spawn(link(group.clone(), left - 1)),
+            };
+            Ok(next.await.unwrap() + 1)
+        })
+    }
+
+    let (group, long) = (limited(t.spawner(), 1), t.pick(50, 20));
+    let first = group.spawn(t.child(link(group.group(), long)));
+    assert_eq!(first.await.unwrap(), long);
+    group.join().await.unwrap();
+}
+
+pub async fn one_that_waits_in_a_group_inside_lends_its_place_too(t: &Test) {
+    let group = limited(t.spawner(), 1);
+    let (own, next) = (group.group(), says(t, "next"));
+    group.launch(t.child(async move {
+        let queued = own.spawn(next);
+        let inner = TaskGroup::new(own.spawner().clone());
+        let inside = inner.group();
+        inner.launch(async move {
+            let _of_its_own = inside;
+            let body = scope(own.spawner().clone(), |_| async move {
+                queued.await.unwrap();
+                Ok::<_, Infallible>(())
+            });
+            body.await.unwrap();
+        });
+        inner.join().await.unwrap();
+    }));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["next"]);
+}
+
+/// Whoever has lent its place goes on beside the other for a while. When both are gone, the limit holds as before.
+pub async fn a_place_that_was_lent_is_not_there_twice_afterwards(t: &Test) {
+    let (group, gate) = (limited(t.spawner(), 1), Gate::new());
+    let (own, next) = (group.group(), says(t, "next"));
+    group.spawn(t.child(async move { own.spawn(next).await.map_err(|_| "cut") })).await.unwrap();
+    let (begun, wait) = (Tally::new(), gate.clone());
+    let begin = begun.clone();
+    group.launch(t.child(async move {
+        begin.add();
+        wait.wait().await;
+    }));
+    group.launch(says(t, "queued"));
+    begun.take(1).await;
+    pause().await;
+    assert_eq!(t.log.lines(), ["next"]);
+    assert!(group.try_spawn(async {}).unwrap_err().is_full());
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["next", "queued"]);
+}
+
+/// It has a place to lend to one only, and the second of two is lent it when the first is done.
+pub async fn several_are_awaited_one_after_the_other(t: &Test) {
+    let group = limited(t.spawner(), 1);
+    let (own, children) = (group.group(), [0, 1, 2].map(|n| said(t, n, async move { Ok(n) })));
+    let sum = group.spawn(t.child(async move {
+        let queued = children.map(|child| own.spawn(child));
+        let mut sum = 0;
+        for child in queued {
+            sum += child.await.unwrap();
+        }
+        Ok(sum)
+    }));
+    assert_eq!(sum.await.unwrap(), 3);
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["0", "1", "2"]);
+}
+
+pub async fn the_body_has_no_place_to_lend(t: &Test) {
+    let begun = Tally::new();
+    let result = scope(t.spawner(), async |group| {
+        let gate = Gate::new();
+        let (wait, begin) = (gate.clone(), begun.clone());
+        group.launch(t.child(async move {
+            begin.add();
+            wait.wait().await;
+        }));
+        begun.take(1).await;
+        let mut queued = group.spawn(says(t, "next"));
+        assert!(futures_lite::future::poll_once(&mut queued).await.is_none());
+        pause().await;
+        assert_eq!(t.log.lines(), [""; 0]);
+        gate.open();
+        queued.await.unwrap();
+        Ok::<_, Infallible>(())
+    });
+    result.limit(most(1)).await.unwrap();
+}
+
+pub async fn a_queued_child_that_is_awaited_and_then_cancelled_is_told_of(t: &Test) {
+    let (group, begun) = (limited(t.spawner(), 1), Tally::new());
+    let (own, stuck, begin) = (group.group(), t.waiting(&begun), begun.clone());
+    let holder = group.spawn(t.child(async move {
+        let queued = own.spawn(stuck);
+        let cancel = queued.cancel_handle();
+        let waits = async {
+            let error = queued.await.unwrap_err();
+            assert!(error.is_cancelled());
+        };
+        let cancels = async {
+            begin.take(1).await;
+            cancel.cancel();
+        };
+        futures_lite::future::zip(waits, cancels).await;
+        Ok(())
+    }));
+    holder.await.unwrap();
+    group.join().await.unwrap();
+}

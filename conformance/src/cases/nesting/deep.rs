@@ -1,0 +1,130 @@
+//! How deep it goes, and in which order it is torn down.
+
+use super::*;
+
+use std::pin::Pin;
+
+use taskgroup::Spawner;
+
+pub async fn teardown_is_bottom_up_through_children(t: &Test) {
+    let (slow, outermost) = (Slow::new(t), TaskGroup::new(t.spawner()));
+    let (spawner, outer) = (t.spawner(), slow.clone());
+    outermost.launch(t.child(async move {
+        let _locals = outer.log.on_drop("outer's locals");
+        let group = TaskGroup::new(spawner.clone());
+        let middle = outer.clone();
+        group.launch(outer.track(async move {
+            let _locals = middle.log.on_drop("middle's locals");
+            let group = TaskGroup::new(spawner);
+            (0..3).for_each(|_| group.launch(middle.child("grandchild")));
+            pending::<()>().await
+        }));
+        pending::<()>().await
+    }));
+    slow.begun.take(3).await;
+    outermost.cancel();
+    slow.only(&[]).await;
+    slow.gate.open();
+    outermost.join().await.unwrap();
+    let lines = ["grandchild", "grandchild", "grandchild", "middle's locals", "outer's locals"];
+    assert_eq!(slow.log.lines(), lines);
+}
+
+pub async fn teardown_is_bottom_up_through_bodies(t: &Test) {
+    let slow = &Slow::new(t);
+    let outermost = scope(t.spawner(), |group| async move {
+        let _locals = slow.log.on_drop("outer's locals");
+        let middle = |_: Group<_>| async move {
+            let _locals = slow.log.on_drop("middle's locals");
+            let inner = |group: Group<_>| async move {
+                let _locals = slow.log.on_drop("inner's locals");
+                (0..3).for_each(|_| group.launch(slow.child("grandchild")));
+                pending::<Result<(), Infallible>>().await
+            };
+            drop(scope(t.spawner(), inner).await);
+            pending::<Result<(), Infallible>>().await
+        };
+        let cancel = group.clone();
+        group.launch(slow.track({
+            let slow = slow.clone();
+            async move {
+                slow.begun.take(3).await;
+                cancel.cancel();
+            }
+        }));
+        drop(scope(t.spawner(), middle).await);
+        pending::<Result<(), Infallible>>().await
+    });
+    let driver = async {
+        // The child that cancels is the only one to complete.
+        while t.ledger.read().completed == 0 {
+            yield_now().await;
+        }
+        slow.pause().await;
+        assert_eq!((slow.log.count("middle's locals"), slow.log.count("outer's locals")), (0, 0));
+        slow.gate.open();
+    };
+    let error = zip(outermost, driver).await.0.unwrap_err();
+    assert!(matches!(error.reason(), Some(CancelReason::Explicit(_))));
+    let mut lines = slow.log.lines();
+    if !t.one_thread() {
+        // The inner body is a member like the grandchildren: a cancel during its poll may end it first.
+        lines[..4].sort();
+    }
+    assert_eq!(lines[..4], ["grandchild", "grandchild", "grandchild", "inner's locals"]);
+    assert_eq!(lines[4..], ["middle's locals", "outer's locals"]);
+}
+
+type Deep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// So many groups, each but the first opened in a child of the one before; owners and scopes take turns.
+fn nest<S: Spawner>(spawner: S, depth: usize, slow: Slow) -> Deep {
+    Box::pin(slow.clone().track(async move {
+        // Otherwise a spawner that polls inline goes down through the stack.
+        yield_now().await;
+        if depth == 0 {
+            slow.begun.add();
+            return slow.gate.wait().await;
+        }
+        let child = nest(spawner.clone(), depth - 1, slow.clone());
+        let ended = if depth % 2 == 0 {
+            let group = TaskGroup::new(spawner);
+            group.launch(child);
+            group.join().await
+        } else {
+            let body = |group: Group<_>| async move {
+                group.launch(child);
+                Ok::<_, Infallible>(())
+            };
+            scope(spawner, body).await
+        };
+        if ended.is_ok() {
+            slow.begun.add();
+        }
+    }))
+}
+
+pub async fn two_thousand_groups_deep_and_cancelled(t: &Test) {
+    let (slow, depth) = (Slow::new(t), t.pick(2_000, 200));
+    let outermost = TaskGroup::new(t.spawner());
+    outermost.launch(nest(t.spawner(), depth, slow.clone()));
+    slow.begun.take(1).await;
+    assert_eq!((outermost.len(), t.ledger.read().alive()), (1, depth + 1));
+    outermost.cancel();
+    outermost.join().await.unwrap();
+    assert!(slow.begun.is_empty(), "no group ended with a value");
+    let ledger = t.ledger.read();
+    assert_eq!((ledger.alive(), ledger.dropped), (0, depth + 1));
+}
+
+pub async fn two_thousand_groups_deep_and_done(t: &Test) {
+    let (slow, depth) = (Slow::new(t), t.pick(2_000, 200));
+    let outermost = TaskGroup::new(t.spawner());
+    outermost.launch(nest(t.spawner(), depth, slow.clone()));
+    slow.begun.take(1).await;
+    slow.gate.open();
+    outermost.join().await.unwrap();
+    slow.begun.take(depth).await;
+    let ledger = t.ledger.read();
+    assert_eq!((ledger.alive(), ledger.completed), (0, depth + 1));
+}

@@ -1,0 +1,177 @@
+//! Nothing is left, whatever happens at whatever moment: random trees, three groups deep.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
+
+use fastrand::Rng;
+use futures_lite::FutureExt;
+use futures_lite::future::{or, poll_once, yield_now};
+use taskgroup::{Group, GroupError, Spawner, TaskGroup, scope, shield};
+
+use crate::ledger::Ledger;
+use crate::test::Test;
+
+const ROUNDS: usize = 2_000;
+/// Children of each group, from the outermost one inwards: 4 + 4 × 4 + 4 × 4 × 4 = 84 in a tree, of which about 20 have
+/// started on average when it is cut.
+const CHILDREN: [usize; 3] = [4, 4, 4];
+/// How long a tree grows at most, in polls of its children.
+const GROWTH: u32 = 200;
+
+pub async fn no_capture_is_alive_after_the_outer_join(t: &Test) {
+    let seed = std::env::var("TASKGROUP_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("TASKGROUP_SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    for round in 0..ROUNDS {
+        let tree = Tree { spawner: t.spawner(), ledger: t.ledger.clone(), rng: rng.fork(), depth: 0 };
+        let outer = scope(t.spawner(), |_| async move {
+            let _ = AssertUnwindSafe(tree.grow()).catch_unwind().await;
+            Ok::<_, Infallible>(())
+        });
+        // A panic or an error that an inner group left behind may come out here.
+        let _ = AssertUnwindSafe(outer).catch_unwind().await;
+        assert_eq!(t.ledger.read().alive(), 0, "after round {round}");
+    }
+    let started = t.ledger.read().started;
+    // How many there are depends on how busy the machine is; mostly it is about 20 a round.
+    assert!(started > t.pick(5, 1) * ROUNDS, "the trees did grow: {started} children");
+    println!("{started} children started in {ROUNDS} rounds");
+}
+
+struct Tree<S> {
+    spawner: S,
+    ledger: Ledger,
+    rng: Rng,
+    depth: usize,
+}
+
+type End = Result<(), GroupError<&'static str>>;
+
+impl<S: Spawner> Tree<S> {
+    /// Opens a group with children that open groups, and leaves it in one of the ways there are.
+    fn grow(mut self) -> Pin<Box<dyn Future<Output = End> + Send>> {
+        Box::pin(async move {
+            let way = self.rng.u32(0..7);
+            let moment = self.rng.u32(0..GROWTH);
+            match way {
+                // Joined, as it should be.
+                0 | 1 => self.scope(false).await,
+                // Lost to another branch of a `select`, or to a timeout.
+                2 | 3 => {
+                    let cut = progress(self.ledger.clone(), moment);
+                    or(self.scope(false), async move {
+                        cut.await;
+                        Ok(())
+                    })
+                    .await
+                }
+                // Leaked; its body captures nothing that is counted, as that is leaked too.
+                4 => {
+                    let mut scope = Box::pin(self.scope(true));
+                    for _ in 0..moment {
+                        if poll_once(scope.as_mut()).await.is_some() {
+                            return Ok(());
+                        }
+                        yield_now().await;
+                    }
+                    std::mem::forget(scope);
+                    Ok(())
+                }
+                5 => self.free_standing(moment).await,
+                _ => shield(self.scope(false)).await,
+            }
+        })
+    }
+
+    fn scope(mut self, leaked: bool) -> impl Future<Output = End> + Send {
+        let spawner = self.spawner.clone();
+        scope(spawner, move |group| async move {
+            let _capture = (!leaked).then(|| self.ledger.capture());
+            self.launch_all(&group);
+            let (moment, way) = (self.rng.u32(0..GROWTH), self.rng.u32(0..8));
+            let ledger = self.ledger.clone();
+            drop(self);
+            progress(ledger, moment).await;
+            ending(way, &group).await
+        })
+    }
+
+    async fn free_standing(mut self, moment: u32) -> End {
+        let group = TaskGroup::<S>::fallible(self.spawner.clone());
+        self.launch_all(&group);
+        let ledger = self.ledger.clone();
+        drop(self);
+        progress(ledger, moment).await;
+        if moment % 2 == 0 { group.join().await } else { Ok(()) }
+    }
+
+    fn launch_all(&mut self, group: &Group<S, &'static str>) {
+        for _ in 0..CHILDREN[self.depth] {
+            let child = self.child(group.clone());
+            group.launch(self.ledger.track(child));
+        }
+    }
+
+    fn child(
+        &mut self,
+        group: Group<S, &'static str>,
+    ) -> impl Future<Output = Result<(), &'static str>> + Send + use<S> {
+        let mut rng = self.rng.fork();
+        let (spawner, ledger, depth) = (self.spawner.clone(), self.ledger.clone(), self.depth + 1);
+        let capture = ledger.capture();
+        async move {
+            let _capture = capture;
+            yields(rng.u32(0..6)).await;
+            if depth < CHILDREN.len() {
+                let tree = Tree { spawner, ledger, rng: rng.fork(), depth };
+                tree.grow().await.map_err(|_| "an inner group failed")?;
+            }
+            let shielded = rng.u32(0..4);
+            shield(yields(shielded)).await;
+            ending(rng.u32(0..30), &group).await
+        }
+    }
+}
+
+async fn yields(n: u32) {
+    for _ in 0..n {
+        yield_now().await;
+    }
+}
+
+/// Waits until children have been polled so many times more, or for a while: it may be that none is left.
+async fn progress(ledger: Ledger, polls: u32) {
+    let goal = ledger.read().polls + polls as usize;
+    for _ in 0..500 {
+        if ledger.read().polls >= goal {
+            break;
+        }
+        yield_now().await;
+    }
+}
+
+/// How a member ends: most often well, else in every other way there is.
+async fn ending<S>(way: u32, group: &Group<S, &'static str>) -> Result<(), &'static str> {
+    match way {
+        0 => Err("an error"),
+        // Not `panic!`, which would print each of them.
+        1 => resume_unwind(Box::new("a panic")),
+        2 => {
+            group.cancel();
+            yield_now().await;
+            unreachable!("cut at the await")
+        }
+        3 => {
+            or(std::future::pending(), async {
+                // Waits for somebody else's end, but not for ever: there may be nobody.
+                yields(40).await;
+                Ok(())
+            })
+            .await
+        }
+        _ => Ok(()),
+    }
+}

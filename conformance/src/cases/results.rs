@@ -1,0 +1,231 @@
+//! The results of many children, as they come or in the order of spawning.
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use futures_lite::StreamExt;
+use futures_lite::future::{poll_once, yield_now};
+use taskgroup::{TaskGroup, scope};
+
+use crate::ledger::{Capture, Gate, Ledger, Tally, Wakes};
+use crate::test::{Test, errors, panic_text, quiet_panic};
+
+mod order;
+pub use self::order::*;
+
+pub async fn o_08_a_hundred_children_results_in_spawn_order(t: &Test) {
+    let many = t.pick(100, 10);
+    let group = TaskGroup::new(t.spawner());
+    let results = group.results();
+    for number in 0..many {
+        results.spawn(t.child(async move {
+            for _ in 0..number * 7 % 11 {
+                yield_now().await;
+            }
+            Ok(number)
+        }));
+    }
+    assert_eq!(results.values().await, (0..many).collect::<Vec<_>>());
+    group.join().await.unwrap();
+}
+
+pub async fn o_09_values_of_failed_children_are_left_out(t: &Test) {
+    let group = TaskGroup::builder(t.spawner()).collect().open();
+    let results = group.results();
+    results.spawn(t.child(async { Err("a") }));
+    results.spawn(t.child(async { Ok(1) }));
+    results.spawn(t.child(async { Err("b") }));
+    assert_eq!(results.values().await, [1]);
+    let error = group.join().await.unwrap_err();
+    let mut failed = errors(&error);
+    failed.sort_unstable();
+    assert_eq!(failed, ["a", "b"]);
+}
+
+pub async fn o_10_a_panic_of_the_consumer_stops_the_group(t: &Test) {
+    let there = &Tally::new();
+    let consuming = scope(t.spawner(), |group| async move {
+        let mut results = group.results();
+        results.spawn(t.child(async { Ok(1) }));
+        results.spawn(stuck(t.ledger.clone(), there.clone()));
+        let (own, ledger, begun) = (group.clone(), t.ledger.clone(), there.clone());
+        group.launch(t.child(async move {
+            for _ in 0..3 {
+                own.spawn_when_free(stuck(ledger.clone(), begun.clone())).await;
+            }
+        }));
+        assert_eq!(results.next().await.unwrap().unwrap(), 1);
+        there.take(2).await;
+        assert_eq!(group.len(), 3, "the producer waits for a place");
+        quiet_panic("consumer") as Result<(), &str>
+    });
+    assert_eq!(panic_text(consuming.limit(NonZeroUsize::new(3).unwrap())).await, "consumer");
+    assert_eq!((t.ledger.read().started, t.ledger.read().alive()), (4, 0));
+}
+
+fn stuck(ledger: Ledger, there: Tally) -> impl Future<Output = Result<u8, &'static str>> + Send {
+    ledger.track(async move {
+        there.add();
+        std::future::pending().await
+    })
+}
+
+pub async fn results_come_in_the_order_of_completion(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let mut results = group.results();
+    let gates: Vec<_> = (0..3).map(|_| Gate::new()).collect();
+    for (number, gate) in gates.iter().cloned().enumerate() {
+        results.spawn(t.child(async move {
+            gate.wait().await;
+            Ok(number)
+        }));
+    }
+    for number in [2, 0, 1] {
+        assert!(poll_once(pin!(results.next())).await.is_none(), "and a dropped `next` loses nothing");
+        gates[number].open();
+        assert_eq!(results.next().await.unwrap().unwrap(), number);
+    }
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 3);
+}
+
+pub async fn without_children_they_pend_until_the_group_is_closed(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let mut results = group.results::<()>();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let cx = &mut Context::from_waker(&waker);
+    let mut next = pin!(results.next());
+    assert!(next.as_mut().poll(cx).is_pending());
+    assert_eq!(wakes.count(), 0, "it does not ask to be polled again");
+    group.close();
+    assert_eq!(wakes.count(), 1);
+    assert!(next.as_mut().poll(cx).is_ready());
+    group.join().await.unwrap();
+}
+
+pub async fn between_children_they_pend_and_go_on(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let mut results = group.results();
+    for number in 0..3 {
+        results.spawn(t.child(async move { Ok(number) }));
+        assert_eq!(results.next().await.unwrap().unwrap(), number);
+        assert!(poll_once(pin!(results.next())).await.is_none());
+    }
+    assert_eq!(results.outstanding(), 0);
+    group.close();
+    assert!(results.next().await.is_none());
+    group.join().await.unwrap();
+}
+
+pub async fn a_closed_group_gives_what_is_outstanding_and_then_the_end(t: &Test) {
+    let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    let results = group.results();
+    for _ in 0..5 {
+        let opened = gate.clone();
+        results.spawn(t.child(async move {
+            opened.wait().await;
+            Ok(1)
+        }));
+    }
+    group.close();
+    assert_eq!(results.outstanding(), 5);
+    gate.open();
+    assert_eq!(results.map(Result::unwrap).fold(0, |sum, one| sum + one).await, 5);
+    group.join().await.unwrap();
+}
+
+pub async fn they_are_freed_when_nobody_takes_them_any_more(t: &Test) {
+    let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    let results = group.results();
+    let (early, late, opened) = (t.ledger.capture(), t.ledger.capture(), gate.clone());
+    results.spawn(t.child(async move { Ok(early) }));
+    results.spawn(t.child(async move {
+        opened.wait().await;
+        Ok(late)
+    }));
+    while group.len() > 1 {
+        yield_now().await;
+    }
+    assert_eq!(t.ledger.read().alive(), 3, "a value, a child and what it captured");
+    drop(results);
+    assert_eq!(t.ledger.read().alive(), 2);
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (2, 0));
+}
+
+/// Panics when it is dropped.
+struct Bomb(#[expect(dead_code, reason = "held for its destructor")] Capture);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        quiet_panic("in the value");
+    }
+}
+
+pub async fn values_whose_destructors_panic_are_dropped_with_them(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let results = group.results();
+    for _ in 0..3 {
+        let value = Bomb(t.ledger.capture());
+        results.spawn(t.child(async move { Ok(value) }));
+    }
+    group.idle().await;
+    drop(results);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (3, 0));
+    group.join().await.unwrap();
+}
+
+pub async fn a_value_that_comes_too_late_and_panics_is_the_childs_panic(t: &Test) {
+    let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    let results = group.results();
+    let (value, opened) = (Bomb(t.ledger.capture()), gate.clone());
+    results.spawn(t.child(async move {
+        opened.wait().await;
+        Ok(value)
+    }));
+    drop(results);
+    gate.open();
+    assert_eq!(panic_text(group.join()).await, "in the value");
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+pub async fn a_child_is_cancelled_by_the_handle_it_was_spawned_with(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let mut results = group.results();
+    let child = results.spawn(t.waiting(&there));
+    there.take(1).await;
+    child.cancel();
+    assert!(results.next().await.unwrap().unwrap_err().is_cancelled());
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn a_refused_child_leaves_no_result(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let mut results = group.results();
+    group.close();
+    let refused = results.spawn(t.stuck());
+    assert_eq!((refused.id(), results.outstanding()), (None, 0));
+    assert!(results.next().await.is_none());
+    assert_eq!((t.ledger.read().polls, t.ledger.read().dropped), (0, 1));
+    group.join().await.unwrap();
+}
+
+pub async fn a_cancelled_group_gives_a_result_for_each_child(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let mut results = group.results();
+    (0..3).for_each(|_| drop(results.spawn(t.waiting(&there))));
+    there.take(3).await;
+    group.cancel();
+    for _ in 0..3 {
+        assert!(results.next().await.unwrap().unwrap_err().is_cancelled());
+    }
+    assert!(results.next().await.is_none());
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().dropped, 3);
+}

@@ -1,0 +1,303 @@
+//! Shields, in the corners that no numbered scenario has.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_lite::future::{or, poll_once, yield_now};
+use taskgroup::{TaskGroup, scope, shield};
+
+use crate::ledger::{Gate, Log, Tally};
+use crate::test::Test;
+
+/// Waits under a shield and writes down that it came to its end.
+async fn section(gate: Gate, begun: Tally, log: Log, line: &'static str) {
+    shield(async move {
+        begun.add();
+        gate.wait().await;
+        yield_now().await;
+        log.write(line);
+    })
+    .await;
+}
+
+pub async fn o_87_a_cancel_inside_lets_the_section_end(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
+    let (inside, began) = (gate.clone(), begun.clone());
+    group.launch(t.child(async move {
+        section(inside, began, log.clone(), "section").await;
+        log.write("up to the next await");
+        yield_now().await;
+        log.write("not past it");
+    }));
+    begun.take(1).await;
+    group.cancel();
+    assert_eq!(group.len(), 1);
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["section", "up to the next await"]);
+}
+
+pub async fn o_87_sections_back_to_back_both_complete(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
+    let (inside, began) = (gate.clone(), begun.clone());
+    group.launch(t.child(async move {
+        section(inside.clone(), began.clone(), log.clone(), "first").await;
+        section(inside, began, log.clone(), "second").await;
+        yield_now().await;
+        log.write("not past an await");
+    }));
+    begun.take(1).await;
+    group.cancel();
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["first", "second"]);
+}
+
+pub async fn a_shield_in_a_shield_holds_until_the_outer_one_ends(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
+    let (inside, began) = (gate.clone(), begun.clone());
+    group.launch(t.child(shield(async move {
+        section(inside, began, log.clone(), "inner").await;
+        yield_now().await;
+        log.write("outer");
+    })));
+    begun.take(1).await;
+    group.cancel();
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["inner", "outer"]);
+}
+
+pub async fn a_shielded_child_is_woken_once_and_not_spun(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
+    let (inside, began, polls) = (gate.clone(), begun.clone(), t.ledger.clone());
+    group.launch(t.ledger.track(shield(async move { section(inside, began, log, "section").await })));
+    begun.take(1).await;
+    let before = polls.read().polls;
+    for _ in 0..3 {
+        group.cancel();
+    }
+    // Only a wake leads to a poll: there was one, for the cancel, and it brings no other.
+    while polls.read().polls == before {
+        yield_now().await;
+    }
+    for _ in 0..200 {
+        yield_now().await;
+    }
+    assert_eq!(polls.read().polls, before + 1);
+    gate.open();
+    group.join().await.unwrap();
+}
+
+pub async fn code_under_a_shield_can_see_the_cancel(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (inside, log, begun) = (group.group(), t.log.clone(), Gate::new());
+    let open = begun.clone();
+    group.launch(t.child(shield(async move {
+        assert!(!inside.is_cancelled());
+        open.open();
+        inside.cancelled().await;
+        assert!(inside.is_cancelled());
+        log.write("saw it");
+    })));
+    begun.wait().await;
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["saw it"]);
+}
+
+pub async fn a_shield_in_the_body_holds_the_scope(t: &Test) {
+    let (gate, begun) = (Gate::new(), Tally::new());
+    let result = scope(t.spawner(), |group| async move {
+        let (open, began, canceller) = (gate.clone(), begun.clone(), group.clone());
+        group.launch(t.child(shield(async move {
+            began.take(1).await;
+            canceller.cancel();
+            open.open();
+        })));
+        section(gate, begun, t.log.clone(), "section").await;
+        t.log.write("up to the next await");
+        yield_now().await;
+        t.log.write("not past it");
+        Ok::<_, Infallible>(())
+    });
+    assert!(result.await.unwrap_err().is_cancelled());
+    assert_eq!(t.log.lines(), ["section", "up to the next await"]);
+}
+
+pub async fn a_body_that_returns_in_the_poll_its_shield_ends_in_counts(t: &Test) {
+    let (gate, begun) = (Gate::new(), Tally::new());
+    let result = scope(t.spawner(), |group| async move {
+        let (open, began, canceller) = (gate.clone(), begun.clone(), group.clone());
+        group.launch(t.child(shield(async move {
+            began.take(1).await;
+            canceller.cancel();
+            open.open();
+        })));
+        section(gate, begun, t.log.clone(), "section").await;
+        Ok::<_, Infallible>(5)
+    });
+    assert_eq!(result.await.unwrap(), 5);
+    assert_eq!(t.log.lines(), ["section"]);
+}
+
+pub async fn a_shield_in_an_inner_body_holds_the_child_that_polls_it(t: &Test) {
+    let outer = TaskGroup::new(t.spawner());
+    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
+    let (inside, began, spawner) = (gate.clone(), begun.clone(), t.spawner());
+    outer.launch(t.child(async move {
+        let inner = scope(spawner, |_| async {
+            section(inside, began, log.clone(), "section").await;
+            yield_now().await;
+            log.write("not past an await");
+            Ok::<_, Infallible>(())
+        });
+        // The poll in which the shield ends is the host's as well, and ends at the host's next await.
+        assert!(inner.await.unwrap_err().is_cancelled());
+        log.write("up to the next await");
+        yield_now().await;
+        log.write("not past it");
+    }));
+    begun.take(1).await;
+    outer.cancel();
+    gate.open();
+    outer.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["section", "up to the next await"]);
+}
+
+pub async fn a_shield_that_begins_after_the_cut_is_never_polled(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (own, log) = (group.group(), t.log.clone());
+    group.launch(t.child(async move {
+        own.cancel();
+        log.write("before");
+        shield(async { log.write("never") }).await;
+        log.write("never");
+    }));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["before"]);
+}
+
+pub async fn a_shield_that_is_dropped_half_way_lets_the_cancel_through(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (give_up, begun, log) = (Gate::new(), Gate::new(), t.log.clone());
+    let (lost, open) = (give_up.clone(), begun.clone());
+    group.launch(t.child(async move {
+        let stuck = shield(async {
+            open.open();
+            std::future::pending::<()>().await;
+        });
+        or(stuck, lost.wait()).await;
+        log.write("given up");
+        yield_now().await;
+        log.write("not past an await");
+    }));
+    begun.wait().await;
+    group.cancel();
+    assert_eq!(group.len(), 1, "it is still shielded");
+    give_up.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["given up"]);
+}
+
+pub async fn a_cancel_of_one_shielded_child_waits_as_well(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
+    let (inside, began) = (gate.clone(), begun.clone());
+    let handle = group.spawn(t.child(async move {
+        section(inside, began, log, "section").await;
+        yield_now().await;
+        Ok(1)
+    }));
+    begun.take(1).await;
+    handle.cancel();
+    gate.open();
+    assert!(handle.await.unwrap_err().is_cancelled());
+    assert_eq!(t.log.lines(), ["section"]);
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn spawning_under_a_shield_does_not_shield_the_child(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (spawner, spawned, log) = (group.group(), Gate::new(), t.log.clone());
+    let (gone, inner) = (t.log.on_drop("child gone"), t.ledger.clone());
+    let open = spawned.clone();
+    group.launch(t.child(shield(async move {
+        spawner.launch(inner.track(async move {
+            let _gone = gone;
+            std::future::pending::<()>().await
+        }));
+        open.open();
+        while log.count("child gone") == 0 {
+            yield_now().await;
+        }
+        log.write("section");
+    })));
+    spawned.wait().await;
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["child gone", "section"]);
+}
+
+pub async fn a_leaked_shield_holds_its_member_only_until_that_ends(t: &Test) {
+    async fn leak() {
+        let mut leaked = Box::pin(shield(std::future::pending::<()>()));
+        assert!(poll_once(leaked.as_mut()).await.is_none());
+        std::mem::forget(leaked);
+    }
+
+    let (begun, gate) = (Gate::new(), Gate::new());
+    let value = scope(t.spawner(), |group| async move {
+        let (open, wait) = (begun.clone(), gate.clone());
+        let child = group.spawn(t.child(async move {
+            leak().await;
+            open.open();
+            wait.wait().await;
+            Ok(())
+        }));
+        leak().await;
+        begun.wait().await;
+        child.cancel();
+        group.cancel();
+        gate.open();
+        child.await.unwrap();
+        Ok::<_, Infallible>(7)
+    });
+    assert_eq!(value.await.unwrap(), 7);
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn outside_of_any_group_a_shield_only_runs_its_future(t: &Test) {
+    let mut shielded = pin!(shield(t.child(async {
+        yield_now().await;
+        3
+    })));
+    let first = std::future::poll_fn(|cx| Poll::Ready(shielded.as_mut().poll(cx).is_pending()));
+    assert!(first.await);
+    assert_eq!(shielded.await, 3);
+}
+
+pub async fn a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one(t: &Test) {
+    let (outer, begun) = (TaskGroup::new(t.spawner()), Gate::new());
+    let (open, spawner, ledger) = (begun.clone(), t.spawner(), t.ledger.clone());
+    outer.launch(t.child(async move {
+        let inner = shield(async { TaskGroup::new(spawner) }).await;
+        inner.launch(ledger.track(std::future::pending::<()>()));
+        let ended = shield(async {
+            open.open();
+            inner.join().await
+        });
+        assert!(ended.await.unwrap_err().is_cancelled());
+    }));
+    begun.wait().await;
+    outer.cancel();
+    outer.join().await.unwrap();
+    assert_eq!(t.ledger.read().dropped, 2);
+}

@@ -1,0 +1,347 @@
+//! The end in two steps: asked for, and after a grace forced.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+
+use futures_lite::future::{poll_once, yield_now, zip};
+use taskgroup::group::ShutdownReport;
+use taskgroup::{CancelReason, Group, GroupError, TaskGroup, scope, shield};
+
+use crate::cases::crank::{Crank, Cranked, at, cranked};
+use crate::cases::slow::Slow;
+use crate::ledger::{Gate, Tally, Tracked};
+use crate::test::{Test, errors};
+
+/// Ends when it is asked to, and says so.
+fn polite<E: Send + 'static>(
+    t: &Test,
+    group: &Group<Cranked, E>,
+    line: &'static str,
+) -> Tracked<impl Future<Output = ()> + Send + 'static + use<E>> {
+    let (soft, log) = (group.stopping(), t.log.clone());
+    t.child(async move {
+        soft.await;
+        log.write(line);
+    })
+}
+
+/// Shuts a group down with a grace of 5, and cranks that past when everybody has been asked.
+async fn forced<E: Send + 'static>(
+    group: TaskGroup<Cranked, E>,
+    crank: &Crank,
+) -> Result<ShutdownReport, GroupError<E>> {
+    let asked = group.stopping();
+    let driver = async {
+        asked.await;
+        crank.to(5);
+    };
+    zip(group.shutdown(at(5)), driver).await.0
+}
+
+/// The paths of whom the report names.
+fn paths(report: &ShutdownReport) -> Vec<&str> {
+    let mut paths: Vec<_> = report.forced().iter().filter_map(|origin| origin.path()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+pub async fn everybody_ends_on_the_soft_signal(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner);
+    (0..3).for_each(|_| group.launch(polite(t, &group, "bye")));
+    let report = group.shutdown(at(5)).await.unwrap();
+    assert!(report.is_graceful());
+    assert_eq!((report.forced().len(), report.more()), (0, 0));
+    assert_eq!(report.to_string(), "everybody ended in time");
+    assert_eq!((t.log.count("bye"), crank.sleeps()), (3, 0));
+}
+
+pub async fn an_empty_group_needs_no_grace(t: &Test) {
+    let (_, spawner) = cranked(t);
+    assert!(TaskGroup::new(spawner).shutdown(at(5)).await.unwrap().is_graceful());
+}
+
+pub async fn a_deaf_child_is_forced_and_named(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).name("server").open();
+    let begun = Tally::new();
+    group.child().name("deaf").launch(t.waiting(&begun));
+    group.launch(polite(t, &group, "bye"));
+    let asked = group.group();
+    let driver = async {
+        asked.stopping().await;
+        // Only the deaf one is left when the grace is over.
+        while asked.len() > 1 {
+            yield_now().await;
+        }
+        crank.to(5);
+    };
+    let report = zip(group.shutdown(at(5)), driver).await.0.unwrap();
+    assert!(!report.is_graceful());
+    assert_eq!(paths(&report), ["server/deaf"]);
+    assert_eq!(report.forced()[0].name(), Some("deaf"));
+    assert_eq!(asked.reason(), Some(CancelReason::Explicit("the grace is over".into())));
+    assert_eq!((t.log.lines(), crank.sleeps()), (vec!["bye".into()], 0));
+}
+
+pub async fn before_the_grace_is_over_nobody_is_cut(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner);
+    let (asked, gate) = (group.group(), Gate::new());
+    let (soft, wait) = (group.stopping(), gate.clone());
+    group.launch(t.child(async move {
+        soft.await;
+        wait.wait().await;
+    }));
+    let driver = async {
+        asked.stopping().await;
+        crank.to(4);
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert!(!asked.is_cancelled());
+        gate.open();
+    };
+    assert!(zip(group.shutdown(at(5)), driver).await.0.unwrap().is_graceful());
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn children_of_groups_inside_are_asked_and_named(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).name("server").open();
+    let (begun, bye) = (Tally::new(), Tally::new());
+    let (deaf, own, inner_bye) = (t.waiting(&begun), group.group(), bye.clone());
+    group.child().name("host").launch(t.child(async move {
+        let inner = TaskGroup::builder::<Infallible>(own.spawner().clone()).name("pool").open();
+        inner.child().name("deaf").launch(deaf);
+        let soft = inner.stopping();
+        inner.child().name("polite").launch(async move {
+            soft.await;
+            inner_bye.add();
+        });
+        let _ = inner.join().await;
+    }));
+    begun.take(1).await;
+    let driver = async {
+        bye.take(1).await;
+        // It is counted until all of it is gone, which is a moment later.
+        for _ in 0..200 {
+            yield_now().await;
+        }
+        crank.to(5);
+    };
+    let report = zip(group.shutdown(at(5)), driver).await.0.unwrap();
+    let paths = paths(&report);
+    assert!(paths.contains(&"server/host") && paths.contains(&"server/host/pool/deaf"), "{paths:?}");
+}
+
+pub async fn there_is_one_grace_for_the_whole_tree(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner);
+    let begun = Tally::new();
+    for _ in 0..3 {
+        let (deaf, own) = (t.waiting(&begun), group.group());
+        group.launch(t.child(async move {
+            let inner = TaskGroup::new(own.spawner().clone());
+            inner.launch(deaf);
+            let _ = inner.join().await;
+        }));
+    }
+    begun.take(3).await;
+    let asked = group.stopping();
+    let driver = async {
+        asked.await;
+        assert_eq!(crank.sleeps(), 1);
+        crank.to(5);
+    };
+    let report = zip(group.shutdown(at(5)), driver).await.0.unwrap();
+    assert_eq!((report.forced().len(), crank.sleeps()), (6, 0));
+}
+
+pub async fn a_failure_on_the_way_out_is_reported(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::fallible(spawner);
+    let soft = group.stopping();
+    group.launch(t.child(async move {
+        soft.await;
+        Err::<(), _>("goodbye failed")
+    }));
+    group.launch(t.stuck());
+    let error = group.shutdown(at(5)).await.unwrap_err();
+    assert_eq!(errors(&error), ["goodbye failed"]);
+    assert_eq!(crank.sleeps(), 0);
+}
+
+pub async fn a_shielded_child_outlasts_the_grace_and_is_waited_for(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let (slow, group) = (Slow::new(t), TaskGroup::new(spawner));
+    group.launch(slow.child("child"));
+    slow.begun.take(1).await;
+    let (asked, member) = (group.stopping(), group.group());
+    let driver = async {
+        asked.await;
+        crank.to(5);
+        member.cancelled().await;
+        slow.only(&[]).await;
+        slow.gate.open();
+    };
+    let report = zip(group.shutdown(at(5)), driver).await.0.unwrap();
+    assert_eq!(report.forced().len(), 1);
+    assert_eq!(slow.log.lines(), ["child"]);
+}
+
+pub async fn background_children_end_with_the_others_and_are_not_named(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner.clone());
+    group.child().background().launch(t.stuck());
+    group.launch(polite(t, &group, "bye"));
+    assert!(group.shutdown(at(5)).await.unwrap().is_graceful());
+
+    let group = TaskGroup::new(spawner);
+    let begun = Tally::new();
+    group.child().background().launch(t.waiting(&begun));
+    group.launch(t.waiting(&begun));
+    begun.take(2).await;
+    let report = forced(group, &crank).await.unwrap();
+    assert_eq!(report.forced().iter().map(|origin| origin.child()).collect::<Vec<_>>(), [Some(2)]);
+}
+
+pub async fn dropped_it_cancels_at_once(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    for polled in [false, true] {
+        let group = TaskGroup::new(spawner.clone());
+        let (member, begun) = (group.group(), Tally::new());
+        group.launch(t.waiting(&begun));
+        begun.take(1).await;
+        let mut shutdown = Box::pin(group.shutdown(at(5)));
+        assert!(!polled || poll_once(shutdown.as_mut()).await.is_none());
+        assert_eq!(member.is_stopping(), polled, "it begins when it is polled");
+        drop(shutdown);
+        assert_eq!(member.reason(), Some(CancelReason::ScopeDropped));
+        t.nothing_alive().await;
+        assert_eq!(crank.sleeps(), 0);
+    }
+}
+
+pub async fn without_any_grace_everybody_is_forced(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (group, begun) = (TaskGroup::new(spawner), Tally::new());
+    (0..3).for_each(|_| group.launch(t.waiting(&begun)));
+    begun.take(3).await;
+    assert_eq!(group.shutdown(at(0)).await.unwrap().forced().len(), 3);
+}
+
+pub async fn a_report_names_sixty_four_and_counts_the_rest(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).name("server").open();
+    let begun = Tally::new();
+    (0..70).for_each(|_| group.launch(t.waiting(&begun)));
+    begun.take(70).await;
+    let report = group.shutdown(at(0)).await.unwrap();
+    assert_eq!((report.forced().len(), report.more()), (64, 6));
+    let text = report.to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines[0], lines[65], lines.len()), ("70 had to be cancelled:", "  and 6 more", 66));
+    assert!(lines[1].starts_with("  server/#") && lines[1].contains(", spawned at "), "{}", lines[1]);
+}
+
+pub async fn a_deadline_may_come_before_the_end_of_the_grace(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(3)).open();
+    let (begun, asked) = (Tally::new(), group.stopping());
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    let driver = async {
+        asked.await;
+        crank.to(3);
+    };
+    let error = zip(group.shutdown(at(5)), driver).await.0.unwrap_err();
+    assert_eq!((error.reason(), crank.sleeps()), (Some(&CancelReason::Deadline), 0));
+}
+
+pub async fn stop_reaches_groups_inside(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (group, begun) = (TaskGroup::new(spawner), Tally::new());
+    let (own, begin, log, ledger) = (group.group(), begun.clone(), t.log.clone(), t.ledger.clone());
+    group.launch(t.child(async move {
+        let inner = TaskGroup::new(own.spawner().clone());
+        let soft = inner.stopping();
+        let (spawner, said) = (own.spawner().clone(), log.clone());
+        inner.launch(ledger.track(async move {
+            let body = scope(spawner, |innermost| async move {
+                begin.add();
+                innermost.stopping().await;
+                said.write("innermost");
+                Ok::<_, Infallible>(())
+            });
+            body.await.unwrap();
+        }));
+        soft.await;
+        inner.join().await.unwrap();
+        log.write("inner");
+    }));
+    begun.take(1).await;
+    group.stop();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["innermost", "inner"]);
+}
+
+pub async fn stop_reaches_groups_opened_later_inside(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner);
+    let (soft, own) = (group.stopping(), group.group());
+    group.launch(t.child(async move {
+        soft.await;
+        let late = TaskGroup::new(own.spawner().clone());
+        assert!(late.is_stopping());
+        late.stopping().await;
+        late.launch(async {});
+        let inside =
+            scope(own.spawner().clone(), |group| async move { Ok::<_, Infallible>(group.is_stopping()) });
+        assert!(inside.await.unwrap());
+        late.join().await.unwrap();
+    }));
+    group.stop();
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn a_spawn_after_stop_is_refused_here_and_taken_inside(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner);
+    let (soft, own, helper) = (group.stopping(), group.group(), t.child(async {}));
+    let child = group.spawn(t.child(async move {
+        let inner = TaskGroup::new(own.spawner().clone());
+        soft.await;
+        assert!(own.try_spawn(pending::<()>()).unwrap_err().is_closed());
+        inner.launch(helper);
+        inner.join().await.unwrap();
+        Ok(())
+    }));
+    group.stop();
+    assert!(group.try_spawn(pending::<()>()).unwrap_err().is_closed());
+    child.await.unwrap();
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 2);
+}
+
+/// The cut is put off by a shield, the soft signal is not.
+pub async fn a_cancel_asks_groups_under_a_shield_as_well(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (group, begun) = (TaskGroup::new(spawner), Gate::new());
+    let (own, open, log) = (group.group(), begun.clone(), t.log.clone());
+    group.launch(t.child(async move {
+        let inside = scope(own.spawner().clone(), |inner| async move {
+            open.open();
+            inner.stopping().await;
+            assert!(!inner.is_cancelled());
+            log.write("asked");
+            Ok::<_, Infallible>(())
+        });
+        let _ = shield(inside).await;
+    }));
+    begun.wait().await;
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["asked"]);
+}

@@ -1,0 +1,270 @@
+//! Children that say when they are ready.
+
+use std::future::pending;
+use std::pin::pin;
+
+use futures_lite::future::poll_once;
+use taskgroup::error::StartError;
+use taskgroup::group::Ready;
+use taskgroup::{TaskGroup, shield};
+
+use crate::ledger::{Capture, Entry, Gate, Tally};
+use crate::test::{Test, errors, panic_text, quiet_panic};
+
+pub async fn it_is_ready_and_goes_on(t: &Test) {
+    let (group, gate) = (TaskGroup::fallible::<&str>(t.spawner()), Gate::new());
+    let opened = gate.clone();
+    let port = group.start(|ready| {
+        t.child(async move {
+            ready.set(80);
+            opened.wait().await;
+        })
+    });
+    assert_eq!(port.await, Ok(80));
+    assert_eq!((group.len(), t.ledger.read().completed), (1, 0));
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn it_fails_before_it_is_ready(t: &Test) {
+    let group = TaskGroup::fallible(t.spawner());
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            Err::<(), _>("address in use")
+        })
+    });
+    assert_eq!(started.await, Err(StartError::Failed("address in use")));
+    assert_eq!(t.ledger.read().alive(), 0);
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn it_ends_without_having_been_ready(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let started = group.start(|ready: Ready<u16>| t.child(async move { drop(ready) }));
+    assert_eq!(started.await, Err(StartError::NeverReady));
+    assert_eq!(t.ledger.read().alive(), 0);
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn it_fails_after_it_was_ready(t: &Test) {
+    let (group, gate) = (TaskGroup::fallible(t.spawner()), Gate::new());
+    let opened = gate.clone();
+    let started = group.start(|ready| {
+        t.child(async move {
+            ready.set(7);
+            opened.wait().await;
+            Err::<(), _>("broken")
+        })
+    });
+    assert_eq!(started.await, Ok(7));
+    gate.open();
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+}
+
+pub async fn it_is_ready_and_fails_in_one_poll(t: &Test) {
+    let group = TaskGroup::fallible(t.spawner());
+    let started = group.start(|ready| {
+        t.child(async move {
+            ready.set(7);
+            Err::<(), _>("broken")
+        })
+    });
+    assert_eq!(started.await, Ok(7));
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+}
+
+pub async fn it_drops_its_ready_and_runs_on(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            drop(ready);
+            pending::<()>().await
+        })
+    });
+    assert_eq!(started.await, Err(StartError::NeverReady));
+    assert_eq!(
+        (t.ledger.read().completed, t.ledger.read().alive()),
+        (0, 0),
+        "it was cancelled and has ended"
+    );
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn it_panics_before_it_is_ready(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            quiet_panic("boom") as ()
+        })
+    });
+    assert_eq!(started.await, Err(StartError::Cancelled));
+    assert_eq!(panic_text(group.join()).await, "boom");
+}
+
+pub async fn its_caller_goes_while_it_waits(t: &Test) {
+    let (group, there) = (TaskGroup::fallible::<&str>(t.spawner()), Tally::new());
+    let begun = there.clone();
+    let mut started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            begun.add();
+            pending::<()>().await
+        })
+    });
+    assert!(poll_once(&mut started).await.is_none());
+    there.take(1).await;
+    drop(started);
+    group.idle().await;
+    assert_eq!(t.ledger.read(), Entry { made: 1, polls: 1, started: 1, completed: 0, dropped: 1 });
+    assert!(!group.is_cancelled());
+    group.join().await.unwrap();
+}
+
+pub async fn its_caller_goes_while_it_is_shielded(t: &Test) {
+    let (group, gate, there) = (TaskGroup::fallible::<&str>(t.spawner()), Gate::new(), Tally::new());
+    let (opened, begun) = (gate.clone(), there.clone());
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(shield(async move {
+            let _ready = ready;
+            begun.add();
+            opened.wait().await;
+        }))
+    });
+    there.take(1).await;
+    drop(started);
+    let mut join = group.join();
+    assert!(poll_once(&mut join).await.is_none(), "it is counted until it has ended");
+    gate.open();
+    join.await.unwrap();
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn its_error_is_the_groups_when_its_caller_is_gone(t: &Test) {
+    let (group, gate, there) = (TaskGroup::fallible(t.spawner()), Gate::new(), Tally::new());
+    let (opened, begun) = (gate.clone(), there.clone());
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(shield(async move {
+            let _ready = ready;
+            begun.add();
+            opened.wait().await;
+            Err::<(), _>("broken")
+        }))
+    });
+    there.take(1).await;
+    drop(started);
+    gate.open();
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+}
+
+pub async fn its_group_is_cancelled_before_it_is_ready(t: &Test) {
+    let (group, there) = (TaskGroup::fallible::<&str>(t.spawner()), Tally::new());
+    let begun = there.clone();
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            begun.add();
+            pending::<()>().await
+        })
+    });
+    there.take(1).await;
+    group.cancel();
+    assert_eq!(started.await, Err(StartError::Cancelled));
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (0, 0));
+    group.join().await.unwrap();
+}
+
+pub async fn a_sibling_fails_before_it_is_ready(t: &Test) {
+    let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
+    let begun = there.clone();
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            begun.add();
+            pending::<()>().await
+        })
+    });
+    there.take(1).await;
+    group.launch(t.child(async { Err::<(), _>("broken") }));
+    assert_eq!(started.await, Err(StartError::Cancelled));
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
+}
+
+pub async fn a_shielded_child_is_ready_after_the_cancel(t: &Test) {
+    let (group, there) = (TaskGroup::fallible::<&str>(t.spawner()), Tally::new());
+    let (soft, begun) = (group.cancelled(), there.clone());
+    let started = group.start(|ready| {
+        t.child(shield(async move {
+            begun.add();
+            soft.await;
+            ready.set(7);
+        }))
+    });
+    there.take(1).await;
+    group.cancel();
+    assert_eq!(started.await, Ok(7));
+    group.join().await.unwrap();
+}
+
+pub async fn a_pending_start_keeps_the_group_open(t: &Test) {
+    let (group, gate) = (TaskGroup::fallible::<&str>(t.spawner()), Gate::new());
+    let opened = gate.clone();
+    let started = group.start(|ready| {
+        t.child(async move {
+            opened.wait().await;
+            ready.set(7);
+        })
+    });
+    let mut join = pin!(group.join());
+    assert!(poll_once(join.as_mut()).await.is_none());
+    gate.open();
+    assert_eq!(started.await, Ok(7));
+    join.await.unwrap();
+}
+
+pub async fn a_closed_group_takes_none(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    group.close();
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            pending::<()>().await
+        })
+    });
+    assert_eq!(started.await, Err(StartError::Rejected));
+    assert_eq!(t.ledger.read(), Entry { made: 1, polls: 0, started: 0, completed: 0, dropped: 1 });
+    group.join().await.unwrap();
+}
+
+pub async fn another_task_says_that_it_is_ready(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let (give, given) = async_channel::bounded::<Ready<u16>>(1);
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let started = group.start(|ready| {
+        t.child(async move {
+            give.try_send(ready).unwrap();
+            opened.wait().await;
+        })
+    });
+    given.recv().await.unwrap().set(7);
+    assert_eq!(started.await, Ok(7));
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn another_task_says_so_after_it_has_ended(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let (give, given) = async_channel::bounded::<Ready<Capture>>(1);
+    let started = group.start(|ready| t.child(async move { give.try_send(ready).unwrap() }));
+    assert_eq!(started.await.map(drop), Err(StartError::NeverReady));
+    given.recv().await.unwrap().set(t.ledger.capture());
+    assert_eq!((t.ledger.read().made, t.ledger.read().dropped), (2, 2), "the value is nobody's");
+    group.join().await.unwrap();
+}

@@ -1,0 +1,190 @@
+//! Deadlines that are moved, taken away, or set later.
+
+use std::convert::Infallible;
+use std::future::Future;
+
+use futures_lite::future::{yield_now, zip};
+use taskgroup::{CancelReason, GroupError, TaskGroup, scope};
+
+use super::timed_out;
+use crate::cases::crank::{Crank, Cranked, at, cranked};
+use crate::ledger::{Gate, Tally};
+use crate::test::Test;
+
+/// A group with one child that waits for a gate, and whose deadline is moved when that has begun.
+struct Moved {
+    opened_with: Option<u64>,
+    to: Option<u64>,
+    /// A time at which nothing happens.
+    safe: u64,
+    /// A time at which the group is cut; if there is none, it ends well.
+    fatal: Option<u64>,
+}
+
+impl Moved {
+    async fn free(self, t: &Test) {
+        let (crank, spawner) = cranked(t);
+        let (begun, gate) = (Tally::new(), Gate::new());
+        let builder = TaskGroup::builder::<Infallible>(spawner);
+        let group = match self.opened_with {
+            Some(time) => builder.deadline(at(time)).open(),
+            None => builder.open(),
+        };
+        group.launch(waits(t, &begun, &gate));
+        begun.take(1).await;
+        group.set_deadline(self.to.map(at));
+        assert_eq!(group.deadline(), self.to.map(at));
+        self.crank(&crank, &gate, || group.is_cancelled()).await;
+        self.check(&crank, group.join().await);
+    }
+
+    async fn scope(self, t: &Test) {
+        let (crank, spawner) = cranked(t);
+        let (begun, gate, opened) = (Tally::new(), Gate::new(), async_channel::bounded(1));
+        let body = scope(spawner, async |group: taskgroup::Group<Cranked, Infallible>| {
+            group.launch(waits(t, &begun, &gate));
+            opened.0.try_send(group).unwrap();
+            gate.wait().await;
+            Ok(())
+        });
+        let driver = async {
+            let group = opened.1.recv().await.unwrap();
+            begun.take(1).await;
+            group.set_deadline(self.to.map(at));
+            self.crank(&crank, &gate, || group.is_cancelled()).await;
+        };
+        let result = match self.opened_with {
+            Some(time) => zip(body.deadline(at(time)), driver).await.0,
+            None => zip(body, driver).await.0,
+        };
+        self.check(&crank, result);
+    }
+
+    async fn crank(&self, crank: &Crank, gate: &Gate, is_cancelled: impl Fn() -> bool) {
+        crank.to(self.safe);
+        for _ in 0..20 {
+            yield_now().await;
+        }
+        assert!(!is_cancelled(), "not at {}", self.safe);
+        match self.fatal {
+            Some(fatal) => crank.to(fatal),
+            None => gate.open(),
+        }
+    }
+
+    fn check(&self, crank: &Crank, result: Result<(), GroupError<Infallible>>) {
+        match self.fatal {
+            Some(_) => timed_out(result),
+            None => result.unwrap(),
+        }
+        assert_eq!(crank.sleeps(), 0);
+    }
+}
+
+fn waits(t: &Test, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send + 'static + use<> {
+    let (begun, gate) = (begun.clone(), gate.clone());
+    t.child(async move {
+        begun.add();
+        gate.wait().await;
+    })
+}
+
+const LATER: Moved = Moved { opened_with: Some(5), to: Some(9), safe: 8, fatal: Some(9) };
+const EARLIER: Moved = Moved { opened_with: Some(9), to: Some(5), safe: 4, fatal: Some(5) };
+const TAKEN_AWAY: Moved = Moved { opened_with: Some(5), to: None, safe: 50, fatal: None };
+const SET_LATE: Moved = Moved { opened_with: None, to: Some(5), safe: 4, fatal: Some(5) };
+
+pub async fn a_deadline_of_a_scope_is_moved_later(t: &Test) {
+    LATER.scope(t).await;
+}
+
+pub async fn a_deadline_of_a_scope_is_moved_earlier(t: &Test) {
+    EARLIER.scope(t).await;
+}
+
+pub async fn a_deadline_of_a_scope_is_taken_away(t: &Test) {
+    TAKEN_AWAY.scope(t).await;
+}
+
+pub async fn a_scope_opened_without_a_deadline_gets_one(t: &Test) {
+    SET_LATE.scope(t).await;
+}
+
+pub async fn a_deadline_of_a_free_standing_group_is_moved_later(t: &Test) {
+    LATER.free(t).await;
+}
+
+pub async fn a_deadline_of_a_free_standing_group_is_moved_earlier(t: &Test) {
+    EARLIER.free(t).await;
+}
+
+pub async fn a_deadline_of_a_free_standing_group_is_taken_away(t: &Test) {
+    TAKEN_AWAY.free(t).await;
+}
+
+pub async fn a_free_standing_group_opened_without_a_deadline_gets_one(t: &Test) {
+    SET_LATE.free(t).await;
+}
+
+pub async fn a_deadline_is_set_on_a_closed_group(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let begun = Tally::new();
+    let group = TaskGroup::new(spawner);
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    group.close();
+    group.set_deadline(Some(at(1)));
+    crank.to(1);
+    timed_out(group.join().await);
+}
+
+pub async fn a_deadline_that_is_set_too_late_is_passed_at_once(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let begun = Tally::new();
+    let group = TaskGroup::new(spawner);
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    crank.to(5);
+    group.set_deadline(Some(at(4)));
+    timed_out(group.join().await);
+}
+
+pub async fn a_deadline_that_has_passed_cannot_be_moved(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let begun = Tally::new();
+    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    crank.to(1);
+    group.cancelled().await;
+    group.set_deadline(Some(at(9)));
+    timed_out(group.join().await);
+}
+
+pub async fn a_deadline_is_set_by_a_child_of_the_group(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let begun = Gate::new();
+    let group = TaskGroup::new(spawner);
+    let (own, open) = (group.group(), begun.clone());
+    group.launch(t.child(async move {
+        own.set_deadline(Some(at(1)));
+        open.open();
+        std::future::pending::<()>().await
+    }));
+    begun.wait().await;
+    crank.to(1);
+    group.cancelled().await;
+    assert_eq!(group.reason(), Some(CancelReason::Deadline));
+    timed_out(group.join().await);
+}
+
+/// Whoever keeps the deadline is a background child of the crate's own, which nobody is to see.
+pub async fn who_keeps_the_deadline_is_not_counted(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(9)).open();
+    group.set_deadline(Some(at(8)));
+    assert!(group.is_empty());
+    group.idle().await;
+    group.join().await.unwrap();
+    assert_eq!(crank.sleeps(), 0);
+}

@@ -1,0 +1,126 @@
+//! How a case is run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::future::yield_now;
+use taskgroup::Spawner;
+
+use crate::{Rig, Test};
+
+/// How long a case may take before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The stack of the thread that runs a case: little, as nothing recurses over children or depth.
+const STACK: usize = 256 << 10;
+
+/// Runs a case under the watch-dog, and checks that nothing of it is left.
+///
+/// # Panics
+///
+/// If the case does, takes longer than a minute, leaves something alive that its ledger counts, or if something goes on
+/// after its end.
+///
+/// # Examples
+///
+/// A case of one's own:
+///
+/// ```
+/// use taskgroup::TaskGroup;
+/// use taskgroup_conformance::{Rig, Test, run, spawners::ThreadEach};
+///
+/// async fn a_child_is_counted(t: &Test) {
+///     let group = TaskGroup::new(t.spawner());
+///     group.launch(t.child(async {}));
+///     assert_eq!(group.len(), 1);
+///     group.join().await.unwrap();
+///     assert_eq!(t.ledger.read().completed, 1);
+/// }
+///
+/// run(|| Rig::new(ThreadEach).erased(), a_child_is_counted);
+/// ```
+pub fn run<S: Spawner>(
+    rig: impl FnOnce() -> Rig<S> + Send + 'static,
+    case: impl AsyncFnOnce(&Test<S>) + Send + 'static,
+) {
+    watched(move || {
+        let test = Test::new(rig());
+        (test.rig.block_on)(Box::pin(case(&test)));
+        assert_over(&test);
+    });
+}
+
+fn assert_over<S: Spawner>(test: &Test<S>) {
+    let left = test.ledger.read();
+    assert_eq!(left.alive(), 0, "left behind: {left:?}");
+    barrier(&test.rig);
+    assert_eq!(test.ledger.read(), left, "something went on after the end");
+}
+
+/// Runs `f` on a thread of its own, and fails if it takes too long.
+///
+/// # Panics
+///
+/// If `f` does, or takes longer than a minute.
+pub fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    under_the_watch_dog(Box::new(f))
+}
+
+/// Compiled once for all cases.
+fn under_the_watch_dog<T: Send + 'static>(f: Box<dyn FnOnce() -> T + Send>) -> T {
+    let (done, result) = mpsc::channel();
+    let thread = thread::Builder::new().stack_size(STACK);
+    thread.spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f))))).expect("a thread can be had");
+    match result.recv_timeout(PATIENCE) {
+        Ok(Ok(value)) => value,
+        Ok(Err(payload)) => resume_unwind(payload),
+        Err(RecvTimeoutError::Timeout) => panic!("the watch-dog bit: no end after {PATIENCE:?}"),
+        Err(RecvTimeoutError::Disconnected) => unreachable!("the thread catches panics"),
+    }
+}
+
+/// Has every worker run a task of ours, all at the same time: what was queued before it has been run.
+///
+/// None of them waits for long: a thread that is blocked may have others' tasks in a queue of its own.
+fn barrier<S: Spawner>(rig: &Rig<S>) {
+    let workers = rig.workers.unwrap_or(1);
+    let (inside, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (arrive, arrived) = async_channel::unbounded();
+    let tasks: Vec<_> = (0..workers)
+        .map(|_| {
+            let (inside, met, arrive) = (inside.clone(), met.clone(), arrive.clone());
+            rig.spawner.spawn(async move {
+                while !meets(&inside, &met, workers) {
+                    yield_now().await;
+                }
+                arrive.try_send(()).unwrap();
+            })
+        })
+        .collect();
+    (rig.block_on)(Box::pin(async {
+        for _ in 0..workers {
+            arrived.recv().await.unwrap();
+        }
+    }));
+    drop(tasks);
+}
+
+/// Stays inside for a moment, and says whether all were inside at once.
+fn meets(inside: &AtomicUsize, met: &AtomicBool, all: usize) -> bool {
+    inside.fetch_add(1, SeqCst);
+    for _ in 0..1_000 {
+        if inside.load(SeqCst) == all {
+            met.store(true, SeqCst);
+        }
+        if met.load(SeqCst) {
+            break;
+        }
+        thread::yield_now();
+    }
+    inside.fetch_sub(1, SeqCst);
+    met.load(SeqCst)
+}
