@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --example own_backend --no-default-features
+//! cargo test --example own_backend --no-default-features
 //! ```
 //!
 //! `Threads` is all that it takes: its tasks are made by `async_task`, so it can hand out their handles as they are.
@@ -50,6 +51,10 @@ impl Spawner for Threads {
         task
     }
 }
+
+/// What every spawner has to stand: some four hundred tests.
+#[cfg(test)]
+taskgroup_conformance::suite!(own_backend, || Threads::new(2));
 
 fn main() -> Result<(), Box<dyn Error>> {
     let threads = Threads::new(2);
