@@ -268,7 +268,7 @@ macro_rules! time_settings {
         /// # use std::time::Duration;
         /// # use taskgroup::{CancelReason, Smol, TaskGroup, runtime::Timer};
         /// # smol::block_on(async {
-        /// let group = TaskGroup::builder::<()>(Smol).deadline(Smol.now() + Duration::from_millis(1)).open();
+        /// let group = TaskGroup::builder::<()>(Smol).deadline(Smol.now() + Duration::from_millis(50)).open();
         /// group.launch(std::future::pending::<()>());
         /// let cut = group.join().await.unwrap_err();
         /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
