@@ -74,7 +74,7 @@ async fn all<S: Spawner>(things: &Things<S>) {
     things.side_by_side(100_000).await;
     things.nested(100_000, true).await;
     things.nested(100_000, false).await;
-    things.from_outside(8, 250_000).await;
+    things.spawned_outside(8, 250_000).await;
 }
 
 /// Counts the children that are alive.

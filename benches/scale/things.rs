@@ -150,7 +150,7 @@ impl<S: Spawner> Things<S> {
     }
 
     /// Threads that are none of the runtime's spawn into one group.
-    pub(crate) async fn from_outside(&self, threads: usize, each: usize) {
+    pub(crate) async fn spawned_outside(&self, threads: usize, each: usize) {
         let each = each / self.share;
         let (group, alive, ran) = (self.group(), Alive::new(), Arc::new(AtomicUsize::new(0)));
         let begun = Instant::now();
