@@ -1,5 +1,9 @@
 //! The adapters, one file a runtime, and the only place that names features.
 
+use std::sync::Arc;
+
+use crate::state::{State, Ticket};
+
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]
 mod async_std;
@@ -9,6 +13,9 @@ mod borrow;
 #[cfg(feature = "pool")]
 #[path = "pool/mod.rs"]
 mod pool;
+#[cfg(feature = "sim")]
+#[path = "sim/mod.rs"]
+pub mod sim;
 #[cfg(feature = "smol")]
 #[path = "../backends/smol.rs"]
 mod smol;
@@ -26,6 +33,14 @@ pub use self::pool::Pool;
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+
+/// Calls `spawn`, which hands this child to its spawner. Where there are simulations, they are told which child it is.
+pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "sim")]
+    let spawn = || sim::announce(group, child, spawn);
+    let _ = (group, child);
+    spawn()
+}
 
 /// What goes with groups, for `crate::group`.
 pub(crate) mod companions {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_task::Task;
 
 use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim};
+use crate::backend::handing_over;
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::error::{Name, Refusal, SpawnError};
 use crate::group::Group;
@@ -239,5 +240,5 @@ pub(crate) fn hand_over<F, D>(
     D: Deliver<F::Output>,
 {
     let child = Child::new(state.clone(), ticket, shielded, future, deliver);
-    state.store(ticket, spawn(child));
+    state.store(ticket, handing_over(state, ticket, || spawn(child)));
 }

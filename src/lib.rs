@@ -120,6 +120,12 @@
 //! a clock for instance, is in [`runtime`]. [`AnySpawner`] is for structs that are not to be generic. If the runtime goes
 //! away, its children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
 //!
+//! # Testing
+//!
+//! The feature `sim` adds a runtime for tests: one thread, virtual time, and a seed that decides who is next. It runs a
+//! scenario under many schedules or all of them, says who waits for whom where one hangs, and gives a token that runs that
+//! one again. It can also cancel each child at each of its polls, to see whether what it leaves behind is whole.
+//!
 //! # And the others
 //!
 //! ✓ has it, – has not, and what there is instead. `JoinSet` is Tokio's, `TaskTracker` with `CancellationToken` is

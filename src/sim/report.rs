@@ -1,0 +1,34 @@
+//! What a check that found nothing has gone through.
+
+use std::collections::HashSet;
+
+/// How much a check has gone through.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub(crate) traces: Vec<u64>,
+    pub(crate) complete: bool,
+}
+
+impl Report {
+    /// How many runs there were, those that only repeat another one aside.
+    pub fn schedules(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// A hash of what happened in each run, in order.
+    ///
+    /// It is the same for the same seed, on every machine; two runs that differ in one turn have different ones.
+    pub fn traces(&self) -> &[u64] {
+        &self.traces
+    }
+
+    /// How many of the runs were different.
+    pub fn distinct(&self) -> usize {
+        self.traces.iter().collect::<HashSet<_>>().len()
+    }
+
+    /// Whether the check was exhaustive and has come to its end: there is no other run, within the bound on departures.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+}

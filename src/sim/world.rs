@@ -1,0 +1,363 @@
+//! The world of one run: its tasks, the queue of those that are runnable, the clock, and the trace.
+//!
+//! All of it is behind one lock, under which nothing of the user's runs: wakers, tasks and groups are handed out and
+//! dropped by whoever took the lock, afterwards. A task is dropped in a turn and never where it is woken or cancelled,
+//! as that may be under somebody's lock.
+//!
+//! The world keeps a waker of every task that lives, so that at the end of a run what is left can be found and dropped.
+//! Until then tasks own the world and the world owns tasks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use async_task::Runnable;
+
+use crate::error::Origin;
+use crate::member::Kind;
+use crate::sim::birth::Child;
+use crate::sim::order::{Diverged, Order, Queued};
+use crate::sim::token::Cut;
+use crate::sim::trace::{Event, Id, SCENARIO, Trace};
+
+pub(crate) struct World {
+    inner: Mutex<Inner>,
+    thread: ThreadId,
+}
+
+pub(crate) struct Inner {
+    pub(crate) tasks: Vec<Task>,
+    queue: Vec<Ready>,
+    sleepers: BTreeMap<(Duration, u64), Waker>,
+    sleeps: u64,
+    now: Duration,
+    order: Order,
+    cut: Option<Cut>,
+    pub(crate) trace: Trace,
+    /// Whose turn it is.
+    running: Option<Id>,
+    living: usize,
+    trouble: Option<Trouble>,
+    /// Nothing is started any more.
+    over: bool,
+}
+
+/// Why a run cannot be one that is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    Diverged,
+    OtherThread,
+}
+
+/// What is known of a task.
+pub(crate) struct Task {
+    /// Which child it is, while it lives.
+    pub(crate) child: Option<Child>,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) polls: u32,
+    pub(crate) woken_by: Option<Id>,
+    /// Whether it may be cut, as somebody could have who has its handle.
+    may_be_cut: bool,
+    /// Whether its future returned.
+    returned: bool,
+    queued: bool,
+    gone: bool,
+    waker: Option<Waker>,
+}
+
+/// A task in the queue; the scenario has no `Runnable`.
+struct Ready {
+    id: Id,
+    runnable: Option<Runnable>,
+}
+
+impl Queued for Ready {
+    fn id(&self) -> Id {
+        self.id
+    }
+}
+
+/// Whose turn it is.
+pub(crate) struct Turn {
+    pub(crate) id: Id,
+    pub(crate) runnable: Option<Runnable>,
+    /// It is cut instead.
+    pub(crate) cut: Option<Child>,
+}
+
+/// What became of a child in a run, for whoever cuts it in the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) task: Id,
+    pub(crate) polls: u32,
+    pub(crate) returned: bool,
+}
+
+impl World {
+    pub(crate) fn new(order: Order, cut: Option<Cut>) -> Arc<Self> {
+        let inner = Inner {
+            tasks: vec![Task::new(None)],
+            queue: Vec::new(),
+            sleepers: BTreeMap::new(),
+            sleeps: 0,
+            now: Duration::ZERO,
+            order,
+            cut,
+            trace: Trace::default(),
+            running: None,
+            living: 0,
+            trouble: None,
+            over: false,
+        };
+        Arc::new(Self { inner: Mutex::new(inner), thread: thread::current().id() })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing under the lock unwinds half-way: it runs no foreign code.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- tasks: in, woken, polled, out ----
+
+    /// Takes a task in. `None` if the run is over.
+    pub(crate) fn enter(&self, child: Option<Child>) -> Option<Id> {
+        let task = Task::new(child);
+        let mut inner = self.lock();
+        self.look_at_thread(&mut inner);
+        if inner.over {
+            drop(inner);
+            drop(task);
+            return None;
+        }
+        let id = Id::try_from(inner.tasks.len()).expect("fewer than 2^32 tasks in a run");
+        inner.tasks.push(task);
+        inner.living += 1;
+        inner.trace.push(Event::Spawn(id));
+        Some(id)
+    }
+
+    pub(crate) fn keep_waker(&self, id: Id, waker: Waker) {
+        self.lock().tasks[id as usize].waker = Some(waker);
+    }
+
+    /// Puts a task at the end of the queue.
+    pub(crate) fn wake(&self, id: Id, runnable: Option<Runnable>) {
+        let mut inner = self.lock();
+        self.look_at_thread(&mut inner);
+        let by = inner.running;
+        let task = &mut inner.tasks[id as usize];
+        // The scenario may be woken again before its turn; the others have one `Runnable` each.
+        if std::mem::replace(&mut task.queued, true) && runnable.is_none() {
+            return;
+        }
+        task.woken_by = by;
+        inner.trace.push(Event::Wake(id));
+        inner.queue.push(Ready { id, runnable });
+    }
+
+    /// A task is polled by its executor, which is what counts as a poll.
+    pub(crate) fn begin_poll(&self, id: Id) {
+        self.lock().tasks[id as usize].polls += 1;
+    }
+
+    /// Gives the child if it is to be cut after the poll that has just ended.
+    pub(crate) fn end_poll(&self, id: Id, returned: bool) -> Option<Child> {
+        let mut inner = self.lock();
+        inner.tasks[id as usize].returned = returned;
+        if returned { None } else { inner.take_cut(id, true) }
+    }
+
+    pub(crate) fn gone(&self, id: Id) {
+        let mut inner = self.lock();
+        inner.living -= 1;
+        inner.trace.push(Event::Gone(id));
+        let task = &mut inner.tasks[id as usize];
+        task.gone = true;
+        let (child, waker) = (task.child.take(), task.waker.take());
+        drop(inner);
+        drop(waker);
+        drop(child);
+    }
+
+    fn look_at_thread(&self, inner: &mut Inner) {
+        if thread::current().id() != self.thread {
+            inner.trouble.get_or_insert(Trouble::OtherThread);
+        }
+    }
+
+    // ---- turns ----
+
+    /// Whose turn is next. `None` if nothing is runnable and nobody sleeps.
+    pub(crate) fn next(&self) -> Result<Option<Turn>, Trouble> {
+        loop {
+            let mut inner = self.lock();
+            inner.running = None;
+            if let Some(trouble) = inner.trouble {
+                return Err(trouble);
+            }
+            if !inner.queue.is_empty() {
+                return inner.turn().map(Some).map_err(|Diverged| Trouble::Diverged);
+            }
+            let due = inner.advance();
+            drop(inner);
+            if due.is_empty() {
+                return Ok(None);
+            }
+            due.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Ends the run: nothing is started any more, and what is left is dropped.
+    pub(crate) fn end(&self, mut drop_one: impl FnMut(Runnable)) {
+        loop {
+            let mut inner = self.lock();
+            inner.over = true;
+            inner.running = None;
+            let wakers: Vec<_> = inner.tasks.iter_mut().filter_map(|task| task.waker.take()).collect();
+            let sleepers = std::mem::take(&mut inner.sleepers);
+            drop(inner);
+            drop(sleepers);
+            // Each of them is then in the queue, if it was not.
+            wakers.into_iter().for_each(Waker::wake);
+            let queue = std::mem::take(&mut self.lock().queue);
+            if queue.is_empty() {
+                return;
+            }
+            queue.into_iter().filter_map(|ready| ready.runnable).for_each(&mut drop_one);
+        }
+    }
+
+    // ---- what the scenario asks for ----
+
+    pub(crate) fn now(&self) -> Duration {
+        self.lock().now
+    }
+
+    pub(crate) fn living(&self) -> usize {
+        self.lock().living
+    }
+
+    pub(crate) fn number(&self, n: u32) -> u32 {
+        let mut inner = self.lock();
+        let number = inner.order.number(n).unwrap_or_else(|Diverged| {
+            inner.trouble.get_or_insert(Trouble::Diverged);
+            0
+        });
+        inner.trace.push(Event::Chose(number));
+        number
+    }
+
+    /// Has `waker` woken at `at`, in the place of the one under `key`. `None` if it is that late already.
+    pub(crate) fn sleep(&self, at: Duration, key: Option<u64>, waker: &Waker) -> Option<u64> {
+        let mut waker = Some(waker.clone());
+        let mut inner = self.lock();
+        if inner.now >= at {
+            return None;
+        }
+        let key = key.unwrap_or_else(|| {
+            inner.sleeps += 1;
+            inner.sleeps
+        });
+        // Who sleeps until the end of time is not waited for.
+        let stale = match at {
+            Duration::MAX => None,
+            _ => inner.sleepers.insert((at, key), waker.take().expect("set above")),
+        };
+        drop(inner);
+        drop(stale);
+        Some(key)
+    }
+
+    pub(crate) fn wake_no_more(&self, at: Duration, key: u64) {
+        // The waker is dropped when the lock is not held any more.
+        let waker = self.lock().sleepers.remove(&(at, key));
+        drop(waker);
+    }
+
+    // ---- afterwards ----
+
+    /// What became of every child that may be cut.
+    pub(crate) fn lives(&self) -> Vec<Life> {
+        let inner = self.lock();
+        let children = (0..).zip(&inner.tasks).filter(|(_, task)| task.may_be_cut);
+        children.map(|(id, task)| Life { task: id, polls: task.polls, returned: task.returned }).collect()
+    }
+
+    /// Takes the trace, and who was who in it.
+    pub(crate) fn take_trace(&self) -> (Trace, Vec<Option<Origin>>) {
+        let mut inner = self.lock();
+        let origins = inner.tasks.iter_mut().map(|task| task.origin.take()).collect();
+        (std::mem::take(&mut inner.trace), origins)
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        self.lock().order.clone()
+    }
+}
+
+impl Inner {
+    fn turn(&mut self) -> Result<Turn, Diverged> {
+        let place = self.order.next_of(&self.queue)?;
+        let Ready { id, runnable } = self.queue.remove(place);
+        self.tasks[id as usize].queued = false;
+        self.running = Some(id);
+        let cut = self.take_cut(id, false);
+        self.trace.push(Event::Turn(id));
+        Ok(Turn { id, runnable, cut })
+    }
+
+    /// Gives the child if it is this one's turn to be cut.
+    fn take_cut(&mut self, id: Id, after: bool) -> Option<Child> {
+        let polls = self.tasks[id as usize].polls;
+        let due = Cut { task: id, poll: if after { polls } else { polls + 1 }, after };
+        if self.cut != Some(due) {
+            return None;
+        }
+        self.cut = None;
+        self.trace.push(Event::Cut(id));
+        self.tasks[id as usize].child.clone()
+    }
+
+    /// Sets the clock to when somebody wants to be woken next, and gives whoever is due then.
+    fn advance(&mut self) -> Vec<Waker> {
+        let Some((&(at, _), _)) = self.sleepers.first_key_value() else { return Vec::new() };
+        self.now = at;
+        self.trace.push(Event::Time(at));
+        let mut due = Vec::new();
+        while let Some(first) = self.sleepers.first_entry().filter(|first| first.key().0 == at) {
+            due.push(first.remove());
+        }
+        due
+    }
+
+    /// The tasks of which something is left.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (Id, &Task)> {
+        (0..).zip(&self.tasks).filter(|(id, task)| *id != SCENARIO && !task.gone)
+    }
+
+    pub(crate) fn clock(&self) -> Duration {
+        self.now
+    }
+}
+
+impl Task {
+    fn new(child: Option<Child>) -> Self {
+        let kind = child
+            .as_ref()
+            .and_then(|(group, ticket)| group.lock().member(ticket.key, |member, _| member.kind));
+        Self {
+            origin: child.as_ref().map(|(group, ticket)| group.origin(ticket.key)),
+            // Nobody has a handle of the others.
+            may_be_cut: matches!(kind, Some(Kind::Ordinary | Kind::Background)),
+            child,
+            polls: 0,
+            woken_by: None,
+            returned: false,
+            queued: false,
+            gone: false,
+            waker: None,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The simulation: what it finds and what it tells, that it does the same again, and the crate's own behaviour in it.
+
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+
+mod checks;
+mod finds;
+mod nondeterminism;
+mod time;
+mod tokens;
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use futures_lite::future::yield_now;
+use taskgroup::sim::{CheckError, Checker, Sim};
+
+/// A few schedules of each kind.
+fn some() -> Checker {
+    Checker::new().schedules(200)
+}
+
+/// What is wrong with a scenario.
+#[track_caller]
+fn fault(scenario: impl AsyncFn(Sim)) -> CheckError {
+    some().try_check(scenario).expect_err("something is wrong with it")
+}
+
+async fn yields(n: u32) {
+    for _ in 0..n {
+        yield_now().await;
+    }
+}
+
+/// Counts those of its clones that live, itself aside.
+#[derive(Clone, Default)]
+struct Alive(Rc<Cell<()>>);
+
+impl Alive {
+    fn count(&self) -> usize {
+        Rc::strong_count(&self.0) - 1
+    }
+}
