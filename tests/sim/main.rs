@@ -3,8 +3,10 @@
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
 mod checks;
+mod cuts;
 mod finds;
 mod nondeterminism;
+mod planted;
 mod time;
 mod tokens;
 
