@@ -5,6 +5,7 @@
 mod checks;
 mod cuts;
 mod finds;
+mod models;
 mod nondeterminism;
 mod planted;
 mod time;
