@@ -204,11 +204,11 @@ impl<F: AsyncFn(Sim)> Check<'_, F> {
 
     /// Repeats a run with every child cut at every poll, and after its last one if it did not return then.
     fn cut_everywhere(&mut self, plan: &Plan, run: &Run) -> Result<(), CheckError> {
-        for life in &run.lives {
-            let polls = (1..=life.polls).map(|poll| (poll, false));
-            let waits = life.polls > 0 && !life.returned;
-            for (poll, after) in polls.chain(waits.then_some((life.polls, true))) {
-                self.run(&plan.clone().cut(Cut { task: life.task, poll, after }), false)?;
+        for (id, task) in (0..).zip(&run.tasks).filter(|(_, task)| task.may_be_cut) {
+            let polls = (1..=task.polls).map(|poll| (poll, false));
+            let waits = task.polls > 0 && !task.returned;
+            for (poll, after) in polls.chain(waits.then_some((task.polls, true))) {
+                self.run(&plan.clone().cut(Cut { task: id, poll, after }), false)?;
             }
         }
         Ok(())
@@ -220,15 +220,12 @@ impl<F: AsyncFn(Sim)> Check<'_, F> {
         let again = (repeat || run.fault.is_some()).then(|| self.once(plan));
         let parted = again.and_then(|again| parted(&run, &again));
         let number = self.report.traces.len() as u64 + 1;
-        let Run { fault, path, .. } = &run;
-        if fault.is_none() && parted.is_none() {
+        if run.fault.is_none() && parted.is_none() {
             self.report.traces.push(run.trace.hash());
             return Ok(run);
         }
-        // What was taken without having been written down is part of it.
-        let order = path.clone().map_or_else(|| plan.order.clone(), Kind::Path);
         let told = FaultyRun {
-            token: Plan { order, cut: plan.cut }.to_string(),
+            token: plan.to_string(),
             number,
             last_turns: run
                 .trace
@@ -260,7 +257,7 @@ fn parted(one: &Run, other: &Run) -> Option<Fault> {
 
 impl Run {
     fn name(&self, id: Id) -> Name<'_> {
-        Name::new(id, self.origins.get(id as usize).and_then(Option::as_ref))
+        Name::of(id, &self.tasks)
     }
 
     fn place(&self, Cut { task, poll, after }: Cut) -> String {

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::error::Origin;
 use crate::sim::birth;
 use crate::sim::error::Fault;
 use crate::sim::order::Path;
@@ -14,16 +13,15 @@ use crate::sim::spawner::Sim;
 use crate::sim::token::Plan;
 use crate::sim::trace::{SCENARIO, Trace};
 use crate::sim::tree::{Name, Tree};
-use crate::sim::world::{Life, Trouble, Turn, World};
+use crate::sim::world::{Task, Trouble, Turn, World};
 use crate::unwind::{catch, drop_quietly};
 
 /// What came of a run.
 pub(crate) struct Run {
     pub(crate) fault: Option<Fault>,
     pub(crate) trace: Trace,
-    /// Who was who in the trace.
-    pub(crate) origins: Vec<Option<Origin>>,
-    pub(crate) lives: Vec<Life>,
+    /// Who was who in the trace, and what became of them.
+    pub(crate) tasks: Vec<Task>,
     /// What was taken at each choice, if the plan was a path.
     pub(crate) path: Option<Path>,
 }
@@ -46,13 +44,11 @@ impl Run {
         drop_quietly(host);
         world.end(drop_quietly);
 
-        let path = world.order().into_path();
+        let (tasks, trace, path) = world.take();
         let cut_short =
             fault.is_none() && plan.cut.is_none() && path.as_ref().is_some_and(|path| !path.is_used_up());
         let fault = if cut_short { Some(Fault::diverged()) } else { fault };
-        let lives = world.lives();
-        let (trace, origins) = world.take_trace();
-        Self { fault, trace, origins, lives, path }
+        Self { fault, trace, tasks, path }
     }
 }
 

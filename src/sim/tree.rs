@@ -19,11 +19,7 @@ pub(crate) enum Name<'a> {
 
 impl<'a> Name<'a> {
     pub(crate) fn of(id: Id, tasks: &'a [Task]) -> Self {
-        Self::new(id, tasks[id as usize].origin.as_ref())
-    }
-
-    pub(crate) fn new(id: Id, origin: Option<&'a Origin>) -> Self {
-        match origin {
+        match tasks.get(id as usize).and_then(|task| task.origin.as_ref()) {
             _ if id == SCENARIO => Name::Scenario,
             Some(origin) => Name::Member(origin),
             None => Name::Task(id),

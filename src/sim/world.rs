@@ -18,7 +18,7 @@ use async_task::Runnable;
 use crate::error::Origin;
 use crate::member::Kind;
 use crate::sim::birth::Child;
-use crate::sim::order::{Diverged, Order, Queued};
+use crate::sim::order::{Diverged, Order, Path, Queued};
 use crate::sim::token::Cut;
 use crate::sim::trace::{Event, Id, SCENARIO, Trace};
 
@@ -59,9 +59,9 @@ pub(crate) struct Task {
     pub(crate) polls: u32,
     pub(crate) woken_by: Option<Id>,
     /// Whether it may be cut, as somebody could have who has its handle.
-    may_be_cut: bool,
+    pub(crate) may_be_cut: bool,
     /// Whether its future returned.
-    returned: bool,
+    pub(crate) returned: bool,
     queued: bool,
     gone: bool,
     waker: Option<Waker>,
@@ -85,14 +85,6 @@ pub(crate) struct Turn {
     pub(crate) runnable: Option<Runnable>,
     /// It is cut instead.
     pub(crate) cut: Option<Child>,
-}
-
-/// What became of a child in a run, for whoever cuts it in the next.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Life {
-    pub(crate) task: Id,
-    pub(crate) polls: u32,
-    pub(crate) returned: bool,
 }
 
 impl World {
@@ -147,12 +139,13 @@ impl World {
         let mut inner = self.lock();
         self.look_at_thread(&mut inner);
         let by = inner.running;
-        let task = &mut inner.tasks[id as usize];
-        // The scenario may be woken again before its turn; the others have one `Runnable` each.
-        if std::mem::replace(&mut task.queued, true) && runnable.is_none() {
-            return;
+        if let Some(task) = inner.tasks.get_mut(id as usize) {
+            // The scenario may be woken again before its turn; the others have one `Runnable` each.
+            if std::mem::replace(&mut task.queued, true) && runnable.is_none() {
+                return;
+            }
+            task.woken_by = by;
         }
-        task.woken_by = by;
         inner.trace.push(Event::Wake(id));
         inner.queue.push(Ready { id, runnable });
     }
@@ -173,7 +166,7 @@ impl World {
         let mut inner = self.lock();
         inner.living -= 1;
         inner.trace.push(Event::Gone(id));
-        let task = &mut inner.tasks[id as usize];
+        let Some(task) = inner.tasks.get_mut(id as usize) else { return };
         task.gone = true;
         let (child, waker) = (task.child.take(), task.waker.take());
         drop(inner);
@@ -276,24 +269,11 @@ impl World {
         drop(waker);
     }
 
-    // ---- afterwards ----
-
-    /// What became of every child that may be cut.
-    pub(crate) fn lives(&self) -> Vec<Life> {
-        let inner = self.lock();
-        let children = (0..).zip(&inner.tasks).filter(|(_, task)| task.may_be_cut);
-        children.map(|(id, task)| Life { task: id, polls: task.polls, returned: task.returned }).collect()
-    }
-
-    /// Takes the trace, and who was who in it.
-    pub(crate) fn take_trace(&self) -> (Trace, Vec<Option<Origin>>) {
+    /// Takes what is to be told of a run that has ended. Little is kept, as a scenario may have leaked the world.
+    pub(crate) fn take(&self) -> (Vec<Task>, Trace, Option<Path>) {
         let mut inner = self.lock();
-        let origins = inner.tasks.iter_mut().map(|task| task.origin.take()).collect();
-        (std::mem::take(&mut inner.trace), origins)
-    }
-
-    pub(crate) fn order(&self) -> Order {
-        self.lock().order.clone()
+        let order = std::mem::replace(&mut inner.order, Order::random(0));
+        (std::mem::take(&mut inner.tasks), std::mem::take(&mut inner.trace), order.into_path())
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use futures_lite::future::yield_now;
 use taskgroup::sim::{Checker, Sim};
-use taskgroup::{CancelReason, TaskGroup, shield};
+use taskgroup::{CancelReason, Spawner, Task, TaskGroup, shield};
 
 use crate::time::at;
 use crate::yields;
@@ -206,6 +206,43 @@ fn it_is_told_which_child_was_cut_and_when() {
     assert!(token.ends_with(".cut.1.1"), "{token}");
     let again = Checker::new().replay(token).try_check(scenario).unwrap_err();
     assert_eq!(again.token(), Some(token));
+}
+
+#[test]
+fn a_task_that_a_spawner_needs_besides_is_not_that_child() {
+    #[derive(Clone)]
+    struct WithAnother(Sim);
+    impl Spawner for WithAnother {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            let child = self.0.spawn(future);
+            self.0.spawn(async {}).detach();
+            child
+        }
+    }
+    let report = one().check(async |sim| {
+        let group = TaskGroup::new(WithAnother(sim));
+        group.launch(async {});
+        group.join().await.unwrap();
+    });
+    assert_eq!(report.schedules(), 2);
+}
+
+#[test]
+fn a_path_that_has_less_to_choose_from_after_a_cut_is_followed_too() {
+    let report = Checker::new().exhaustive().cancel_everywhere().check(async |sim| {
+        let group = TaskGroup::new(sim);
+        let member = group.group();
+        group.launch(async move {
+            yields(1).await;
+            (0..3).for_each(|_| member.launch(async {}));
+        });
+        group.launch(yields(2));
+        group.join().await.unwrap();
+    });
+    assert!(report.is_complete());
 }
 
 #[test]

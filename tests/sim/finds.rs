@@ -179,6 +179,21 @@ fn nothing_is_kept_of_a_run_that_failed() {
 }
 
 #[test]
+fn what_was_forgotten_is_dropped_with_the_run() {
+    let alive = Alive::default();
+    fault(async |sim| {
+        let group = TaskGroup::new(sim);
+        let captured = alive.clone();
+        group.launch_local(async move {
+            let _captured = captured;
+            pending::<()>().await
+        });
+        std::mem::forget(group);
+    });
+    assert_eq!(alive.count(), 0);
+}
+
+#[test]
 fn what_is_spawned_after_the_end_is_dropped() {
     let (alive, kept) = (Alive::default(), std::cell::RefCell::new(None));
     taskgroup::sim::Checker::new().schedules(1).check(async |sim| {

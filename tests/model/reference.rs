@@ -1,0 +1,448 @@
+//! What has to happen: an executable model of groups, which is told of everything that does.
+//!
+//! On the simulation one thing happens after the other, so the model needs no guess at the order: it is told of each event
+//! as it happens, and knows from the ones before whether it may. It has no futures, no tasks and no wakers. What it knows
+//! are the rules: who is cancelled along with whom, what a shield puts off, who must not be polled any more, who has to be
+//! gone before whom, and what a group ends with.
+
+use std::time::Duration;
+
+pub type GroupId = usize;
+pub type MemberId = usize;
+/// A failure, named once and for all.
+pub type FailureId = u32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Failed,
+    Parent,
+    Explicit,
+    Dropped,
+    Deadline,
+}
+
+/// What a member ends with by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    Value,
+    Error(FailureId),
+    Panic(FailureId),
+}
+
+/// What a group ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Value,
+    Failures(Vec<FailureId>),
+    Cut(Reason),
+    Panic(FailureId),
+}
+
+/// What a handle says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Value,
+    Failed,
+    Panicked,
+    Cancelled,
+}
+
+#[derive(Debug)]
+struct Group {
+    /// Who opened it.
+    host: Option<MemberId>,
+    body: Option<MemberId>,
+    children: Vec<MemberId>,
+    closed: bool,
+    finished: bool,
+    reason: Option<Reason>,
+    deadline: Option<Duration>,
+    /// Opened under a shield that has not ended.
+    shielded: bool,
+    /// Its owner was leaked, so nobody is told of its failures but its hook.
+    leaked: bool,
+    /// What was recorded and nobody has read, in order.
+    failures: Vec<(FailureId, bool)>,
+}
+
+#[derive(Debug)]
+struct Member {
+    group: GroupId,
+    is_body: bool,
+    groups: Vec<GroupId>,
+    polling: bool,
+    shields: u32,
+    cancelled: bool,
+    singled: bool,
+    cut: bool,
+    gone: bool,
+    /// The scope of this body was dropped by the code around it, which asks nobody.
+    forced: bool,
+    returned: Option<Returned>,
+    /// Its failure was recorded.
+    reported: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Reference {
+    groups: Vec<Group>,
+    members: Vec<Member>,
+    failures: FailureId,
+    now: Duration,
+    /// What happened and must not have.
+    pub wrong: Vec<String>,
+}
+
+impl Reference {
+    fn must(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.wrong.push(what());
+        }
+    }
+
+    pub fn new_failure(&mut self) -> FailureId {
+        self.failures += 1;
+        self.failures
+    }
+
+    // ---- groups ----
+
+    /// A group is opened. One that is opened in a member that is cut is cancelled from the start.
+    pub fn open(&mut self, host: Option<MemberId>, has_body: bool, deadline: Option<Duration>) -> GroupId {
+        let id = self.groups.len();
+        let born_cancelled = host.is_some_and(|host| self.members[host].cut || self.members[host].gone);
+        let shielded = host.is_some_and(|host| self.members[host].shields > 0);
+        self.groups.push(Group {
+            host,
+            body: None,
+            children: Vec::new(),
+            closed: false,
+            finished: false,
+            reason: born_cancelled.then_some(Reason::Parent),
+            deadline,
+            shielded,
+            leaked: false,
+            failures: Vec::new(),
+        });
+        if has_body {
+            let body = self.new_member(id, true);
+            self.groups[id].body = Some(body);
+            let member = &mut self.members[body];
+            (member.cancelled, member.cut, member.gone) = (born_cancelled, born_cancelled, born_cancelled);
+        }
+        if let Some(host) = host {
+            self.members[host].groups.push(id);
+        }
+        id
+    }
+
+    pub fn body(&self, group: GroupId) -> MemberId {
+        self.groups[group].body.expect("it is a scope")
+    }
+
+    pub fn close(&mut self, group: GroupId) {
+        self.groups[group].closed = true;
+    }
+
+    /// Cancels a group, and with it what is inside; the first reason is kept.
+    pub fn cancel(&mut self, group: GroupId, reason: Reason) {
+        let mut todo = vec![(group, reason)];
+        while let Some((id, reason)) = todo.pop() {
+            let group = &mut self.groups[id];
+            if group.reason.is_some() || group.finished {
+                continue;
+            }
+            group.reason = Some(reason);
+            let members: Vec<_> = group.children.iter().chain(&group.body).copied().collect();
+            for member in members {
+                self.cancel_member(member, &mut todo);
+            }
+        }
+    }
+
+    fn cancel_member(&mut self, id: MemberId, todo: &mut Vec<(GroupId, Reason)>) {
+        let member = &mut self.members[id];
+        if member.cancelled || member.gone {
+            return;
+        }
+        member.cancelled = true;
+        if member.shields == 0 {
+            return self.cut(id, todo);
+        }
+        let inner = self.members[id].groups.iter().filter(|group| !self.groups[**group].shielded);
+        todo.extend(inner.map(|group| (*group, Reason::Parent)));
+    }
+
+    fn cut(&mut self, id: MemberId, todo: &mut Vec<(GroupId, Reason)>) {
+        self.members[id].cut = true;
+        todo.extend(self.members[id].groups.iter().map(|group| (*group, Reason::Parent)));
+    }
+
+    fn cancel_all(&mut self, todo: Vec<(GroupId, Reason)>) {
+        for (group, reason) in todo {
+            self.cancel(group, reason);
+        }
+    }
+
+    /// The clock says so. Whoever sees that a group was cancelled by its deadline says so first.
+    pub fn time(&mut self, now: Duration) {
+        self.now = now;
+        for id in 0..self.groups.len() {
+            let group = &self.groups[id];
+            let missed =
+                group.deadline.is_some_and(|at| at < now) && group.reason.is_none() && !group.finished;
+            self.must(!missed, || format!("group {id} went on after its deadline"));
+        }
+    }
+
+    /// Whether the deadline of this group is still to be looked out for.
+    pub fn awaits_deadline(&self, group: GroupId) -> bool {
+        let group = &self.groups[group];
+        group.deadline.is_some() && !group.finished && matches!(group.reason, None | Some(Reason::Explicit))
+    }
+
+    pub fn deadline(&mut self, id: GroupId, now: Duration) {
+        let at = self.groups[id].deadline.expect("it was looked out for");
+        self.must(at <= now, || format!("group {id} was cancelled at {now:?}, before its deadline {at:?}"));
+        // It outranks an explicit cancel.
+        if self.groups[id].reason == Some(Reason::Explicit) {
+            self.groups[id].reason = Some(Reason::Deadline);
+        }
+        self.cancel(id, Reason::Deadline);
+    }
+
+    /// The owner of a group, or its scope, goes without having joined it.
+    pub fn dropping(&mut self, id: GroupId) {
+        let host = self.groups[id].host;
+        let asked_nobody = host.is_some_and(|host| self.members[host].polling || self.members[host].forced);
+        let last = host.is_some_and(|host| self.members[host].cut && self.members[host].returned.is_none());
+        self.must(!last || asked_nobody || self.is_over(id), || {
+            format!("the host of group {id} was dropped while the group lived")
+        });
+        self.cancel(id, Reason::Dropped);
+        if let Some(body) = self.groups[id].body {
+            self.members[body].forced |= asked_nobody;
+        }
+    }
+
+    /// The owner of a group was leaked.
+    pub fn leaking(&mut self, id: GroupId) {
+        self.groups[id].leaked = true;
+    }
+
+    /// Whether no child is left, at any depth.
+    pub fn is_over(&self, group: GroupId) -> bool {
+        let mut todo = vec![group];
+        while let Some(group) = todo.pop() {
+            let group = &self.groups[group];
+            if group.children.iter().any(|child| !self.members[*child].gone) {
+                return false;
+            }
+            let members = group.children.iter().chain(&group.body);
+            todo.extend(members.flat_map(|member| self.members[*member].groups.iter().copied()));
+        }
+        true
+    }
+
+    /// A group was joined: nothing of it is left, and it has ended as it had to.
+    pub fn joined(&mut self, id: GroupId, outcome: &Outcome) {
+        let body_gone = self.groups[id].body.is_none_or(|body| self.members[body].gone);
+        self.must(self.is_over(id) && body_gone, || format!("group {id} was joined and something is left"));
+        let expected = self.outcome(id);
+        self.must(*outcome == expected, || format!("group {id} ended with {outcome:?} and not {expected:?}"));
+        let group = &mut self.groups[id];
+        group.finished = true;
+        group.failures.clear();
+    }
+
+    fn outcome(&self, id: GroupId) -> Outcome {
+        let group = &self.groups[id];
+        if let Some((panic, _)) = group.failures.iter().find(|(_, panics)| *panics) {
+            return Outcome::Panic(*panic);
+        }
+        if !group.failures.is_empty() {
+            return Outcome::Failures(group.failures.iter().map(|(failure, _)| *failure).collect());
+        }
+        let was_cut = |member: &MemberId| {
+            let member = &self.members[*member];
+            member.returned.is_none() && !member.singled
+        };
+        let body_cut = group.body.iter().any(was_cut);
+        match group.reason {
+            Some(reason) if body_cut => Outcome::Cut(reason),
+            Some(reason) if reason != Reason::Explicit && group.children.iter().any(was_cut) => {
+                Outcome::Cut(reason)
+            }
+            _ => Outcome::Value,
+        }
+    }
+
+    // ---- members ----
+
+    fn new_member(&mut self, group: GroupId, is_body: bool) -> MemberId {
+        self.members.push(Member {
+            group,
+            is_body,
+            groups: Vec::new(),
+            polling: false,
+            shields: 0,
+            cancelled: false,
+            singled: false,
+            cut: false,
+            gone: false,
+            forced: false,
+            returned: None,
+            reported: false,
+        });
+        self.members.len() - 1
+    }
+
+    /// A child is about to be spawned. Gives none if the group has to refuse it.
+    pub fn spawn(&mut self, group: GroupId) -> Option<MemberId> {
+        let Group { closed, finished, reason, .. } = &self.groups[group];
+        if *closed || *finished || reason.is_some() {
+            return None;
+        }
+        let child = self.new_member(group, false);
+        self.groups[group].children.push(child);
+        Some(child)
+    }
+
+    /// Cancels one child.
+    pub fn single_out(&mut self, id: MemberId) {
+        let member = &mut self.members[id];
+        if member.cancelled || member.gone {
+            return;
+        }
+        member.singled = true;
+        let mut todo = Vec::new();
+        self.cancel_member(id, &mut todo);
+        self.cancel_all(todo);
+    }
+
+    pub fn poll_begins(&mut self, id: MemberId) {
+        let Member { cut, gone, returned, .. } = self.members[id];
+        self.must(!cut, || format!("member {id} was polled after it was cut"));
+        self.must(!gone && returned.is_none(), || format!("member {id} was polled after its end"));
+        self.members[id].polling = true;
+    }
+
+    pub fn poll_ends(&mut self, id: MemberId) {
+        let member = &mut self.members[id];
+        member.polling = false;
+        if member.cancelled && !member.cut && member.shields == 0 {
+            let mut todo = Vec::new();
+            self.cut(id, &mut todo);
+            self.cancel_all(todo);
+        }
+    }
+
+    /// The members that are polled by one task: a body is by whoever awaits its scope.
+    fn task(&self, id: MemberId) -> Vec<MemberId> {
+        let mut task = vec![id];
+        let mut innermost = id;
+        while self.members[innermost].is_body {
+            let Some(host) = self.groups[self.members[innermost].group].host else { break };
+            task.push(host);
+            innermost = host;
+        }
+        task
+    }
+
+    pub fn shield_begins(&mut self, id: MemberId) {
+        for id in self.task(id) {
+            let cut = self.members[id].cut;
+            self.must(!cut, || format!("a shield began in member {id}, which was cut"));
+            self.members[id].shields += 1;
+        }
+    }
+
+    pub fn shield_ends(&mut self, id: MemberId) {
+        for id in self.task(id) {
+            self.members[id].shields -= 1;
+            if self.members[id].shields == 0 {
+                for group in self.members[id].groups.clone() {
+                    self.groups[group].shielded = false;
+                }
+            }
+        }
+    }
+
+    /// A member returns, or panics, by itself.
+    pub fn returns(&mut self, id: MemberId, returned: Returned) {
+        self.members[id].returned = Some(returned);
+    }
+
+    /// The failure hook of a group is told of a failure: of one of its members, or of a group inside that was given up.
+    pub fn failed(&mut self, id: GroupId, failure: FailureId) {
+        let own = self.members.iter().position(|member| {
+            matches!(member.returned, Some(Returned::Error(own) | Returned::Panic(own)) if own == failure)
+        });
+        let member = own.expect("a failure is that of a member");
+        let panics = matches!(self.members[member].returned, Some(Returned::Panic(_)));
+        if self.members[member].group == id && !self.members[member].reported {
+            self.members[member].reported = true;
+        } else {
+            let inner = self.groups.iter().position(|group| group.failures.contains(&(failure, panics)));
+            let comes_from = inner.filter(|inner| {
+                let host = self.groups[*inner].host;
+                host.is_some_and(|host| self.members[host].group == id)
+            });
+            match comes_from {
+                Some(inner) => {
+                    let ended = self.is_over(inner) && !self.groups[inner].finished;
+                    self.must(ended, || format!("group {inner} was given up before its end"));
+                    self.groups[inner].failures.retain(|(other, _)| *other != failure);
+                }
+                None => {
+                    self.wrong.push(format!("group {id} was told of failure {failure}, which is not its own"))
+                }
+            }
+        }
+        self.groups[id].failures.push((failure, panics));
+        self.cancel(id, Reason::Failed);
+    }
+
+    /// Nothing is left of a member: its future and all it captured are destroyed.
+    pub fn ended(&mut self, id: MemberId) {
+        let Member { cut, gone, forced, returned, reported, .. } = self.members[id];
+        self.must(!gone, || format!("member {id} ended twice"));
+        self.must(returned.is_some() || cut || forced, || format!("member {id} ended and nobody had asked"));
+        let failed = matches!(returned, Some(Returned::Error(_) | Returned::Panic(_)));
+        self.must(reported || !failed, || format!("the failure of member {id} was lost"));
+        let groups = self.members[id].groups.clone();
+        let bottom_up = returned.is_some() || forced || groups.iter().all(|group| self.is_over(*group));
+        self.must(bottom_up, || format!("member {id} was dropped while groups in it lived"));
+        let member = &mut self.members[id];
+        member.gone = true;
+        self.cancel_all(groups.into_iter().map(|group| (group, Reason::Parent)).collect());
+    }
+
+    /// A handle gave its answer.
+    pub fn answered(&mut self, id: MemberId, answer: Answer) {
+        let Member { gone, returned, .. } = self.members[id];
+        let expected = match returned {
+            Some(Returned::Value) => Answer::Value,
+            Some(Returned::Error(_)) => Answer::Failed,
+            Some(Returned::Panic(_)) => Answer::Panicked,
+            None => Answer::Cancelled,
+        };
+        self.must(gone, || format!("the handle of member {id} was ready before it was gone"));
+        self.must(answer == expected, || {
+            format!("the handle of member {id} says {answer:?}, not {expected:?}")
+        });
+    }
+
+    /// All has ended: nothing lives, and no failure is left that nobody has read.
+    pub fn over(&mut self) {
+        for id in 0..self.members.len() {
+            let gone = self.members[id].gone;
+            self.must(gone, || format!("member {id} is left"));
+        }
+        for id in 0..self.groups.len() {
+            let Group { leaked, failures, .. } = &self.groups[id];
+            let (unread, leaked) = (failures.len(), *leaked);
+            self.must(unread == 0 || leaked, || format!("{unread} failures of group {id} were lost"));
+        }
+    }
+}
