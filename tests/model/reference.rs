@@ -59,6 +59,8 @@ struct Group {
     deadline: Option<Duration>,
     /// Opened under a shield that has not ended.
     shielded: bool,
+    /// Its owner, or the scope, was dropped.
+    dropped: bool,
     /// Its owner was leaked, so nobody is told of its failures but its hook.
     leaked: bool,
     /// What was recorded and nobody has read, in order.
@@ -88,7 +90,6 @@ pub struct Reference {
     groups: Vec<Group>,
     members: Vec<Member>,
     failures: FailureId,
-    now: Duration,
     /// What happened and must not have.
     pub wrong: Vec<String>,
 }
@@ -121,6 +122,7 @@ impl Reference {
             reason: born_cancelled.then_some(Reason::Parent),
             deadline,
             shielded,
+            dropped: false,
             leaked: false,
             failures: Vec::new(),
         });
@@ -186,11 +188,17 @@ impl Reference {
 
     /// The clock says so. Whoever sees that a group was cancelled by its deadline says so first.
     pub fn time(&mut self, now: Duration) {
-        self.now = now;
         for id in 0..self.groups.len() {
             let group = &self.groups[id];
-            let missed =
-                group.deadline.is_some_and(|at| at < now) && group.reason.is_none() && !group.finished;
+            if group.finished || group.deadline.is_none_or(|at| at >= now) {
+                continue;
+            }
+            let missed = match group.reason {
+                None => true,
+                // It outranks that while anybody is left, and anybody who looks.
+                Some(Reason::Explicit) => self.is_alive(id) && self.is_watched(id),
+                Some(_) => false,
+            };
             self.must(!missed, || format!("group {id} went on after its deadline"));
         }
     }
@@ -220,6 +228,7 @@ impl Reference {
             format!("the host of group {id} was dropped while the group lived")
         });
         self.cancel(id, Reason::Dropped);
+        self.groups[id].dropped = true;
         if let Some(body) = self.groups[id].body {
             self.members[body].forced |= asked_nobody;
         }
@@ -228,6 +237,17 @@ impl Reference {
     /// The owner of a group was leaked.
     pub fn leaking(&mut self, id: GroupId) {
         self.groups[id].leaked = true;
+    }
+
+    fn is_alive(&self, id: GroupId) -> bool {
+        !self.is_over(id) || self.groups[id].body.is_some_and(|body| !self.members[body].gone)
+    }
+
+    /// Whether somebody sees to the deadline: a child of a free-standing group, or whoever polls the scope.
+    fn is_watched(&self, id: GroupId) -> bool {
+        let Group { body, dropped, host, .. } = &self.groups[id];
+        let polled = host.is_none_or(|host| self.task(host).iter().all(|member| !self.members[*member].cut));
+        body.is_none() || (!dropped && polled)
     }
 
     /// Whether no child is left, at any depth.
@@ -246,8 +266,7 @@ impl Reference {
 
     /// A group was joined: nothing of it is left, and it has ended as it had to.
     pub fn joined(&mut self, id: GroupId, outcome: &Outcome) {
-        let body_gone = self.groups[id].body.is_none_or(|body| self.members[body].gone);
-        self.must(self.is_over(id) && body_gone, || format!("group {id} was joined and something is left"));
+        self.must(!self.is_alive(id), || format!("group {id} was joined and something is left"));
         let expected = self.outcome(id);
         self.must(*outcome == expected, || format!("group {id} ended with {outcome:?} and not {expected:?}"));
         let group = &mut self.groups[id];
