@@ -70,12 +70,34 @@ impl Checker {
     }
 
     /// Where schedules are drawn from. The same seed gives the same ones; it is zero if nothing is said.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taskgroup::sim::{Checker, Sim};
+    ///
+    /// let dice = async |sim: Sim| drop(sim.choose(6));
+    /// let traces = |seed| Checker::new().seed(seed).schedules(10).check(dice).traces().to_vec();
+    /// assert_eq!(traces(7), traces(7));
+    /// assert_ne!(traces(7), traces(8));
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// How many turns of tasks a run may take; 100,000 if nothing is said. One that takes more is reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taskgroup::sim::Checker;
+    ///
+    /// let spinning = async |_| loop {
+    ///     futures_lite::future::yield_now().await;
+    /// };
+    /// assert!(Checker::new().max_steps(1_000).try_check(spinning).unwrap_err().is_livelock());
+    /// ```
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.max_steps = Some(steps);
         self
@@ -89,7 +111,7 @@ impl Checker {
 
     /// Only schedules by priority: each task has one at random, and now and then the highest task falls behind all others.
     ///
-    /// They find faults that need one task to be held up for long.
+    /// They find faults that need one task to be held up for long, which random ones hardly ever do.
     pub fn priorities(mut self) -> Self {
         self.kind = Schedules::Priorities;
         self
@@ -106,7 +128,21 @@ impl Checker {
 
     /// Every schedule that departs at most so many times from the order in which tasks became runnable.
     ///
-    /// Most faults need one or two. It takes time that grows as the length of the run to that power.
+    /// Most faults need one or two departures. The number of schedules grows as the length of the run to that power.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taskgroup::{TaskGroup, sim::Checker};
+    ///
+    /// let report = Checker::new().exhaustive_within(1).check(async |sim| {
+    ///     let group = TaskGroup::new(sim);
+    ///     (0..10).for_each(|_| group.launch(async {}));
+    ///     group.join().await.unwrap();
+    /// });
+    /// assert!(report.is_complete());
+    /// assert_eq!(report.schedules(), 1 + 9 + 8 + 7 + 6 + 5 + 4 + 3 + 2 + 1); // and not all 10! of them
+    /// ```
     pub fn exhaustive_within(mut self, departures: u32) -> Self {
         self.kind = Schedules::Exhaustive { departures: Some(departures) };
         self

@@ -44,7 +44,8 @@
 //!
 //! # What it does not find
 //!
-//! There is one thread, and a task is never interrupted between two awaits. Faults that need two tasks to run at the same
+//! There is one thread, and a task is never interrupted between two awaits: one that does not come to the next hangs the
+//! check. Faults that need two tasks to run at the same
 //! instant, in the orderings of atomics for instance, are for a model checker of threads such as loom. Random schedules
 //! find what is likely enough; only an [exhaustive](Checker::exhaustive) check that is
 //! [complete](Report::is_complete) has seen all of them, and that for one input.

@@ -3,6 +3,21 @@
 use std::collections::HashSet;
 
 /// How much a check has gone through.
+///
+/// # Examples
+///
+/// ```
+/// use taskgroup::{TaskGroup, sim::Checker};
+///
+/// let report = Checker::new().exhaustive().check(async |sim| {
+///     let group = TaskGroup::new(sim);
+///     (0..3).for_each(|_| group.launch(async {}));
+///     group.join().await.unwrap();
+/// });
+/// assert_eq!(report.schedules(), 6);
+/// assert_eq!(report.distinct(), 6);
+/// assert!(report.is_complete());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(crate) traces: Vec<u64>,

@@ -23,6 +23,7 @@ const LAST: u8 = 200;
 type Group = taskgroup::Group<Sim, FailureId>;
 type Result = std::result::Result<(), FailureId>;
 type Joined = std::thread::Result<std::result::Result<(), GroupError<FailureId>>>;
+type Handles = Arc<Mutex<Vec<(MemberId, JoinHandle<()>)>>>;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Plays a program, and panics if anything was not as it has to be. Says what was done.
@@ -93,7 +94,7 @@ struct Member {
     /// The groups that it is in, innermost first.
     groups: Vec<(GroupId, Group)>,
     /// The children it has spawned.
-    handles: Arc<Mutex<Vec<(MemberId, JoinHandle<()>)>>>,
+    handles: Handles,
     /// Nothing in it may wait for ever, as nobody could cut it.
     shielded: bool,
 }

@@ -8,6 +8,8 @@ mod finds;
 mod models;
 mod nondeterminism;
 mod planted;
+#[cfg(feature = "pool")]
+mod pool;
 mod time;
 mod tokens;
 
