@@ -171,7 +171,10 @@ impl Checker {
     /// Panics at the first run that is at fault, with what [`CheckError`] says.
     #[track_caller]
     pub fn check(&self, scenario: impl AsyncFn(Sim)) -> Report {
-        self.try_check(scenario).unwrap_or_else(|error| panic!("{error}"))
+        match self.try_check(scenario) {
+            Ok(report) => report,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Runs the scenario like [`check`](Self::check).
@@ -181,7 +184,8 @@ impl Checker {
     /// [`CheckError`] for the first run that is at fault; and for a token that cannot be read.
     pub fn try_check(&self, scenario: impl AsyncFn(Sim)) -> Result<Report, CheckError> {
         let mut check = Check { scenario, checker: self, report: Report::default() };
-        match self.token.clone().or_else(|| std::env::var(VARIABLE).ok()) {
+        let from_outside = || std::env::var(VARIABLE).ok().filter(|token| !token.is_empty());
+        match self.token.clone().or_else(from_outside) {
             Some(token) => {
                 let plan = token.parse().map_err(Fault::token)?;
                 check.run(&plan, true)?;

@@ -24,7 +24,7 @@ use crate::play::play;
 use crate::program::{Census, KINDS, programs};
 
 /// How many trees there are if nothing else is said.
-const TREES: u32 = 2_000;
+const TREES: u32 = 1_200;
 
 #[test]
 fn trees_do_what_the_model_says() {
@@ -37,7 +37,7 @@ fn trees_do_what_the_model_says() {
     let (begun, seen) = (Instant::now(), RefCell::new(Vec::new()));
     let result = TestRunner::new(config).run(&(programs(), any::<u64>()), |(program, seed)| {
         let done = Cell::new(Census::default());
-        let checker = Checker::new().schedules(2).seed(seed);
+        let checker = Checker::new().schedules(4).seed(seed);
         let found = checker.try_check(async |sim| done.set(play(sim, &program).await));
         seen.borrow_mut().push(done.get());
         found.map(drop).map_err(|error| TestCaseError::fail(error.to_string()))

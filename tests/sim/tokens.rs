@@ -131,7 +131,10 @@ fn the_variable_replays() {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     };
     assert!(run(None).contains("1000 runs"));
+    assert!(run(Some("")).contains("1000 runs"));
     assert!(run(Some("v1.random.5eed")).contains("\n1 runs"));
     assert!(run(Some("v0.random.5eed")).contains("is of version v0"));
-    assert!(run(Some("rubbish")).contains("`rubbish` is no token"));
+    let refused = run(Some("rubbish"));
+    assert!(refused.contains("`rubbish` is no token"), "{refused}");
+    assert!(refused.contains("tokens.rs:"), "it is not told which check it was: {refused}");
 }
