@@ -45,10 +45,14 @@
 //! # What it does not find
 //!
 //! There is one thread, and a task is never interrupted between two awaits: one that does not come to the next hangs the
-//! check. Faults that need two tasks to run at the same
-//! instant, in the orderings of atomics for instance, are for a model checker of threads such as loom. Random schedules
-//! find what is likely enough; only an [exhaustive](Checker::exhaustive) check that is
-//! [complete](Report::is_complete) has seen all of them, and that for one input.
+//! check. Faults that need two tasks to run at the same instant, in the orderings of atomics for instance, are for a model
+//! checker of threads such as loom. Random schedules find what is likely enough; only an
+//! [exhaustive](Checker::exhaustive) check that is [complete](Report::is_complete) has seen all of them, and that for one
+//! input.
+//!
+//! A report knows tasks and groups. What a task awaits inside of them, a lock or the handle of another child, it cannot
+//! tell. On a spawner that is built on the simulation, a `Pool` for instance, it knows the tasks of that one, so it may name
+//! a driver where a child is meant.
 
 mod birth;
 mod checker;
@@ -121,8 +125,8 @@ pub fn replay(token: &str, scenario: impl AsyncFn(Sim)) -> Report {
 ///
 /// It is cancelled as by [`JoinHandle::cancel`](crate::JoinHandle::cancel), just before the poll: so it is dropped instead
 /// of being polled, shields are honoured, groups in it end first, clean-ups run. A child that does not return by itself
-/// is also cancelled after its last poll, while it waits. This is done under 50 schedules; [`Checker`] has other
-/// numbers.
+/// is also cancelled after its last poll, while it waits. Bodies, clean-ups and work that blocks are not cancelled by
+/// themselves. This is done under 50 schedules; [`Checker`] has other numbers.
 ///
 /// What has to hold whichever child goes missing, the scenario asserts itself: that the record is whole, that the lock is
 /// free, that the sum is right. Nobody may rely on a child that can be cancelled, so await handles, and not their

@@ -139,11 +139,13 @@ impl World {
         let mut inner = self.lock();
         self.look_at_thread(&mut inner);
         let by = inner.running;
-        if let Some(task) = inner.tasks.get_mut(id as usize) {
-            // The scenario may be woken again before its turn; the others have one `Runnable` each.
-            if std::mem::replace(&mut task.queued, true) && runnable.is_none() {
-                return;
-            }
+        // The scenario may be woken again before its turn, and later; the others have one `Runnable` each.
+        let task = inner.tasks.get_mut(id as usize);
+        if runnable.is_none() && task.as_ref().is_none_or(|task| task.queued) {
+            return;
+        }
+        if let Some(task) = task {
+            task.queued = true;
             task.woken_by = by;
         }
         inner.trace.push(Event::Wake(id));
