@@ -52,7 +52,7 @@ impl Spawner for Threads {
     }
 }
 
-/// What every spawner has to stand: some four hundred tests.
+// What every spawner has to stand: some four hundred tests.
 #[cfg(test)]
 taskgroup_conformance::suite!(own_backend, || Threads::new(2));
 
