@@ -3,6 +3,7 @@
 //! A contestant does each thing in the way its own documentation recommends. What it has no way to do at all, it has
 //! no trait for, and no cell in the table.
 
+mod features;
 mod handles;
 mod join_set;
 mod nursery;
@@ -14,6 +15,7 @@ mod unordered;
 use std::future::Future;
 use std::ops::Range;
 
+use self::features::{Collecting, Feature, Hook, Limited, Named, Supervising, With, WithDeadline};
 use self::handles::Handles;
 use self::join_set::{Set, SharedSet};
 use self::nursery::InNursery;
@@ -60,8 +62,27 @@ pub fn on_tokio() -> Vec<Entry<OnTokio>> {
 }
 
 /// Our groups, on every spawner there is: the runtime's own, and a pool on it. A further one is a [`Place`], and a line here.
+/// Those with a feature in use run only if they are [asked for](is_aside).
 fn ours<R: Runtime>() -> Vec<Entry<R>> {
-    vec![ours_on::<R, Native>("ours"), ours_on::<R, OnPool>("ours-pool")]
+    vec![
+        ours_on::<R, Native>("ours"),
+        ours_on::<R, OnPool>("ours-pool"),
+        ours_with::<R, Named>("ours+name"),
+        ours_with::<R, Limited>("ours+limit"),
+        ours_with::<R, WithDeadline>("ours+deadline"),
+        ours_with::<R, Collecting>("ours+collect"),
+        ours_with::<R, Supervising>("ours+supervise"),
+        ours_with::<R, Hook>("ours+hook"),
+    ]
+}
+
+/// Whether a contestant runs only if it is named.
+pub fn is_aside(name: &str) -> bool {
+    name.contains('+')
+}
+
+fn ours_with<R: Runtime, X: Feature<R::Spawner>>(name: &'static str) -> Entry<R> {
+    Entry::paced::<With<R, X>>(name)
 }
 
 fn ours_on<R: Runtime, P: Place<R>>(name: &'static str) -> Entry<R> {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::contestants::{FLOOR, HANDLES};
+use crate::contestants::{FLOOR, HANDLES, is_aside};
 use crate::runtimes;
 use crate::workloads::{Scale, Workload};
 
@@ -46,7 +46,8 @@ impl Selection {
     /// Whether the contestant is wanted, or needed to compare others to.
     pub fn has(&self, workload: Workload, contestant: &str) -> bool {
         let named = |names: &Vec<&str>| names.contains(&contestant);
-        self.contestants.as_ref().is_none_or(named) || workload.reference() == contestant
+        let wanted = self.contestants.as_ref().map_or(!is_aside(contestant), named);
+        wanted || workload.reference() == contestant
     }
 
     /// The arguments that select the same.

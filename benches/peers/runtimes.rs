@@ -13,6 +13,7 @@ use async_executor::{Executor, StaticExecutor, Task};
 use async_executors::JoinHandle as NurseryHandle;
 use futures_lite::future::{block_on, pending};
 use futures_util::FutureExt;
+use taskgroup::runtime::Timed;
 use taskgroup::{AsyncStd, Spawner};
 
 use crate::contestants::{Competitor, Entry, on_any, on_tokio};
@@ -22,7 +23,7 @@ pub const NAMES: [&str; 7] = ["smol-1", "smol-2", "static-1", "static-2", "async
 
 pub trait Runtime: Clone + Send + Sync + 'static {
     /// What our groups spawn on.
-    type Spawner: Spawner;
+    type Spawner: Spawner + Timed;
     /// The runtime's own handle, ready with the value.
     type Handle<T: Send + 'static>: Future<Output = T> + Unpin + Send + 'static;
 
@@ -101,7 +102,7 @@ pub fn lineup(runtime: &str) -> Vec<Competitor> {
 }
 
 /// The two executors of smol as one.
-pub trait SmolExecutor: Spawner {
+pub trait SmolExecutor: Spawner + Timed {
     fn start<F>(&self, future: F) -> Task<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static;
