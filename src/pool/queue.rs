@@ -69,9 +69,12 @@ impl Part {
 
     /// Moves up to half of the children, and not too many, to another part.
     fn share(&self, other: &Part) {
-        let mut batch = [const { None }; BATCH];
         let mut list = self.list.lock();
         let some = (list.len() / 2).min(BATCH);
+        if some == 0 {
+            return;
+        }
+        let mut batch = [const { None }; BATCH];
         for (place, runnable) in batch.iter_mut().zip(list.drain(..some)) {
             *place = Some(runnable);
         }
@@ -119,7 +122,9 @@ impl Queue {
     /// Takes one for all, and some more to the driver's own, where they can be stolen.
     fn pop_global(&self, shard: usize) -> Option<Runnable> {
         let first = self.global.pop()?;
-        self.global.share(self.shard(shard));
+        if !self.global.is_empty() {
+            self.global.share(self.shard(shard));
+        }
         Some(first)
     }
 

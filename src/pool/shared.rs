@@ -8,6 +8,7 @@ use async_task::{Runnable, Task};
 
 use super::queue::Queue;
 use super::word::Word;
+use crate::lock::{Guard, Lock};
 use crate::spawner::{Dependent, Spawner};
 use crate::sync::{Mutex, MutexGuard, local};
 use crate::unwind::wake;
@@ -18,7 +19,7 @@ const FEW: usize = 16;
 pub(super) struct Shared {
     pub(super) word: Word,
     pub(super) queue: Queue,
-    drivers: Mutex<Drivers>,
+    drivers: Lock<Drivers>,
     dependents: Mutex<Dependents>,
     /// How many drivers may wait for work.
     keep: usize,
@@ -54,15 +55,14 @@ impl Shared {
             word: Word::new(),
             // One more driver than threads is on its way, or waits.
             queue: Queue::new(parallelism + 1),
-            drivers: Mutex::new(Drivers::default()),
+            drivers: Lock::new(Drivers::default()),
             dependents: Mutex::new(Dependents { dead: false, list: Vec::new(), sweep_at: FEW }),
             keep: parallelism + 1,
         }
     }
 
-    fn drivers(&self) -> MutexGuard<'_, Drivers> {
-        // Nothing under the lock unwinds half-way: it runs no foreign code.
-        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn drivers(&self) -> Guard<'_, Drivers> {
+        self.drivers.lock()
     }
 
     // ---- children ----
