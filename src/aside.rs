@@ -162,6 +162,7 @@ impl State {
     ) -> Option<F::Output> {
         let _held = Held::child(self.clone(), ticket);
         turn.begins().await;
+        self.lock().member(ticket.key, |member, _| member.begin());
         let mut sleep = self.config.cleanup_sleep();
         let mut cleanup = pin!(cleanup);
         let output = std::future::poll_fn(|cx| {

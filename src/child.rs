@@ -116,6 +116,7 @@ where
                 return Poll::Pending;
             }
             *this.queued = false;
+            group.begin_poll(*this.key);
         }
         let group = this.group.take().expect("looked at above");
         let context = Context::new(group, *this.key, *this.shielded);
@@ -139,6 +140,7 @@ where
             Ok(Polled::Pending) => {
                 *this.shielded = context.is_shielded();
                 let group = this.group.insert(context.group);
+                group.end_poll(*this.key);
                 if *this.shielded {
                     group.after_shielded_poll(*this.key, cx.waker().clone());
                 }

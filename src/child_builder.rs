@@ -15,7 +15,7 @@ use crate::error::{Name, Refusal, SpawnError};
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet, Spawned};
 use crate::limit::Place;
-use crate::member::{Kind, Member};
+use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
 use crate::shield::shield;
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
@@ -46,12 +46,13 @@ pub struct ChildBuilder<'a, S, E> {
     group: &'a Group<S, E>,
     name: Option<Name>,
     kind: Kind,
+    work: Work,
 }
 
 impl<'a, S, E> ChildBuilder<'a, S, E> {
     #[inline]
     pub(crate) fn new(group: &'a Group<S, E>) -> Self {
-        Self { group, name: None, kind: Kind::Ordinary }
+        Self { group, name: None, kind: Kind::Ordinary, work: Work::Future }
     }
 
     /// Names the child, for its handle and for reports.
@@ -77,7 +78,7 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     #[track_caller]
     #[inline]
     pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
-        let mut member = Member::of_kind(self.kind);
+        let mut member = Member::of_kind(self.kind).working(self.work);
         if let Some(name) = &self.name {
             member = member.named(name.clone());
         }
@@ -137,7 +138,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
 
     /// Runs `work` where it may block. See [`Group::spawn_blocking`].
     #[track_caller]
-    pub fn spawn_blocking<W, O>(self, work: W) -> JoinHandle<Value<O, E>>
+    pub fn spawn_blocking<W, O>(mut self, work: W) -> JoinHandle<Value<O, E>>
     where
         S: SpawnBlocking,
         W: FnOnce() -> O + Send + 'static,
@@ -149,6 +150,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         let cancelled = CancelledBefore(claim.clone());
         let begin = move || claim.take().then(work);
         let output = self.group.spawner().spawn_blocking(begin).run(cancelled);
+        self.work = Work::Blocking;
         self.spawn(shield(async move { Adopted(output.await.flatten()) }))
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) limit: Option<NonZeroUsize>,
     /// The member that opens the group owns its children: it drops them when it is dropped.
     pub(crate) owned: bool,
+    /// Polls are marked.
+    pub(crate) observe_polls: bool,
     pub(crate) location: &'static Location<'static>,
     pub(crate) name: Option<Name>,
     pub(crate) on_failure: Option<FailureHook>,
@@ -47,6 +49,7 @@ impl Config {
             keep: SUPPRESSED,
             limit: None,
             owned: false,
+            observe_polls: false,
             location,
             name: None,
             on_failure: None,
@@ -62,6 +65,11 @@ impl Config {
             When::At(at) => *at,
             When::After(time) => clock.now().saturating_add(*time),
         }))
+    }
+
+    /// What time it is by the clock that was given with the deadline.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        self.deadline.as_ref().map(|(_, clock)| clock.now())
     }
 
     /// For whoever keeps that deadline.
@@ -205,6 +213,35 @@ macro_rules! settings {
         pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
             let $this = &mut self;
             $config.name = Some(name.into());
+            self
+        }
+
+        /// Notes when each poll of a member begins and ends, for [`Group::snapshot`](crate::Group::snapshot), here and in
+        /// all groups inside.
+        ///
+        /// With it a snapshot tells a member that is in the middle of a poll from one that waits, and since when. It costs
+        /// an allocation a child, and at each poll the time is read and the group's lock taken, twice. Without it nothing of
+        /// that is done.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use taskgroup::{Smol, TaskGroup, group::MemberState};
+        /// # smol::block_on(async {
+        /// let group = TaskGroup::builder::<()>(Smol).observe_polls().open();
+        /// group.launch(std::future::pending::<()>());
+        /// let snapshot = group.snapshot();
+        /// let child = snapshot.group().members().next().unwrap();
+        /// assert!(matches!(child.state(), MemberState::Idle | MemberState::Running));
+        /// assert!(child.since().is_some());
+        /// # });
+        /// # }
+        /// ```
+        #[track_caller]
+        pub fn observe_polls(mut self) -> Self {
+            let $this = &mut self;
+            $config.observe_polls = true;
             self
         }
 

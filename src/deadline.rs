@@ -25,6 +25,10 @@ impl Deadline {
     pub(crate) fn new(at: Option<Duration>) -> Self {
         Self { at, watched: at.is_some() }
     }
+
+    pub(crate) fn at(&self) -> Option<Duration> {
+        self.at
+    }
 }
 
 impl State {
@@ -40,7 +44,7 @@ impl State {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.lock().deadline.at
+        self.lock().deadline.at()
     }
 
     /// Moves the deadline. Says whether somebody has yet to be found who watches it.

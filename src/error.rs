@@ -17,7 +17,7 @@ pub use self::failure::{Failure, Payload};
 pub use self::join::JoinError;
 pub(crate) use self::join::Why;
 pub use self::origin::Origin;
-pub(crate) use self::origin::{Name, step};
+pub(crate) use self::origin::{Name, sane, shorten, step};
 pub use self::reason::CancelReason;
 pub(crate) use self::spawn::Refusal;
 pub use self::spawn::{SpawnError, StartError};

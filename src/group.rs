@@ -5,9 +5,11 @@ pub use crate::backend::companions::*;
 pub use crate::child_builder::ChildBuilder;
 pub use crate::handle::CancelHandle;
 pub use crate::keyed::Keyed;
+pub use crate::policy::Policy;
 pub use crate::race::{Finish, Racers};
 pub use crate::results::{InOrder, Results};
 pub use crate::shutdown::ShutdownReport;
+pub use crate::snapshot::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
 pub use crate::start::Ready;
 pub use crate::task_group::Builder;
 
@@ -271,6 +273,33 @@ impl<S, E> Group<S, E> {
     /// ```
     pub fn reason(&self) -> Option<CancelReason> {
         self.state.reason()
+    }
+
+    /// What lives in this group and in all groups inside: the answer to why it is still open.
+    ///
+    /// ```text
+    /// group "server" at src/main.rs:9:17 is still open: 3 children, cancelled (shutting down), awaited by its owner
+    /// held up by server/conn 17, child 2, spawned at src/main.rs:14:9: asked to end, under a shield
+    /// ```
+    ///
+    /// It may be called at any time, by anybody, and is displayed as a tree: see [`Snapshot`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.child().name("stuck").launch(std::future::pending::<()>());
+    /// let snapshot = group.snapshot();
+    /// assert_eq!(snapshot.culprits()[0].name(), Some("stuck"));
+    /// assert!(snapshot.to_string().lines().nth(1).unwrap().contains("stuck"));
+    /// # });
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.state)
     }
 
     /// Waits until the group is cancelled or has ended.

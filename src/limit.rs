@@ -53,6 +53,11 @@ impl Limit {
         Self { most: most.get(), taken: 0, queue: VecDeque::new(), stale: 0 }
     }
 
+    /// How many places there are, and how many are taken: more than there are, where some are lent.
+    pub(crate) fn places(&self) -> (usize, usize) {
+        (self.most, self.taken)
+    }
+
     fn is_full(&self) -> bool {
         self.taken >= self.most
     }

@@ -25,6 +25,7 @@ use slab::Slab;
 use crate::effects::Effects;
 use crate::error::Name;
 use crate::handle::Packet;
+use crate::observe::Marks;
 use crate::state::State;
 
 /// A child's place in the table of its group.
@@ -55,6 +56,17 @@ impl Kind {
     }
 }
 
+/// What the future of a child stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Work {
+    #[default]
+    Future,
+    /// It waits for a thread that blocks.
+    Blocking,
+    /// It waits for a task that was taken in.
+    Adopted,
+}
+
 /// A child in the table of its group.
 pub(crate) struct Slot {
     /// Tells this child from an earlier one with the same key.
@@ -81,6 +93,7 @@ pub(crate) struct Member {
     /// It has one.
     pub(crate) placed: bool,
     pub(crate) kind: Kind,
+    pub(crate) work: Work,
     hold: Option<Box<Hold>>,
 }
 
@@ -98,6 +111,9 @@ struct Hold {
     /// queued child.
     waker: Option<Waker>,
     told: bool,
+    /// It is a clean-up whose turn has come.
+    begun: bool,
+    marks: Option<Marks>,
 }
 
 /// A group that was opened in this member and has not ended.
@@ -122,6 +138,38 @@ impl Member {
     #[inline]
     pub(crate) fn of_kind(kind: Kind) -> Self {
         Self { kind, ..Self::default() }
+    }
+
+    /// Notes its polls from now on.
+    #[cold]
+    pub(crate) fn observe(&mut self) {
+        self.hold.get_or_insert_default().marks = Some(Marks::new());
+    }
+
+    pub(crate) fn marks(&self) -> Option<&Marks> {
+        self.hold.as_ref()?.marks.as_ref()
+    }
+
+    pub(crate) fn marks_mut(&mut self) -> Option<&mut Marks> {
+        self.hold.as_mut()?.marks.as_mut()
+    }
+
+    pub(crate) fn mark_singled(&mut self) {
+        self.marks_mut().into_iter().for_each(Marks::single_out);
+    }
+
+    /// The turn of a clean-up has come.
+    pub(crate) fn begin(&mut self) {
+        self.hold.get_or_insert_default().begun = true;
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.begun)
+    }
+
+    pub(crate) fn working(mut self, work: Work) -> Self {
+        self.work = work;
+        self
     }
 
     /// Puts it under a shield from the start.

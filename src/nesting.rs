@@ -19,11 +19,12 @@ pub(crate) struct Parent {
 
 impl State {
     /// Opens a group, linked to the member that is current on this thread.
-    pub(crate) fn open(config: Config, has_body: bool) -> Arc<Self> {
+    pub(crate) fn open(mut config: Config, has_body: bool) -> Arc<Self> {
         let parent = Context::innermost().map(|(group, key)| {
             let origin = group.origin(key);
             Parent { group, key, origin }
         });
+        config.observe_polls |= parent.as_ref().is_some_and(|parent| parent.group.config.observe_polls);
         let state = Self::open_root(config, has_body, parent);
         let Some(parent) = &state.parent else { return state };
 

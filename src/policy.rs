@@ -12,7 +12,8 @@
 
 /// How a group treats the failures of its members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Policy {
+#[non_exhaustive]
+pub enum Policy {
     /// The first failure cancels all others.
     #[default]
     FailFast,

@@ -262,8 +262,10 @@ where
                 BodyFate::Drop => None,
                 BodyFate::Poll => {
                     let body = this.body.as_mut().as_pin_mut().expect("looked at above");
+                    state.begin_poll(BODY);
                     let (shielded, polled) =
                         as_body(state.clone(), *this.shielded, || catch(|| body.poll(cx)));
+                    state.end_poll(BODY);
                     *this.shielded = shielded;
                     match polled {
                         Ok(Poll::Pending) => {

@@ -32,6 +32,8 @@ pub(crate) struct Signal {
 #[derive(Default)]
 struct Ears {
     owner: Option<Waker>,
+    /// The owner waits for the group, even where its waker was called.
+    awaited: bool,
     /// Whether anybody ever listened to the event, which is untouched before.
     others: bool,
 }
@@ -43,7 +45,10 @@ impl Signal {
 
     /// Has the owner woken at the next notification. It looks at its condition after this.
     pub(crate) fn wake_owner(&self, waker: &Waker) {
-        let known = self.ears.lock().owner.as_ref().is_some_and(|known| known.will_wake(waker));
+        let mut ears = self.ears.lock();
+        ears.awaited = true;
+        let known = ears.owner.as_ref().is_some_and(|known| known.will_wake(waker));
+        drop(ears);
         if !known {
             let waker = waker.clone();
             let stale = self.ears.lock().owner.replace(waker);
@@ -53,8 +58,16 @@ impl Signal {
 
     /// The owner goes, and its task is not kept.
     pub(crate) fn forget_owner(&self) {
-        let owner = self.ears.lock().owner.take();
+        let mut ears = self.ears.lock();
+        ears.awaited = false;
+        let owner = ears.owner.take();
+        drop(ears);
         drop(owner);
+    }
+
+    /// Whether the owner waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.ears.lock().awaited
     }
 
     /// Wakes the owner, and everybody who listens at this moment.

@@ -30,6 +30,7 @@
 
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_task::Task;
 use slab::Slab;
@@ -102,6 +103,8 @@ pub(crate) struct State {
     pub(crate) path: Option<Name>,
     /// How many groups there are around this one.
     depth: u32,
+    /// Not known where polls are not marked.
+    pub(crate) opened: Option<Instant>,
     changed: Signal,
     table: Lock<Table>,
     pub(crate) word: Word,
@@ -116,6 +119,8 @@ pub(crate) struct Table {
     /// The body; gone from the start in a group without one.
     pub(crate) body: Member,
     pub(crate) reason: Option<CancelReason>,
+    /// Not known where polls are not marked.
+    pub(crate) cancelled_at: Option<Instant>,
     /// How many living children were cancelled by themselves.
     pub(crate) singled: usize,
     /// Our place in the list of the member that opened us, while we are in it.
@@ -209,8 +214,12 @@ impl State {
     /// Opens a group that is linked to nothing, or is about to be linked to `parent`.
     pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Parent>) -> Arc<Self> {
         let around = parent.as_ref().and_then(|parent| parent.origin.path.as_ref());
+        let mut body = if has_body { Member::of_kind(Kind::Body) } else { Member::gone() };
+        if has_body && config.observe_polls {
+            body.observe();
+        }
         Arc::new(Self {
-            word: Word::new(),
+            word: Word::new(config.observe_polls),
             path: step(around, config.name.as_ref(), None),
             table: Lock::new(Table {
                 locked: Locked::default(),
@@ -223,8 +232,9 @@ impl State {
                 limit: config.limit.map(Limit::new),
                 background: Background::default(),
                 deadline: config.deadline(),
-                body: if has_body { Member::of_kind(Kind::Body) } else { Member::gone() },
+                body,
                 reason: None,
+                cancelled_at: None,
                 singled: 0,
                 link: None,
                 abandoned: false,
@@ -232,6 +242,7 @@ impl State {
             }),
             changed: Signal::new(),
             depth: parent.as_ref().map_or(0, |parent| parent.group.depth + 1),
+            opened: config.observe_polls.then(Instant::now),
             parent,
             config,
         })
@@ -252,6 +263,9 @@ impl State {
         place: Place,
     ) -> Result<Ticket, Refusal> {
         let kind = member.kind;
+        if self.is_observed() {
+            member.observe();
+        }
         let mut table = self.lock();
         let seen = self.word.look();
         if !seen.is_open() || kind != Kind::Ordinary || table.is_limited {
@@ -290,7 +304,7 @@ impl State {
         }
     }
 
-    /// Whether no child may be cut: the flag is looked at before a poll, never after.
+    /// Whether no child may be cut, and none is observed: the flags are looked at before a poll, never after.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         // Pairs with `cancel` and `single_out`. A cancel that is not seen here came after the poll had begun.
@@ -426,6 +440,7 @@ impl State {
         // A deadline outranks an explicit cancel, so whoever keeps it goes on and ends after all others.
         let explicit = matches!(reason, CancelReason::Explicit(_));
         table.reason = Some(reason);
+        table.cancelled_at = self.is_observed().then(Instant::now);
         self.word.cancel(&mut table.locked);
         let Table { slots, body, limit, .. } = table;
         if let Some(limit) = limit {
@@ -458,6 +473,7 @@ impl State {
             return false;
         }
         slot.member.singled = true;
+        slot.member.mark_singled();
         // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
         self.word.single_out(locked);
         slot.member.cancel(&mut slot.task, effects);

@@ -15,7 +15,9 @@ use crate::context::Withheld;
 use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
+use crate::patience::Patience;
 use crate::shutdown::Shutdown;
+use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::timer::{Clock, Timed};
@@ -116,7 +118,7 @@ impl<S, E> TaskGroup<S, E> {
     /// [`GroupError`] if a child failed, or if the group was cut short from outside: by the member that opened it,
     /// or by its runtime. An explicit cancel is no error.
     pub fn join(self) -> Join<S, E> {
-        Join { group: Some(self), withheld: Withheld::default() }
+        Join { group: Some(self), withheld: Withheld::default(), patience: None }
     }
 }
 
@@ -194,6 +196,7 @@ impl<S, E> fmt::Debug for TaskGroup<S, E> {
 pub struct Join<S, E = Infallible> {
     group: Option<TaskGroup<S, E>>,
     withheld: Withheld,
+    patience: Option<Patience>,
 }
 
 impl<S, E> Unpin for Join<S, E> {}
@@ -202,6 +205,45 @@ impl<S, E> Join<S, E> {
     /// The group, until it has ended.
     pub(crate) fn group(&self) -> Option<&TaskGroup<S, E>> {
         self.group.as_ref()
+    }
+}
+
+impl<S: Timed, E> Join<S, E> {
+    /// Shows `warn` what is left if that is more than nothing after `patience`, by the clock of the spawner, and again
+    /// whenever the wait has doubled. The wait begins with the first poll, and goes on.
+    ///
+    /// `warn` is called by whoever polls this, with no lock held; it may look at the group, cancel it and spawn into it.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `warn` goes on in whoever polls this.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::time::Duration;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let member = group.group();
+    /// group.child().name("deaf").launch(std::future::pending::<()>());
+    /// group
+    ///     .join()
+    ///     .warn_after(Duration::from_millis(1), move |left| {
+    ///         let why = left.to_string();
+    ///         assert!(why.lines().nth(1).unwrap().contains("deaf"), "{why}");
+    ///         member.cancel();
+    ///     })
+    ///     .await
+    ///     .unwrap();
+    /// # });
+    /// # }
+    /// ```
+    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self {
+        let clock = self.group.as_ref().map(|group| Clock::of(group.spawner()));
+        self.patience = clock.map(|clock| Patience::new(clock, patience, Box::new(warn)));
+        self
     }
 }
 
@@ -215,7 +257,12 @@ impl<S, E: 'static> Future for Join<S, E> {
         state.watch();
         state.signal().wake_owner(cx.waker());
         state.end_background();
-        let Some((outcome, reason)) = state.conclude(&mut this.withheld, cx) else { return Poll::Pending };
+        let Some((outcome, reason)) = state.conclude(&mut this.withheld, cx) else {
+            if let Some(patience) = &mut this.patience {
+                patience.look(state, cx);
+            }
+            return Poll::Pending;
+        };
         let origin = state.origin(BODY);
         this.group = None;
         Poll::Ready(outcome.conclude(reason, origin, Some(())))

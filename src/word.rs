@@ -21,6 +21,8 @@ const WATCHED: u64 = 1 << 3;
 const FINISHED: u64 = 1 << 4;
 /// Members are asked to come to an end by themselves. Never cleared.
 const STOPPING: u64 = 1 << 5;
+/// Polls are marked: see `observe`. Set when the group is opened, or never.
+const OBSERVED: u64 = 1 << 6;
 /// One of what the group waits for and does not count as its children: a group that was opened in the body and has not
 /// ended, a background child, a clean-up.
 const HOLD: u64 = 1 << 8;
@@ -41,8 +43,8 @@ pub(crate) struct Locked(());
 pub(crate) struct Word(AtomicU64);
 
 impl Word {
-    pub(crate) fn new() -> Self {
-        Self(AtomicU64::new(0))
+    pub(crate) fn new(observed: bool) -> Self {
+        Self(AtomicU64::new(if observed { OBSERVED } else { 0 }))
     }
 
     #[inline]
@@ -146,10 +148,19 @@ impl Seen {
         self.0 & FINISHED != 0
     }
 
-    /// Whether no child was cancelled, neither by itself nor with the group.
+    /// Whether no child was cancelled, neither by itself nor with the group, and no poll is marked.
     #[inline]
     pub(crate) fn is_undisturbed(self) -> bool {
-        self.0 & (CANCELLED | SINGLED) == 0
+        self.0 & (CANCELLED | SINGLED | OBSERVED) == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_observed(self) -> bool {
+        self.0 & OBSERVED != 0
+    }
+
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & (CLOSED | FINISHED) != 0
     }
 
     /// Whether nothing is counted.

@@ -90,16 +90,26 @@ pub(crate) fn step(around: Option<&Name>, name: Option<&Name>, child: Option<u64
 }
 
 /// What of a name is fit to be shown: in one line, and of a length that somebody reads.
-fn sane(name: &str) -> String {
-    const LONGEST: usize = 64;
-    let mut shown: String = name.chars().take(LONGEST).flat_map(escape).collect();
-    if name.chars().nth(LONGEST).is_some() {
+pub(crate) fn sane(name: &str) -> String {
+    shorten(name, 64)
+}
+
+/// What of a text is fit to be shown, and at most so many characters of it.
+pub(crate) fn shorten(text: &str, longest: usize) -> String {
+    let mut shown: String = text.chars().take(longest).flat_map(escape).collect();
+    if text.chars().nth(longest).is_some() {
         shown.push('…');
     }
     shown
 }
 
 fn escape(c: char) -> impl Iterator<Item = char> {
-    let (plain, escaped) = if c.is_control() { (None, Some(c.escape_default())) } else { (Some(c), None) };
+    let hidden = c.is_control() || turns(c);
+    let (plain, escaped) = if hidden { (None, Some(c.escape_default())) } else { (Some(c), None) };
     plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
+/// Whether it breaks the line or turns its direction.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,0 +1,39 @@
+//! Telling somebody of a wait that takes long.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use crate::timer::{Clock, Sleep};
+
+/// How long a wait may take, and who is told if it takes longer. In a mutex for `Sync` alone: it is never contended.
+pub(crate) struct Patience(Mutex<Waiting>);
+
+struct Waiting {
+    clock: Clock,
+    after: Duration,
+    sleep: Option<Sleep>,
+    warn: Box<dyn FnMut(&Snapshot) + Send>,
+}
+
+impl Patience {
+    pub(crate) fn new(clock: Clock, after: Duration, warn: Box<dyn FnMut(&Snapshot) + Send>) -> Self {
+        Self(Mutex::new(Waiting { clock, after, sleep: None, warn }))
+    }
+
+    /// Warns if the time is over, and has the task woken when it is.
+    pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
+        let waiting = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut sleep = waiting.sleep.take().unwrap_or_else(|| waiting.clock.sleep(waiting.after));
+        while let Poll::Ready(()) = sleep.as_mut().poll(cx) {
+            (waiting.warn)(&Snapshot::take(group));
+            // As long again as it took so far. A patience of nothing would never be over.
+            let again = waiting.after.max(Duration::from_millis(1));
+            sleep = waiting.clock.sleep(again);
+            waiting.after = again.saturating_mul(2);
+        }
+        waiting.sleep = Some(sleep);
+    }
+}

@@ -1,0 +1,619 @@
+//! What lives in a group, as plain data.
+//!
+//! The tree is kept flat, in the order in which its groups are come upon, so that neither taking, drawing nor dropping one
+//! recurses. The members of a group lie side by side, and so do the groups that were opened in one member.
+//!
+//! A group is copied under its lock and no other, into memory that was made ready before: if there was too little, the lock
+//! is released and the group begun again. What is a matter of clocks, spawners and order comes afterwards.
+
+use std::fmt;
+use std::ops::Range;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{CancelReason, Name, Origin, step};
+use crate::group::Policy;
+use crate::member::{Kind, Member, Work};
+use crate::observe::Marks;
+use crate::state::{State, Table};
+use crate::unwind::drop_quietly;
+
+mod blame;
+mod draw;
+#[cfg(feature = "serde")]
+mod json;
+
+/// What lived in a group, and in all groups inside it, when [`Group::snapshot`](crate::Group::snapshot) looked.
+///
+/// Each group is consistent in itself: its members, flags and reason are of one moment. Different groups are of different
+/// moments, outer ones first. So while a cancel makes its way, a group may be shown as not yet cancelled inside of one
+/// that is; and a group whose end came after its opener was looked at is shown with nothing in it.
+///
+/// It is a copy, and keeps nothing of the group alive but names and locations.
+///
+/// # Display
+///
+/// The first line says what state the group is in, the next ones who holds it up, the likeliest culprit first; then follows the
+/// tree:
+///
+/// * Names are escaped where they hold control characters, or such as turn the direction of writing, and cut after 64
+///   characters; messages after 200.
+/// * Of members that are alike (the same location, kind and state) in one group, three are shown, then
+///   "… and 9,997 more like it".
+/// * Sixteen levels are drawn, and 400 lines; the rest is counted.
+///
+/// # Serialisation
+///
+/// With the feature `serde` it is a flat list of groups and members, each with an `id` and the id of its `parent`, so that no
+/// depth is too much for a parser. Names are whole there.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup, group::MemberKind, shield};
+/// # smol::block_on(async {
+/// let group = TaskGroup::builder::<()>(Smol).name("server").open();
+/// group.child().name("ticker").background().launch(std::future::pending::<()>());
+/// group.child().name("conn 1").launch(std::future::pending::<()>());
+///
+/// let snapshot = group.snapshot();
+/// let kinds: Vec<_> = snapshot.group().members().map(|member| member.kind()).collect();
+/// assert_eq!(kinds, [MemberKind::Background, MemberKind::Ordinary]);
+/// println!("{snapshot}");
+/// # });
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Snapshot {
+    groups: Vec<GroupEntry>,
+    members: Vec<MemberEntry>,
+    /// When it was complete, if polls are marked anywhere in it.
+    taken: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct GroupEntry {
+    /// The member that it was opened in, by its place in the list.
+    opener: Option<usize>,
+    members: Range<usize>,
+    location: &'static Location<'static>,
+    name: Option<Name>,
+    path: Option<Name>,
+    policy: Policy,
+    children: usize,
+    places: Option<(usize, usize)>,
+    deadline: Option<Duration>,
+    remaining: Option<Duration>,
+    closed: bool,
+    stopping: bool,
+    finished: bool,
+    background_ended: bool,
+    reason: Option<CancelReason>,
+    awaited: bool,
+    abandoned: bool,
+    opened: Option<Instant>,
+    cancelled: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct MemberEntry {
+    group: usize,
+    id: u64,
+    name: Option<Name>,
+    location: &'static Location<'static>,
+    kind: MemberKind,
+    state: MemberState,
+    cancelled: bool,
+    singled: bool,
+    marks: Option<Marks>,
+    groups: Range<usize>,
+}
+
+/// What a member is to its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemberKind {
+    /// The body of a scope.
+    Body,
+    /// A child like any other.
+    Ordinary,
+    /// A child that ends with the others: [`background`](crate::group::ChildBuilder::background).
+    Background,
+    /// A clean-up: [`defer`](crate::Group::defer).
+    Cleanup,
+    /// Work that blocks a thread: [`spawn_blocking`](crate::Group::spawn_blocking).
+    Blocking,
+    /// A task that was taken in: [`adopt`](crate::Group::adopt).
+    Adopted,
+    /// The crate's own, which keeps the deadline.
+    Deadline,
+}
+
+/// What a member was at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// It waits for a place under the [limit](crate::group::Builder::limit).
+    Queued,
+    /// A clean-up that waits until the member that registered it is gone, and those registered later.
+    Waiting,
+    /// It runs, or waits for something: which of the two is known where [polls are
+    /// observed](crate::group::Builder::observe_polls).
+    Active,
+    /// It is in the middle of a poll.
+    Running,
+    /// It is not being polled.
+    Idle,
+    /// It is under a shield.
+    Shielded,
+    /// A clean-up at work.
+    CleaningUp,
+    /// It is cancelled and not polled any more, and waits for the groups opened in it.
+    Frozen,
+    /// It is cancelled, and its runtime has not let go of it yet: it is in the middle of a poll, or nobody drives the executor.
+    Cancelled,
+    /// Its future is gone, and the groups opened in it are not.
+    Gone,
+}
+
+/// Who asked a member to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Asked<'a> {
+    /// It alone was cancelled, by its handle.
+    Alone,
+    /// It is a background child, and the others have ended.
+    OthersEnded,
+    /// The group is cancelled, for this reason.
+    Group(&'a CancelReason),
+    /// The group is asked to [stop](crate::Group::stop): nothing is cut.
+    Stopping,
+}
+
+/// What was come upon and is still to be copied.
+struct Found {
+    state: Arc<State>,
+    opener: Option<usize>,
+}
+
+/// The groups opened in the members of one group, in the order of its table.
+#[derive(Default)]
+struct Inner {
+    groups: Vec<Arc<State>>,
+}
+
+/// There was too little memory.
+struct TooSmall;
+
+impl Snapshot {
+    pub(crate) fn take(state: &Arc<State>) -> Self {
+        let mut snapshot = Self { groups: Vec::new(), members: Vec::new(), taken: None };
+        let mut found = vec![Found { state: state.clone(), opener: None }];
+        let mut inner = Inner::default();
+        let mut observed = false;
+        while let Some(Found { state, opener }) = found.get(snapshot.groups.len()) {
+            let (state, opener) = (state.clone(), *opener);
+            snapshot.copy(&state, opener, &mut inner);
+            observed |= state.is_observed();
+            snapshot.sort_in(&mut inner, &mut found);
+        }
+        snapshot.taken = observed.then(Instant::now);
+        // A group may have ended meanwhile, and what nobody has read of it goes with the last that keeps it.
+        drop_quietly(found);
+        snapshot
+    }
+
+    /// Copies one group, which comes last.
+    fn copy(&mut self, state: &Arc<State>, opener: Option<usize>, inner: &mut Inner) {
+        let from = self.members.len();
+        let mut room = state.len() + 16;
+        let mut entry = loop {
+            self.members.reserve(room);
+            inner.groups.reserve(room);
+            let table = state.lock();
+            match self.copy_members(state, &table, inner) {
+                Ok(()) => break GroupEntry::copy(state, &table),
+                Err(TooSmall) => drop(table),
+            }
+            self.members.truncate(from);
+            inner.groups.clear();
+            room *= 2;
+        };
+        entry.opener = opener;
+        entry.members = from..self.members.len();
+        entry.awaited = state.signal().is_awaited();
+        let now = entry.deadline.and_then(|_| state.config.now());
+        entry.remaining = entry.deadline.zip(now).map(|(at, now)| at.saturating_sub(now));
+        self.groups.push(entry);
+    }
+
+    /// Under the lock: nothing is allocated, and no code but this runs.
+    fn copy_members(&mut self, state: &State, table: &Table, inner: &mut Inner) -> Result<(), TooSmall> {
+        let group = self.groups.len();
+        let body = (0, state.config.location, &table.body);
+        let children = table.slots.iter().map(|(_, slot)| (slot.id, slot.location, &slot.member));
+        for (id, location, member) in std::iter::once(body).chain(children) {
+            if member.gone && !member.holds_groups() {
+                continue;
+            }
+            let first = inner.groups.len();
+            for opened in member.groups() {
+                if inner.groups.len() == inner.groups.capacity() {
+                    return Err(TooSmall);
+                }
+                inner.groups.push(opened.clone());
+            }
+            if self.members.len() == self.members.capacity() {
+                return Err(TooSmall);
+            }
+            self.members.push(MemberEntry {
+                group,
+                id,
+                name: member.name().cloned(),
+                location,
+                kind: MemberKind::of(member),
+                state: MemberState::of(member),
+                cancelled: member.cancelled,
+                singled: member.singled,
+                marks: member.marks().copied(),
+                groups: first..inner.groups.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Puts the members of the last group into the order of their ids, and the groups in them into the list of those to come.
+    fn sort_in(&mut self, inner: &mut Inner, found: &mut Vec<Found>) {
+        let range = self.groups.last().expect("one was copied").members.clone();
+        let members = &mut self.members[range.clone()];
+        members.sort_unstable_by_key(|member| member.id);
+        for (at, member) in range.zip(members) {
+            let opened = std::mem::replace(&mut member.groups, found.len()..found.len());
+            let opened = inner.groups[opened].iter();
+            found.extend(opened.map(|state| Found { state: state.clone(), opener: Some(at) }));
+            member.groups.end = found.len();
+        }
+        inner.groups.clear();
+    }
+
+    /// The group that the snapshot was taken of.
+    pub fn group(&self) -> GroupView<'_> {
+        GroupView { snapshot: self, at: 0 }
+    }
+
+    /// That group and all inside of it, outer ones first.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = GroupView<'_>> {
+        (0..self.groups.len()).map(|at| GroupView { snapshot: self, at })
+    }
+
+    /// The living members of all these groups.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'_>> {
+        self.views(0..self.members.len())
+    }
+
+    fn views(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = MemberView<'_>> + use<'_> {
+        range.map(|at| MemberView { snapshot: self, at })
+    }
+
+    /// How long ago that was when the snapshot was taken.
+    fn ago(&self, at: Instant) -> Option<Duration> {
+        self.taken.map(|taken| taken.saturating_duration_since(at))
+    }
+}
+
+impl GroupEntry {
+    /// Under the lock.
+    fn copy(state: &State, table: &Table) -> Self {
+        let seen = state.word.look();
+        Self {
+            opener: None,
+            members: 0..0,
+            location: state.config.location,
+            name: state.config.name.clone(),
+            path: state.path.clone(),
+            policy: state.config.policy,
+            children: seen.children(),
+            places: table.limit.as_ref().map(|limit| limit.places()),
+            deadline: table.deadline.at(),
+            remaining: None,
+            closed: seen.is_closed() || seen.is_cancelled(),
+            stopping: seen.is_stopping(),
+            finished: seen.is_finished(),
+            background_ended: table.background.ended,
+            reason: table.reason.clone(),
+            awaited: false,
+            abandoned: table.abandoned,
+            opened: state.opened,
+            cancelled: table.cancelled_at,
+        }
+    }
+}
+
+impl MemberKind {
+    fn of(member: &Member) -> Self {
+        match (member.kind, member.work) {
+            (Kind::Body, _) => Self::Body,
+            (Kind::Background, _) => Self::Background,
+            (Kind::Watch, _) => Self::Deadline,
+            (Kind::Cleanup, _) => Self::Cleanup,
+            (Kind::Ordinary, Work::Future) => Self::Ordinary,
+            (Kind::Ordinary, Work::Blocking) => Self::Blocking,
+            (Kind::Ordinary, Work::Adopted) => Self::Adopted,
+        }
+    }
+}
+
+impl MemberState {
+    fn of(member: &Member) -> Self {
+        match member {
+            _ if member.gone => Self::Gone,
+            _ if member.cut && member.awaits_groups() => Self::Frozen,
+            _ if member.cut => Self::Cancelled,
+            _ if member.kind == Kind::Cleanup && member.has_begun() => Self::CleaningUp,
+            _ if member.kind == Kind::Cleanup => Self::Waiting,
+            _ if member.queued => Self::Queued,
+            _ if member.shields() > 0 => Self::Shielded,
+            _ => match member.marks() {
+                None => Self::Active,
+                Some(marks) if marks.running => Self::Running,
+                Some(_) => Self::Idle,
+            },
+        }
+    }
+}
+
+/// A group in a [`Snapshot`].
+#[derive(Clone, Copy)]
+pub struct GroupView<'a> {
+    snapshot: &'a Snapshot,
+    at: usize,
+}
+
+impl<'a> GroupView<'a> {
+    fn entry(self) -> &'a GroupEntry {
+        &self.snapshot.groups[self.at]
+    }
+
+    /// The name that it was given.
+    pub fn name(self) -> Option<&'a str> {
+        self.entry().name.as_deref()
+    }
+
+    /// The names around it and its own, with `/` in between, if there are any.
+    pub fn path(self) -> Option<&'a str> {
+        self.entry().path.as_deref()
+    }
+
+    /// Where it was opened.
+    pub fn location(self) -> &'static Location<'static> {
+        self.entry().location
+    }
+
+    /// The member that it was opened in, if that is part of the snapshot.
+    pub fn opener(self) -> Option<MemberView<'a>> {
+        self.entry().opener.map(|at| MemberView { snapshot: self.snapshot, at })
+    }
+
+    /// The living members in the order of spawning, the body first.
+    pub fn members(self) -> impl ExactSizeIterator<Item = MemberView<'a>> {
+        self.snapshot.views(self.entry().members.clone())
+    }
+
+    /// How many children live, background ones and clean-ups not counted: see [`Group::len`](crate::Group::len).
+    pub fn len(self) -> usize {
+        self.entry().children
+    }
+
+    /// Whether no such child lives.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// What a failure means for the others.
+    pub fn policy(self) -> Policy {
+        self.entry().policy
+    }
+
+    /// How many children may run at once, if that is limited.
+    pub fn limit(self) -> Option<usize> {
+        self.entry().places.map(|(most, _)| most)
+    }
+
+    /// How many of these places are taken, kept for somebody who is about to spawn, or lent.
+    pub fn places_taken(self) -> Option<usize> {
+        self.entry().places.map(|(_, taken)| taken)
+    }
+
+    /// Its own deadline, by the clock that was given with it.
+    pub fn deadline(self) -> Option<Duration> {
+        self.entry().deadline
+    }
+
+    /// How far off the deadline was, if it was set when the group was opened.
+    pub fn remaining(self) -> Option<Duration> {
+        self.entry().remaining
+    }
+
+    /// Whether it took no more children.
+    pub fn is_closed(self) -> bool {
+        self.entry().closed
+    }
+
+    /// Whether members were asked to come to an end.
+    pub fn is_stopping(self) -> bool {
+        self.entry().stopping
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(self) -> bool {
+        self.entry().reason.is_some()
+    }
+
+    /// Why.
+    pub fn reason(self) -> Option<&'a CancelReason> {
+        self.entry().reason.as_ref()
+    }
+
+    /// Whether it had ended for good.
+    pub fn is_finished(self) -> bool {
+        self.entry().finished
+    }
+
+    /// Whether its owner waited for it: it is a scope, or somebody polls `join`.
+    pub fn is_awaited(self) -> bool {
+        self.entry().awaited
+    }
+
+    /// Whether its owner was dropped before it had ended.
+    pub fn is_abandoned(self) -> bool {
+        self.entry().abandoned
+    }
+
+    /// How long ago it was opened, where polls are observed.
+    pub fn age(self) -> Option<Duration> {
+        self.snapshot.ago(self.entry().opened?)
+    }
+
+    /// How long ago it was cancelled, where polls are observed.
+    pub fn cancelled_for(self) -> Option<Duration> {
+        self.snapshot.ago(self.entry().cancelled?)
+    }
+}
+
+/// A member of a group in a [`Snapshot`]: a child, or a body.
+#[derive(Clone, Copy)]
+pub struct MemberView<'a> {
+    snapshot: &'a Snapshot,
+    at: usize,
+}
+
+impl<'a> MemberView<'a> {
+    fn entry(self) -> &'a MemberEntry {
+        &self.snapshot.members[self.at]
+    }
+
+    /// Its group.
+    pub fn group(self) -> GroupView<'a> {
+        GroupView { snapshot: self.snapshot, at: self.entry().group }
+    }
+
+    /// The groups opened in it that have not ended.
+    pub fn groups(self) -> impl ExactSizeIterator<Item = GroupView<'a>> {
+        self.entry().groups.clone().map(move |at| GroupView { snapshot: self.snapshot, at })
+    }
+
+    /// The child's number within its group. `None` for a body.
+    pub fn child(self) -> Option<u64> {
+        Some(self.entry().id).filter(|_| self.kind() != MemberKind::Body)
+    }
+
+    /// The name that it was given.
+    pub fn name(self) -> Option<&'a str> {
+        self.entry().name.as_deref()
+    }
+
+    /// Where it was spawned, or where the scope of the body was opened.
+    pub fn location(self) -> &'static Location<'static> {
+        self.entry().location
+    }
+
+    /// Which member it is, with its path, as reports of failures have it.
+    pub fn origin(self) -> Origin {
+        let (entry, group) = (self.entry(), self.group().entry());
+        let child = self.child().map(|id| (id, entry.location));
+        let path = step(group.path.as_ref(), entry.name.as_ref(), self.child());
+        Origin { group: group.location, child, name: entry.name.clone(), path }
+    }
+
+    /// What it is to its group.
+    pub fn kind(self) -> MemberKind {
+        self.entry().kind
+    }
+
+    /// What it was at.
+    pub fn state(self) -> MemberState {
+        self.entry().state
+    }
+
+    /// Who asked it to end, if anybody did.
+    pub fn asked(self) -> Option<Asked<'a>> {
+        let (entry, group) = (self.entry(), self.group());
+        match group.reason() {
+            _ if entry.singled && entry.kind == MemberKind::Background && group.entry().background_ended => {
+                Some(Asked::OthersEnded)
+            }
+            _ if entry.singled => Some(Asked::Alone),
+            Some(reason) if entry.cancelled => Some(Asked::Group(reason)),
+            _ => group.is_stopping().then_some(Asked::Stopping),
+        }
+    }
+
+    /// Whether it is cancelled, by itself or with its group.
+    pub fn is_cancelled(self) -> bool {
+        self.entry().cancelled
+    }
+
+    /// Whether it is in the middle of a poll, where polls are observed.
+    pub fn is_running(self) -> Option<bool> {
+        self.entry().marks.map(|marks| marks.running)
+    }
+
+    /// How long it has been in the middle of that poll, or not been polled, where polls are observed.
+    pub fn since(self) -> Option<Duration> {
+        self.snapshot.ago(self.entry().marks?.since)
+    }
+
+    /// How often it was polled, where that is observed.
+    pub fn polls(self) -> Option<u64> {
+        self.entry().marks.map(|marks| marks.polls)
+    }
+
+    /// How long ago it was spawned, where polls are observed.
+    pub fn age(self) -> Option<Duration> {
+        self.snapshot.ago(self.entry().marks?.spawned)
+    }
+
+    /// How long ago it was cancelled, where polls are observed.
+    pub fn cancelled_for(self) -> Option<Duration> {
+        let entry = self.entry();
+        match entry.marks?.singled {
+            Some(at) => self.snapshot.ago(at),
+            None => self.group().cancelled_for().filter(|_| entry.cancelled),
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("group", &self.group())
+            .field("groups", &self.groups.len())
+            .field("members", &self.members.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GroupView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupView")
+            .field("name", &self.name())
+            .field("location", &self.location())
+            .field("len", &self.len())
+            .field("reason", &self.reason())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MemberView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemberView")
+            .field("child", &self.child())
+            .field("name", &self.name())
+            .field("location", &self.location())
+            .field("kind", &self.kind())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

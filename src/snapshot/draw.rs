@@ -1,0 +1,385 @@
+//! A snapshot as a tree that can be read.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use super::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
+use crate::error::{CancelReason, sane, shorten};
+use crate::group::Policy;
+
+/// How many culprits are named.
+const CULPRITS: usize = 5;
+/// How many members that are alike are drawn in one group.
+const ALIKE: usize = 3;
+/// How many levels of members are drawn.
+const LEVELS: usize = 16;
+/// How many lines the tree may have.
+const LINES: usize = 400;
+/// How many characters of a message are shown, and how many of a path: its last ones.
+const MESSAGE: usize = 200;
+const PATH: usize = 120;
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = self.group();
+        writeln!(f, "group {} {}: {}", Label(group), standing(group), Facts(group))?;
+        self.name_culprits(f)?;
+        if self.members.is_empty() {
+            return Ok(());
+        }
+        f.write_char('\n')?;
+        writeln!(f, "{}", Label(group))?;
+        Tree::new(self).draw(f)
+    }
+}
+
+fn standing(group: GroupView<'_>) -> &'static str {
+    match (group.is_finished(), group.is_abandoned()) {
+        (true, _) => "has ended",
+        (false, true) => "was dropped by its owner and is still open",
+        (false, false) => "is still open",
+    }
+}
+
+impl Snapshot {
+    fn name_culprits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let culprits = self.blame();
+        if culprits.is_empty() {
+            return match (self.members.is_empty(), self.group()) {
+                (_, group) if group.is_finished() => Ok(()),
+                (true, group) if group.is_awaited() => writeln!(f, "held up by nobody: it is about to end"),
+                (true, _) => writeln!(f, "held up by nobody: it ends when its owner joins or drops it"),
+                (false, _) => writeln!(f, "held up by nobody: what is left ends when the others have"),
+            };
+        }
+        for (nth, culprit) in culprits.iter().take(CULPRITS).enumerate() {
+            let held = if nth == 0 { "held up by" } else { "       and" };
+            let member = culprit.member;
+            write!(f, "{held} {}: {}", Path(member), State(member))?;
+            why(f, member)?;
+            match culprit.alike {
+                0 => writeln!(f)?,
+                alike => writeln!(f, " … and {} more like it", Number(alike))?,
+            }
+        }
+        match culprits.len().saturating_sub(CULPRITS) {
+            0 => Ok(()),
+            more => writeln!(f, "       and others, of {more} more sorts"),
+        }
+    }
+}
+
+/// A tree that is being drawn: what is still to come lies on a stack, and `bars` are the lines that lead on downwards.
+struct Tree<'a> {
+    snapshot: &'a Snapshot,
+    /// How many groups and members there are inside of each group, itself included.
+    sizes: Vec<(usize, usize)>,
+    stack: Vec<Item<'a>>,
+    bars: Vec<bool>,
+}
+
+struct Item<'a> {
+    level: usize,
+    last: bool,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Member(MemberView<'a>),
+    Group(GroupView<'a>),
+    More(usize),
+    Deeper(usize, usize),
+}
+
+impl<'a> Tree<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let mut sizes: Vec<_> = snapshot.groups().map(|group| (1, group.members().len())).collect();
+        // A group comes after the one that it is in.
+        for at in (1..sizes.len()).rev() {
+            let opener = snapshot.groups[at].opener.expect("only the first group has none here");
+            let (groups, members) = sizes[at];
+            let around = &mut sizes[snapshot.members[opener].group];
+            *around = (around.0 + groups, around.1 + members);
+        }
+        Self { snapshot, sizes, stack: Vec::new(), bars: Vec::new() }
+    }
+
+    fn draw(mut self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.open(self.snapshot.group(), 0);
+        for line in 0.. {
+            let Some(Item { level, last, what }) = self.stack.pop() else { break };
+            if line == LINES {
+                return writeln!(f, "… and more: the tree is cut after {LINES} lines");
+            }
+            self.bars.truncate(level);
+            for goes_on in &self.bars {
+                f.write_str(if *goes_on { "│  " } else { "   " })?;
+            }
+            f.write_str(if last { "└─ " } else { "├─ " })?;
+            self.bars.push(!last);
+            match what {
+                What::Member(member) => {
+                    writeln!(f, "{}", Line(member))?;
+                    self.push(level + 1, member.groups().map(What::Group).collect());
+                }
+                What::Group(group) => {
+                    writeln!(f, "group {}: {}", Label(group), Facts(group))?;
+                    self.open(group, level + 1);
+                }
+                What::More(more) => writeln!(f, "… and {} more like it", Number(more))?,
+                What::Deeper(groups, members) => {
+                    let (groups, members) = (Number(groups), Number(members));
+                    writeln!(f, "… {members} members in {groups} groups, further in")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the members of a group drawn next: a few of each sort.
+    fn open(&mut self, group: GroupView<'a>, level: usize) {
+        if level >= 2 * LEVELS {
+            let (groups, members) = self.sizes[group.at];
+            return self.push(level, vec![What::Deeper(groups, members)]);
+        }
+        let mut sorts = HashMap::new();
+        for member in group.members() {
+            *sorts.entry(member.likeness()).or_insert(0) += 1;
+        }
+        let mut drawn = HashMap::new();
+        let mut items = Vec::new();
+        for member in group.members() {
+            let (all, drawn) = (sorts[&member.likeness()], drawn.entry(member.likeness()).or_insert(0));
+            *drawn += 1;
+            // One more takes no more room than to say that there is one.
+            if *drawn <= ALIKE || all == ALIKE + 1 {
+                items.push(What::Member(member));
+            } else if *drawn == ALIKE + 1 {
+                items.push(What::More(all - ALIKE));
+            }
+        }
+        self.push(level, items);
+    }
+
+    fn push(&mut self, level: usize, items: Vec<What<'a>>) {
+        let items = items.into_iter().rev().enumerate();
+        self.stack.extend(items.map(|(nth, what)| Item { level, last: nth == 0, what }));
+    }
+}
+
+/// A group's name, if it has one, and location.
+struct Label<'a>(GroupView<'a>);
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = self.0.name() {
+            write!(f, "\"{}\" ", sane(name))?;
+        }
+        write!(f, "at {}", self.0.location())
+    }
+}
+
+/// What there is to say of a group.
+struct Facts<'a>(GroupView<'a>);
+
+impl fmt::Display for Facts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = self.0;
+        match group.len() {
+            0 => f.write_str("no children")?,
+            1 => f.write_str("1 child")?,
+            more => write!(f, "{} children", Number(more))?,
+        }
+        if let (Some(most), Some(taken)) = (group.limit(), group.places_taken()) {
+            write!(f, ", {taken} of {most} places taken")?;
+        }
+        f.write_str(match group.policy() {
+            Policy::FailFast => "",
+            Policy::Collect => ", collects failures",
+            Policy::Supervise => ", supervises",
+            Policy::Race => ", a race",
+        })?;
+        match (group.remaining(), group.deadline()) {
+            (Some(Duration::ZERO), _) => f.write_str(", its deadline is over")?,
+            (Some(left), _) => write!(f, ", {left:.1?} to its deadline")?,
+            (None, Some(at)) => write!(f, ", its deadline at {at:.1?} of its clock")?,
+            (None, None) => {}
+        }
+        if let Some(reason) = group.reason() {
+            f.write_str(", cancelled")?;
+            ago(f, group.cancelled_for())?;
+            write!(f, " ({})", Why(reason))?;
+        } else if group.is_finished() {
+            f.write_str(", ended")?;
+        } else if group.is_stopping() {
+            f.write_str(", asked to stop")?;
+        } else if group.is_closed() {
+            f.write_str(", closed")?;
+        }
+        if !group.is_finished() {
+            f.write_str(if group.is_awaited() { ", awaited by its owner" } else { ", nobody waits for it" })?;
+        }
+        group.age().map_or(Ok(()), |age| write!(f, ", open for {age:.1?}"))
+    }
+}
+
+/// A member as the first lines have it, with all the names around it.
+struct Path<'a>(MemberView<'a>);
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = self.0.origin();
+        let path = origin.path().map(tail);
+        match (path, self.0.child()) {
+            (Some(path), Some(id)) => write!(f, "{path}, child {id}, {}", Kind(self.0.kind()))?,
+            (None, Some(id)) => write!(f, "child {id}, {}", Kind(self.0.kind()))?,
+            (Some(path), None) => write!(f, "the body of {path}, opened at ")?,
+            (None, None) => f.write_str("the body of the scope at ")?,
+        }
+        write!(f, "{}", self.0.location())
+    }
+}
+
+/// The end of a long path.
+fn tail(path: &str) -> String {
+    match path.char_indices().rev().nth(PATH) {
+        Some((from, c)) => format!("…{}", &path[from + c.len_utf8()..]),
+        None => path.to_string(),
+    }
+}
+
+/// A member as the tree has it.
+struct Line<'a>(MemberView<'a>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member = self.0;
+        match member.child() {
+            Some(id) => write!(f, "child {id}")?,
+            None => f.write_str("the body")?,
+        }
+        if let Some(name) = member.name() {
+            write!(f, " \"{}\"", sane(name))?;
+        }
+        if member.child().is_some() {
+            write!(f, ", {}{}", Kind(member.kind()), member.location())?;
+        }
+        write!(f, ": {}", State(member))?;
+        if matches!(member.asked(), Some(Asked::Alone | Asked::OthersEnded)) {
+            why(f, member)?;
+        }
+        Ok(())
+    }
+}
+
+struct Kind(MemberKind);
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            MemberKind::Body | MemberKind::Ordinary => "spawned at ",
+            MemberKind::Background => "background, spawned at ",
+            MemberKind::Cleanup => "a clean-up, registered at ",
+            MemberKind::Blocking => "blocking, spawned at ",
+            MemberKind::Adopted => "adopted at ",
+            MemberKind::Deadline => "which keeps the deadline, from ",
+        })
+    }
+}
+
+/// What a member is at, and for how long.
+struct State<'a>(MemberView<'a>);
+
+impl fmt::Display for State<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member = self.0;
+        let state = match member.state() {
+            MemberState::Queued => "waits for a place under the limit",
+            MemberState::Waiting => "waits for its turn to clean up",
+            MemberState::Active => "running or idle",
+            MemberState::Running | MemberState::Idle => "",
+            MemberState::Shielded => "under a shield",
+            MemberState::CleaningUp => "cleaning up",
+            MemberState::Frozen => "cancelled, and waits for the groups opened in it",
+            MemberState::Cancelled => "cancelled, and not gone yet",
+            MemberState::Gone => "gone, and the groups opened in it are not",
+        };
+        f.write_str(state)?;
+        let polled = !matches!(
+            member.state(),
+            MemberState::Queued | MemberState::Waiting | MemberState::Frozen | MemberState::Gone
+        );
+        if let (Some(running), Some(since), true) = (member.is_running(), member.since(), polled) {
+            f.write_str(if state.is_empty() { "" } else { ", " })?;
+            let what = match (running, member.polls()) {
+                (true, _) => "in one poll",
+                (false, Some(0)) => "never polled,",
+                (false, _) => "idle",
+            };
+            write!(f, "{what} for {since:.1?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Who asked a member to end.
+fn why(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
+    let Some(asked) = member.asked() else { return Ok(()) };
+    f.write_str("; asked to end")?;
+    ago(f, member.cancelled_for())?;
+    match asked {
+        Asked::Alone => f.write_str(" by its handle"),
+        Asked::OthersEnded => f.write_str(" as the others have ended"),
+        Asked::Group(CancelReason::Parent) => match source(member.group()) {
+            CancelReason::Parent => f.write_str(" along with what is around its group"),
+            reason => write!(f, " along with what is around its group ({})", Why(reason)),
+        },
+        Asked::Group(reason) => write!(f, " with its group ({})", Why(reason)),
+        Asked::Stopping => f.write_str(" by `stop`"),
+    }
+}
+
+/// Why the groups around this one were cancelled in the first place, as far as the snapshot goes.
+fn source(group: GroupView<'_>) -> &CancelReason {
+    let mut reason = &CancelReason::Parent;
+    let mut around = Some(group);
+    while let (CancelReason::Parent, Some(group)) = (reason, around) {
+        reason = group.reason().unwrap_or(reason);
+        around = group.opener().map(MemberView::group);
+    }
+    reason
+}
+
+fn ago(f: &mut fmt::Formatter<'_>, time: Option<Duration>) -> fmt::Result {
+    time.map_or(Ok(()), |time| write!(f, " {time:.1?} ago"))
+}
+
+/// A reason in one line.
+struct Why<'a>(&'a CancelReason);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            CancelReason::Explicit(message) if message.is_empty() => f.write_str("by hand"),
+            CancelReason::Explicit(message) => f.write_str(&shorten(message, MESSAGE)),
+            reason => f.write_str(&shorten(&reason.to_string(), MESSAGE)),
+        }
+    }
+}
+
+/// A count that can be read: `9,997`.
+struct Number(usize);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (nth, digit) in digits.char_indices() {
+            if nth > 0 && (digits.len() - nth) % 3 == 0 {
+                f.write_char(',')?;
+            }
+            f.write_char(digit)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! A snapshot as a flat list of records: each group is followed by its members.
+
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use super::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
+use crate::group::Policy;
+
+impl Serialize for Snapshot {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.groups.len() + self.members.len()))?;
+        for group in self.groups() {
+            list.serialize_element(&Record(group))?;
+            for member in group.members() {
+                list.serialize_element(&Record(member))?;
+            }
+        }
+        list.end()
+    }
+}
+
+struct Record<T>(T);
+
+impl GroupView<'_> {
+    /// Its place in the list.
+    fn record(self) -> usize {
+        self.at + self.entry().members.start
+    }
+}
+
+impl MemberView<'_> {
+    /// Its place in the list: as many groups come before it as before the next one.
+    fn record(self) -> usize {
+        self.at + self.entry().group + 1
+    }
+}
+
+impl Serialize for Record<GroupView<'_>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let group = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &group.record())?;
+        map.serialize_entry("parent", &group.opener().map(MemberView::record))?;
+        map.serialize_entry("type", "group")?;
+        map.serialize_entry("name", &group.name())?;
+        map.serialize_entry("location", &group.location().to_string())?;
+        map.serialize_entry("children", &group.len())?;
+        map.serialize_entry("policy", policy(group.policy()))?;
+        map.serialize_entry("limit", &group.limit())?;
+        map.serialize_entry("places_taken", &group.places_taken())?;
+        map.serialize_entry("deadline", &seconds(group.deadline()))?;
+        map.serialize_entry("closed", &group.is_closed())?;
+        map.serialize_entry("stopping", &group.is_stopping())?;
+        map.serialize_entry("cancelled", &group.is_cancelled())?;
+        map.serialize_entry("reason", &group.reason().map(ToString::to_string))?;
+        map.serialize_entry("cancelled_for", &seconds(group.cancelled_for()))?;
+        map.serialize_entry("finished", &group.is_finished())?;
+        map.serialize_entry("awaited", &group.is_awaited())?;
+        map.serialize_entry("abandoned", &group.is_abandoned())?;
+        map.serialize_entry("age", &seconds(group.age()))?;
+        map.end()
+    }
+}
+
+impl Serialize for Record<MemberView<'_>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let member = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &member.record())?;
+        map.serialize_entry("parent", &member.group().record())?;
+        map.serialize_entry("type", "member")?;
+        map.serialize_entry("child", &member.child())?;
+        map.serialize_entry("name", &member.name())?;
+        map.serialize_entry("location", &member.location().to_string())?;
+        map.serialize_entry("kind", kind(member.kind()))?;
+        map.serialize_entry("state", state(member.state()))?;
+        map.serialize_entry("asked", &member.asked().map(asked))?;
+        map.serialize_entry("cancelled", &member.is_cancelled())?;
+        map.serialize_entry("cancelled_for", &seconds(member.cancelled_for()))?;
+        map.serialize_entry("running", &member.is_running())?;
+        map.serialize_entry("since", &seconds(member.since()))?;
+        map.serialize_entry("polls", &member.polls())?;
+        map.serialize_entry("age", &seconds(member.age()))?;
+        map.end()
+    }
+}
+
+fn seconds(time: Option<Duration>) -> Option<f64> {
+    time.map(|time| time.as_secs_f64())
+}
+
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::FailFast => "fail-fast",
+        Policy::Collect => "collect",
+        Policy::Supervise => "supervise",
+        Policy::Race => "race",
+    }
+}
+
+fn kind(kind: MemberKind) -> &'static str {
+    match kind {
+        MemberKind::Body => "body",
+        MemberKind::Ordinary => "ordinary",
+        MemberKind::Background => "background",
+        MemberKind::Cleanup => "clean-up",
+        MemberKind::Blocking => "blocking",
+        MemberKind::Adopted => "adopted",
+        MemberKind::Deadline => "deadline",
+    }
+}
+
+fn state(state: MemberState) -> &'static str {
+    match state {
+        MemberState::Queued => "queued",
+        MemberState::Waiting => "waiting",
+        MemberState::Active => "active",
+        MemberState::Running => "running",
+        MemberState::Idle => "idle",
+        MemberState::Shielded => "shielded",
+        MemberState::CleaningUp => "cleaning-up",
+        MemberState::Frozen => "frozen",
+        MemberState::Cancelled => "cancelled",
+        MemberState::Gone => "gone",
+    }
+}
+
+fn asked(asked: Asked<'_>) -> &'static str {
+    match asked {
+        Asked::Alone => "alone",
+        Asked::OthersEnded => "others-ended",
+        Asked::Group(_) => "group",
+        Asked::Stopping => "stopping",
+    }
+}

@@ -1,0 +1,468 @@
+//! What a snapshot of a group says, and what it looks like.
+
+use std::future::{Future, pending};
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use smol::Executor;
+use taskgroup::group::{Asked, MemberKind, MemberState, MemberView, Snapshot};
+use taskgroup::runtime::{Timed, Timer};
+use taskgroup::{CancelReason, Group, Smol, Spawner, Task, TaskGroup, scope, shield};
+
+type Ex = Arc<Executor<'static>>;
+
+/// Runs `f` on a thread of its own, and fails if it takes too long.
+fn watched<T: Send + 'static>(stack: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    let thread = thread::Builder::new().stack_size(stack);
+    thread.spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f))))).unwrap();
+    match result.recv_timeout(Duration::from_secs(120)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(payload)) => resume_unwind(payload),
+        Err(_) => panic!("the watch-dog bit"),
+    }
+}
+
+const STACK: usize = 8 << 20;
+
+/// Runs whatever can run on this executor.
+fn settle(executor: &Ex) {
+    while executor.try_tick() {}
+}
+
+/// Polls once, on the executor's behalf, whatever may come of it.
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn line(snapshot: &Snapshot, nth: usize) -> String {
+    snapshot.to_string().lines().nth(nth).unwrap_or_default().to_string()
+}
+
+fn named<'a>(snapshot: &'a Snapshot, name: &str) -> MemberView<'a> {
+    snapshot.members().find(|member| member.name() == Some(name)).unwrap()
+}
+
+#[test]
+fn the_culprit_of_a_stuck_program_is_in_the_second_line() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let server = TaskGroup::builder::<()>(executor.clone()).name("server").observe_polls().open();
+        server.child().name("ticker").background().launch(pending::<()>());
+        for _ in 0..100 {
+            server.launch(pending::<()>());
+        }
+        let on = executor.clone();
+        server.child().name("conn 17").launch(async move {
+            let inner = scope(on, async |group: Group<Ex, ()>| {
+                group.child().name("reader").launch(shield(pending::<()>()));
+                group.child().name("writer").launch(pending::<()>());
+                Ok(())
+            });
+            drop(inner.name("pumps").await);
+        });
+        settle(&executor);
+        server.cancel_with("shutting down");
+        settle(&executor);
+
+        let snapshot = server.snapshot();
+        let text = snapshot.to_string();
+        println!("{text}");
+        assert_eq!(snapshot.culprits()[0].name(), Some("reader"));
+        assert_eq!(snapshot.culprits().len(), 1);
+        assert!(line(&snapshot, 0).starts_with("group \"server\" at tests/snapshot.rs:"), "{text}");
+        assert!(line(&snapshot, 0).contains("is still open: 1 child, cancelled"), "{text}");
+        assert!(line(&snapshot, 0).contains("(shutting down)"), "{text}");
+        let culprit = line(&snapshot, 1);
+        assert!(
+            culprit.starts_with("held up by server/conn 17/pumps/reader, child 1, spawned at tests/"),
+            "{text}"
+        );
+        assert!(culprit.contains("under a shield") && culprit.contains("asked to end"), "{text}");
+        assert!(culprit.ends_with("(shutting down)"), "{text}");
+
+        let conn = named(&snapshot, "conn 17");
+        assert_eq!(conn.state(), MemberState::Frozen);
+        let reason = CancelReason::Explicit("shutting down".into());
+        assert_eq!(conn.asked(), Some(Asked::Group(&reason)));
+        let pumps = conn.groups().next().unwrap();
+        assert_eq!(pumps.reason(), Some(&CancelReason::Parent));
+        assert_eq!(pumps.opener().unwrap().child(), conn.child());
+        assert_eq!(named(&snapshot, "reader").origin().path(), Some("server/conn 17/pumps/reader"));
+    });
+}
+
+#[test]
+fn each_kind_and_state_is_told() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let two = NonZero::new(2).unwrap();
+        let group = TaskGroup::builder::<()>(executor.clone()).limit(two).open();
+        let member = group.group();
+        group.child().name("deferring").launch(async move {
+            member.defer(pending::<()>());
+            member.defer(pending::<()>());
+            pending::<()>().await;
+        });
+        settle(&executor);
+        group.child().name("shielded").launch(shield(pending::<()>()));
+        let queued = group.child().name("queued").spawn(pending::<()>());
+        group.child().name("service").background().launch(pending::<()>());
+        group.on(Smol).adopt(smol::spawn(pending::<()>()));
+        settle(&executor);
+
+        let snapshot = group.snapshot();
+        let at = |name| (named(&snapshot, name).kind(), named(&snapshot, name).state());
+        assert_eq!(at("deferring"), (MemberKind::Ordinary, MemberState::Active));
+        assert_eq!(at("shielded"), (MemberKind::Ordinary, MemberState::Shielded));
+        assert_eq!(at("queued"), (MemberKind::Ordinary, MemberState::Queued));
+        assert_eq!(at("service"), (MemberKind::Background, MemberState::Active));
+        assert!(snapshot.members().any(|member| member.kind() == MemberKind::Adopted));
+        let root = snapshot.group();
+        assert_eq!((root.limit(), root.places_taken(), root.len()), (Some(2), Some(2), 4));
+        assert_eq!(snapshot.members().filter(|member| member.kind() == MemberKind::Cleanup).count(), 2);
+        assert!(snapshot.members().all(|member| member.since().is_none() && member.polls().is_none()));
+
+        // Cancelled, and not gone: nobody drives the executor.
+        queued.cancel();
+        let snapshot = group.snapshot();
+        assert_eq!(at_now(&snapshot, "queued"), MemberState::Cancelled);
+        assert_eq!(named(&snapshot, "queued").asked(), Some(Asked::Alone));
+
+        group.cancel();
+        settle(&executor);
+        let snapshot = group.snapshot();
+        println!("{snapshot}");
+        let states: Vec<_> = snapshot
+            .members()
+            .filter(|member| member.kind() == MemberKind::Cleanup)
+            .map(MemberView::state)
+            .collect();
+        assert_eq!(states, [MemberState::Waiting, MemberState::CleaningUp]);
+    });
+}
+
+fn at_now(snapshot: &Snapshot, name: &str) -> MemberState {
+    named(snapshot, name).state()
+}
+
+#[test]
+fn a_child_that_blocks_is_shown_as_blocking() {
+    watched(STACK, || {
+        let group = TaskGroup::new(Smol);
+        let (release, released) = mpsc::channel::<()>();
+        group.child().name("hash").spawn_blocking(move || released.recv().unwrap_or(()));
+        let snapshot = group.snapshot();
+        assert_eq!(named(&snapshot, "hash").kind(), MemberKind::Blocking);
+        assert!(line(&snapshot, 1).contains("hash, child 1, blocking, spawned at"), "{snapshot}");
+        drop(release);
+        smol::block_on(group.join()).unwrap();
+    });
+}
+
+#[test]
+fn the_body_of_a_scope_is_a_member() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let (give, take) = mpsc::channel();
+        let mut open = pin!(scope(executor.clone(), |group: Group<Ex, ()>| {
+            give.send(group).unwrap();
+            pending::<Result<(), ()>>()
+        }));
+        assert!(poll(open.as_mut()).is_pending());
+        let group = take.recv().unwrap();
+        let snapshot = group.snapshot();
+        let body = snapshot.members().next().unwrap();
+        assert_eq!((body.kind(), body.child()), (MemberKind::Body, None));
+        assert!(snapshot.group().is_awaited());
+        assert!(line(&snapshot, 1).starts_with("held up by the body of the scope at tests/"), "{snapshot}");
+    });
+}
+
+#[test]
+fn who_is_in_a_poll_is_known_where_polls_are_observed() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).observe_polls().open();
+        let (inside, seen) = (group.group(), Arc::new(Mutex::new(None)));
+        let slot = seen.clone();
+        group.child().name("idle").launch(pending::<()>());
+        group.child().name("looking").launch(async move {
+            *slot.lock().unwrap() = Some(inside.snapshot());
+        });
+        assert_eq!(named(&group.snapshot(), "idle").polls(), Some(0));
+        assert!(group.snapshot().to_string().contains("never polled"));
+        settle(&executor);
+        let snapshot = seen.lock().unwrap().take().unwrap();
+        assert_eq!(at_now(&snapshot, "idle"), MemberState::Idle);
+        assert_eq!(at_now(&snapshot, "looking"), MemberState::Running);
+        assert_eq!(named(&snapshot, "looking").polls(), Some(1));
+        assert!(named(&snapshot, "looking").age() >= named(&snapshot, "looking").since());
+    });
+}
+
+#[test]
+fn groups_inside_are_observed_as_well() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).observe_polls().open();
+        let on = executor.clone();
+        group.launch(async move {
+            let inner = TaskGroup::new(on);
+            inner.child().name("inner").launch(pending::<()>());
+            drop(inner.join().await);
+        });
+        settle(&executor);
+        assert_eq!(at_now(&group.snapshot(), "inner"), MemberState::Idle);
+    });
+}
+
+#[test]
+fn a_group_that_nobody_joins_says_so() {
+    let group = TaskGroup::new(Smol);
+    let snapshot = group.snapshot();
+    assert_eq!(line(&snapshot, 1), "held up by nobody: it ends when its owner joins or drops it");
+    assert!(line(&snapshot, 0).ends_with("is still open: no children, nobody waits for it"), "{snapshot}");
+    assert!(snapshot.culprits().is_empty());
+    let handle = group.group();
+    smol::block_on(group.join()).unwrap();
+    assert!(line(&handle.snapshot(), 0).ends_with("has ended: no children, ended"), "{}", handle.snapshot());
+}
+
+#[test]
+fn a_name_is_shown_in_one_line_and_short() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).name("a\nb").open();
+        group.child().name("\u{1b}[2J\r\u{202e}evil").launch(pending::<()>());
+        group.child().name("x".repeat(10 << 20)).launch(pending::<()>());
+        group.cancel_with(format!("line\nbreak {}", "y".repeat(10 << 20)));
+        let snapshot = group.snapshot();
+        let text = snapshot.to_string();
+        assert!(text.len() < 4096, "{} bytes", text.len());
+        assert!(text.contains(r"\u{1b}[2J\r\u{202e}evil") && text.contains(r"a\nb"), "{text}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert!(text.contains(&format!("{}…", "x".repeat(64))), "{text}");
+        assert!(text.contains(r"line\nbreak yyy"), "{text}");
+        assert_eq!(named(&snapshot, "\u{1b}[2J\r\u{202e}evil").child(), Some(1));
+        drop(group);
+        settle(&executor);
+    });
+}
+
+#[test]
+fn members_that_are_alike_are_counted() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        for _ in 0..10_000 {
+            group.launch(pending::<()>());
+        }
+        let snapshot = group.snapshot();
+        let text = snapshot.to_string();
+        assert_eq!(snapshot.members().len(), 10_000);
+        assert!(line(&snapshot, 1).ends_with("… and 9,999 more like it"), "{text}");
+        assert!(text.ends_with("└─ … and 9,997 more like it\n"), "{text}");
+        assert_eq!(text.lines().count(), 8, "{text}");
+    });
+}
+
+/// Opens a group in the child of a group in the child of a group, and so on.
+fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let group = TaskGroup::new(executor.clone());
+        if depth > 0 {
+            group.launch(nest(executor, depth - 1));
+        } else {
+            group.child().name("innermost").launch(pending::<()>());
+        }
+        drop(group.join().await);
+    })
+}
+
+#[test]
+fn a_tree_of_any_depth_fits_on_a_small_stack() {
+    const DEPTH: usize = 10_000;
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        group.launch(nest(executor.clone(), DEPTH));
+        settle(&executor);
+        let looking = group.group();
+        watched(64 << 10, move || {
+            let snapshot = looking.snapshot();
+            assert_eq!(snapshot.groups().len(), DEPTH + 2);
+            assert_eq!(snapshot.culprits()[0].name(), Some("innermost"));
+            let text = snapshot.to_string();
+            assert!(text.lines().nth(1).unwrap().contains("innermost"), "{text}");
+            assert!(text.contains("9,986 members in 9,986 groups, further in"), "{text}");
+            #[cfg(feature = "serde")]
+            {
+                let json = serde_json::to_string(&snapshot).unwrap();
+                let list: Vec<serde_json::Map<String, serde_json::Value>> =
+                    serde_json::from_str(&json).unwrap();
+                assert_eq!(list.len(), 2 * (DEPTH + 2));
+            }
+        });
+        drop(group);
+        settle(&executor);
+    });
+}
+
+#[test]
+fn each_group_is_consistent_in_itself_while_all_is_cancelled() {
+    for _ in 0..20 {
+        watched(STACK, || {
+            let executor = Ex::default();
+            let group = TaskGroup::new(executor.clone());
+            for _ in 0..50 {
+                group.launch(nest(executor.clone(), 5));
+            }
+            settle(&executor);
+            let over = Arc::new(AtomicBool::new(false));
+            let (looking, done) = (group.group(), over.clone());
+            let looker = thread::spawn(move || {
+                let mut looks = 0;
+                while !done.load(Ordering::Relaxed) || looks == 0 {
+                    consistent(&looking.snapshot());
+                    looks += 1;
+                }
+            });
+            let canceller = group.group();
+            let canceller = thread::spawn(move || canceller.cancel());
+            let joined = smol::block_on(executor.run(group.join()));
+            over.store(true, Ordering::Relaxed);
+            canceller.join().unwrap();
+            looker.join().unwrap();
+            joined.unwrap();
+        });
+    }
+}
+
+fn consistent(snapshot: &Snapshot) {
+    for group in snapshot.groups() {
+        let children = group.members().filter(|member| member.kind() == MemberKind::Ordinary);
+        assert_eq!(children.count(), group.len());
+        for member in group.members() {
+            assert_eq!(member.is_cancelled(), group.is_cancelled());
+            assert!(member.groups().all(|inner| inner.opener().unwrap().child() == member.child()));
+        }
+    }
+    assert!(snapshot.to_string().starts_with("group at "));
+}
+
+/// A spawner whose clock is set by hand.
+#[derive(Clone)]
+struct ByHand(Ex, Hand);
+
+#[derive(Clone, Default)]
+struct Hand(Arc<Mutex<(Duration, Vec<Waker>)>>);
+
+impl Spawner for ByHand {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) -> Task<()> {
+        self.0.spawn(future)
+    }
+}
+
+impl Timed for ByHand {
+    type Timer = Hand;
+
+    fn timer(&self) -> Hand {
+        self.1.clone()
+    }
+}
+
+impl Hand {
+    fn advance(&self, time: Duration) {
+        let mut clock = self.0.lock().unwrap();
+        clock.0 += time;
+        let wakers = std::mem::take(&mut clock.1);
+        drop(clock);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Timer for Hand {
+    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    fn now(&self) -> Duration {
+        self.0.lock().unwrap().0
+    }
+
+    fn sleep_until(&self, at: Duration) -> Self::Sleep {
+        let clock = self.0.clone();
+        Box::pin(std::future::poll_fn(move |cx| {
+            let mut clock = clock.lock().unwrap();
+            if clock.0 >= at {
+                return Poll::Ready(());
+            }
+            clock.1.push(cx.waker().clone());
+            Poll::Pending
+        }))
+    }
+}
+
+#[test]
+fn a_join_that_takes_long_warns_again_whenever_the_wait_has_doubled() {
+    watched(STACK, || {
+        let clock = Hand::default();
+        let group = TaskGroup::new(ByHand(Ex::default(), clock.clone()));
+        group.child().name("deaf").launch(pending::<()>());
+        let (inside, log) = (group.group(), Arc::new(Mutex::new(Vec::new())));
+        let (told, at) = (log.clone(), clock.clone());
+        let mut join = pin!(group.join().warn_after(Duration::from_secs(10), move |left| {
+            assert_eq!(left.culprits()[0].name(), Some("deaf"));
+            assert!(left.group().is_awaited());
+            told.lock().unwrap().push(at.now().as_secs());
+        }));
+        for _ in 0..100 {
+            assert!(poll(join.as_mut()).is_pending());
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(*log.lock().unwrap(), [10, 20, 40, 80]);
+        inside.cancel();
+        settle(&inside.spawner().0);
+        assert!(matches!(poll(join), Poll::Ready(Ok(()))));
+    });
+}
+
+#[test]
+fn a_join_that_is_quick_does_not_warn() {
+    let group = TaskGroup::new(Smol);
+    group.launch(async {});
+    let join = group.join().warn_after(Duration::from_secs(3600), |left| panic!("{left}"));
+    watched(STACK, move || smol::block_on(join)).unwrap();
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_serialised_tree_is_a_flat_list() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).name("server").open();
+        for _ in 0..3 {
+            group.launch(nest(executor.clone(), 2));
+        }
+        group.child().name("line\nbreak").launch(pending::<()>());
+        settle(&executor);
+        let json = serde_json::to_value(group.snapshot()).unwrap();
+        let list = json.as_array().unwrap();
+        assert_eq!(list.len(), 1 + 4 + 3 * 3 * 2);
+        for (place, record) in list.iter().enumerate() {
+            assert_eq!(record["id"], place);
+            let Some(parent) = record["parent"].as_u64() else {
+                assert_eq!((place, &record["name"]), (0, &"server".into()));
+                continue;
+            };
+            let other = if record["type"] == "group" { "member" } else { "group" };
+            assert_eq!(list[parent as usize]["type"], other);
+        }
+        assert!(list.iter().any(|record| record["name"] == "line\nbreak" && record["state"] == "active"));
+    });
+}
