@@ -1,7 +1,7 @@
 //! Who holds a group up.
 //!
-//! A member that waits for the groups opened in it is not to blame, they are. Nor are background children that nobody has asked
-//! yet, clean-ups whose turn has not come, and whoever keeps the deadline.
+//! A member that waits for the groups opened in it is not to blame, they are; nor is a body that is dropped with it. Nor are
+//! background children that nobody has asked yet, clean-ups whose turn has not come, and whoever keeps the deadline.
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -26,7 +26,7 @@ pub(super) enum Suspicion {
     /// It blocks a thread, by design.
     Blocking,
     Alive,
-    /// Groups live in it, so it may well wait for them.
+    /// Groups live in it, or it is the body of one, so it may well wait for them.
     Opener,
     Queued,
 }
@@ -88,16 +88,23 @@ impl MemberView<'_> {
             (State::Gone | State::Frozen | State::Waiting, _) => None,
             (_, MemberKind::Deadline) => None,
             _ if busy => Some(Suspicion::InOnePoll),
+            // It goes with the member that awaits the scope.
+            (State::Cancelled, MemberKind::Body) if self.is_in_frozen() => None,
             (State::Cancelled, _) => Some(Suspicion::NotDropped),
             (State::CleaningUp, _) => Some(Suspicion::PutsOff),
             (State::Shielded, _) if self.is_cancelled() => Some(Suspicion::PutsOff),
             (_, MemberKind::Background) => None,
             (State::Queued, _) => Some(Suspicion::Queued),
+            (_, MemberKind::Body) if !self.group().is_empty() => Some(Suspicion::Opener),
             _ if self.groups().len() > 0 => Some(Suspicion::Opener),
             _ if asked => Some(Suspicion::Deaf),
             (_, MemberKind::Blocking) => Some(Suspicion::Blocking),
             _ => Some(Suspicion::Alive),
         }
+    }
+
+    fn is_in_frozen(self) -> bool {
+        self.group().opener().is_some_and(|opener| opener.state() == MemberState::Frozen)
     }
 
     pub(super) fn likeness(self) -> Likeness {
