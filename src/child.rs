@@ -136,11 +136,11 @@ where
                 Polled::Ended
             })
         });
+        context.group.end_poll(context.key);
         match polled {
             Ok(Polled::Pending) => {
                 *this.shielded = context.is_shielded();
                 let group = this.group.insert(context.group);
-                group.end_poll(*this.key);
                 if *this.shielded {
                     group.after_shielded_poll(*this.key, cx.waker().clone());
                 }
@@ -173,6 +173,8 @@ fn close<F, D>(
     F: Future,
     D: Deliver<F::Output>,
 {
+    // What destructors do is done by the child as well.
+    context.group.begin_poll(context.key);
     // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
     while result.is_some() {
         let (left, gone) = context.run(|| catch(|| let_go(future.as_mut(), deliver, &mut result)));
@@ -181,6 +183,7 @@ fn close<F, D>(
             context.group.record(context.key, Raw::Panic(payload));
         }
     }
+    context.group.end_poll(context.key);
     context.group.end(context.key, end);
 }
 

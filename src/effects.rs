@@ -20,6 +20,8 @@ use crate::error::{CancelReason, Why};
 use crate::handle::Packet;
 use crate::state::State;
 use crate::sync::local;
+#[cfg(feature = "tracing")]
+use crate::trace::Cancelled;
 use crate::unwind::wake;
 
 /// Nothing, mostly: a child that ends among others has no effects, and pays for none.
@@ -28,6 +30,8 @@ pub(crate) struct Effects(Option<Box<Lists>>);
 
 #[derive(Default)]
 struct Lists {
+    #[cfg(feature = "tracing")]
+    tell: Vec<Cancelled>,
     groups: Vec<Arc<State>>,
     stop: Vec<Arc<State>>,
     wakers: Vec<Waker>,
@@ -52,6 +56,11 @@ impl Effects {
     /// Asks a group to come to an end because the group around it is asked to.
     pub(crate) fn stop(&mut self, group: Arc<State>) {
         self.lists().stop.push(group);
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn tell(&mut self, cancelled: Cancelled) {
+        self.lists().tell.push(cancelled);
     }
 
     pub(crate) fn wake(&mut self, waker: Option<Waker>) {
@@ -97,6 +106,11 @@ impl Effects {
 
     pub(crate) fn run(mut self) {
         while let Some(lists) = &mut self.0 {
+            #[cfg(feature = "tracing")]
+            if let Some(cancelled) = lists.tell.pop() {
+                cancelled.tell();
+                continue;
+            }
             if let Some(group) = lists.groups.pop() {
                 group.cancel_into(CancelReason::Parent, &mut self);
             } else if let Some(group) = lists.stop.pop() {

@@ -34,6 +34,10 @@ impl State {
     }
 
     pub(crate) fn record(self: &Arc<Self>, key: Key, failure: Raw) {
+        #[cfg(feature = "tracing")]
+        if self.is_observed() {
+            self.trace_failure(key, &failure);
+        }
         let mut effects = Effects::default();
         self.record_into(failure, self.origin(key), &mut effects);
         effects.run();
@@ -102,6 +106,10 @@ impl State {
         }
         let report = (std::mem::take(&mut table.outcome), table.reason.clone());
         drop(table);
+        #[cfg(feature = "tracing")]
+        if self.is_observed() {
+            self.trace_end();
+        }
         self.signal().forget_owner();
         self.notify();
         if self.parent.is_some() {

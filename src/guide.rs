@@ -3,6 +3,7 @@
 //! | | |
 //! |---|---|
 //! | [`cancellation`] | what a cancel cuts, and how to write code that can be cut |
+//! | [`seeing`] | why a group is still open; traces, and Tokio's console |
 //! | [`backends`] | writing a spawner |
 //! | [`rosetta`] | the same ten programs as others write them, and on a group |
 //! | [`from_tokio`] | from `JoinSet`, and from `TaskTracker` with a token |
@@ -15,6 +16,9 @@ use crate::{Group, GroupError, JoinHandle, Spawner, TaskGroup, scope, shield};
 
 #[doc = include_str!("../docs/cancellation.md")]
 pub mod cancellation {}
+
+#[doc = include_str!("../docs/seeing.md")]
+pub mod seeing {}
 
 #[doc = include_str!("../docs/backends.md")]
 pub mod backends {}

@@ -203,6 +203,8 @@ mod state;
 mod sync;
 mod task_group;
 mod timer;
+#[cfg(feature = "tracing")]
+mod trace;
 mod unwind;
 mod word;
 

@@ -27,6 +27,8 @@ use crate::error::Name;
 use crate::handle::Packet;
 use crate::observe::Marks;
 use crate::state::State;
+#[cfg(feature = "tracing")]
+use crate::trace::Span;
 
 /// A child's place in the table of its group.
 pub(crate) type Key = u32;
@@ -114,6 +116,8 @@ struct Hold {
     /// It is a clean-up whose turn has come.
     begun: bool,
     marks: Option<Marks>,
+    #[cfg(feature = "tracing")]
+    span: Span,
 }
 
 /// A group that was opened in this member and has not ended.
@@ -152,6 +156,22 @@ impl Member {
 
     pub(crate) fn marks_mut(&mut self) -> Option<&mut Marks> {
         self.hold.as_mut()?.marks.as_mut()
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn trace(&mut self, span: Span) {
+        self.hold.get_or_insert_default().span = span;
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn span(&self) -> Span {
+        self.hold.as_ref().map(|hold| hold.span.clone()).unwrap_or_default()
+    }
+
+    /// For whoever ends it with no lock held.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn take_span(&mut self) -> Span {
+        self.hold.as_mut().map(|hold| std::mem::take(&mut hold.span)).unwrap_or_default()
     }
 
     pub(crate) fn mark_singled(&mut self) {

@@ -164,6 +164,10 @@ impl State {
         let unread = table.abandoned.then(|| std::mem::take(&mut table.outcome));
         let link = table.link.take();
         drop(table);
+        #[cfg(feature = "tracing")]
+        if self.is_observed() {
+            self.trace_end();
+        }
         let Some(parent) = &self.parent else { return };
         // A parent that has ended has nobody to tell.
         if let Some(unread) = unread.filter(|_| !parent.group.is_finished()) {

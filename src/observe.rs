@@ -1,7 +1,8 @@
 //! When the polls of a member begin and end, in groups that are opened with `observe_polls`.
 //!
 //! One flag of the word says that a group is observed. It is among those that a child looks at before each poll, so where it
-//! is not set a child does nothing for it; where it is, every child has its marks in its entry of the table.
+//! is not set a child does nothing for it; where it is, every child has its marks in its entry of the table. Groups that a
+//! `tracing` subscriber listens to are observed as well, and members are in their spans for as long as they are polled.
 
 use std::time::Instant;
 
@@ -51,7 +52,7 @@ impl State {
         }
     }
 
-    /// It ended, and the member did not.
+    /// It ended.
     #[inline]
     pub(crate) fn end_poll(&self, key: Key) {
         if self.is_observed() {
@@ -64,5 +65,10 @@ impl State {
         self.lock().member(key, |member, _| {
             member.marks_mut().into_iter().for_each(|marks| marks.turn(running));
         });
+        #[cfg(feature = "tracing")]
+        match (self.span_of(key), running) {
+            (span, true) => span.enter(),
+            (span, false) => span.exit(),
+        }
     }
 }

@@ -46,6 +46,8 @@ use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::nesting::Parent;
 use crate::outcome::Outcome;
 use crate::signal::Signal;
+#[cfg(feature = "tracing")]
+use crate::trace::{Cancelled, Span};
 use crate::word::{Locked, Seen, Word};
 
 /// The id of a group's first child.
@@ -119,6 +121,8 @@ pub(crate) struct Table {
     /// The body; gone from the start in a group without one.
     pub(crate) body: Member,
     pub(crate) reason: Option<CancelReason>,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: Span,
     /// Not known where polls are not marked.
     pub(crate) cancelled_at: Option<Instant>,
     /// How many living children were cancelled by themselves.
@@ -214,13 +218,19 @@ impl State {
     /// Opens a group that is linked to nothing, or is about to be linked to `parent`.
     pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Parent>) -> Arc<Self> {
         let around = parent.as_ref().and_then(|parent| parent.origin.path.as_ref());
+        let path = step(around, config.name.as_ref(), None);
+        let observed = config.observe_polls;
+        #[cfg(feature = "tracing")]
+        let span = Span::of_group(config.location, config.name.as_deref(), path.as_deref(), parent.as_ref());
+        #[cfg(feature = "tracing")]
+        let observed = observed || span.is_some();
         let mut body = if has_body { Member::of_kind(Kind::Body) } else { Member::gone() };
-        if has_body && config.observe_polls {
+        if has_body && observed {
             body.observe();
         }
         Arc::new(Self {
-            word: Word::new(config.observe_polls),
-            path: step(around, config.name.as_ref(), None),
+            word: Word::new(observed),
+            path,
             table: Lock::new(Table {
                 locked: Locked::default(),
                 bereft: false,
@@ -234,6 +244,8 @@ impl State {
                 deadline: config.deadline(),
                 body,
                 reason: None,
+                #[cfg(feature = "tracing")]
+                span,
                 cancelled_at: None,
                 singled: 0,
                 link: None,
@@ -242,7 +254,7 @@ impl State {
             }),
             changed: Signal::new(),
             depth: parent.as_ref().map_or(0, |parent| parent.group.depth + 1),
-            opened: config.observe_polls.then(Instant::now),
+            opened: observed.then(Instant::now),
             parent,
             config,
         })
@@ -285,6 +297,10 @@ impl State {
         }
         drop(table);
         swept.into_iter().flatten().flatten().for_each(Task::detach);
+        #[cfg(feature = "tracing")]
+        if self.is_observed() {
+            self.trace_child(ticket, kind);
+        }
         Ok(ticket)
     }
 
@@ -357,6 +373,10 @@ impl State {
         let mut effects = Effects::default();
         if end == End::Lost {
             self.cancel_into(CancelReason::Lost, &mut effects);
+        }
+        #[cfg(feature = "tracing")]
+        if self.is_observed() {
+            self.trace_child_end(key, end);
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
@@ -441,6 +461,10 @@ impl State {
         let explicit = matches!(reason, CancelReason::Explicit(_));
         table.reason = Some(reason);
         table.cancelled_at = self.is_observed().then(Instant::now);
+        #[cfg(feature = "tracing")]
+        if table.span.is_some() {
+            effects.tell(Cancelled::Group(self.clone()));
+        }
         self.word.cancel(&mut table.locked);
         let Table { slots, body, limit, .. } = table;
         if let Some(limit) = limit {
@@ -474,6 +498,10 @@ impl State {
         }
         slot.member.singled = true;
         slot.member.mark_singled();
+        #[cfg(feature = "tracing")]
+        if self.is_observed() {
+            effects.tell(Cancelled::Alone(slot.member.span()));
+        }
         // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
         self.word.single_out(locked);
         slot.member.cancel(&mut slot.task, effects);

@@ -1,0 +1,262 @@
+//! Spans and events for `tracing`.
+//!
+//! A group that a subscriber listens to is *observed*, and goes the way that `observe` describes; all others do nothing for it.
+//! Spans are in the table, with the members they belong to. A subscriber is foreign code: it is called with no lock held,
+//! through the dispatcher that the span was made with, and what it panics with goes no further.
+
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::NoSubscriber;
+use tracing::{Dispatch, Level, dispatcher};
+
+use crate::error::{CancelReason, Origin, sane, shorten};
+use crate::member::{BODY, Key, Kind};
+use crate::nesting::Parent;
+use crate::outcome::Raw;
+use crate::state::{End, State, Ticket};
+use crate::unwind::{catch, drop_quietly};
+
+/// The span of a group or a child, if somebody listens.
+#[derive(Clone, Default)]
+pub(crate) struct Span(Option<Arc<Inner>>);
+
+struct Inner {
+    /// Taken by the destructor alone.
+    span: Option<tracing::Span>,
+    began: Instant,
+    outcome: OnceLock<&'static str>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(span) = self.span.take() else { return };
+        // A registry closes what is around the span through the dispatcher of the thread.
+        let closed = catch(|| match dispatch(&span) {
+            Some(dispatch) => dispatcher::with_default(&dispatch, || drop(span)),
+            None => drop(span),
+        });
+        drop_quietly(closed);
+    }
+}
+
+/// What a cancel has to tell, once no lock is held.
+pub(crate) enum Cancelled {
+    Group(Arc<State>),
+    Alone(Span),
+}
+
+impl Cancelled {
+    pub(crate) fn tell(self) {
+        match self {
+            Cancelled::Group(group) => {
+                let (span, reason) = (group.span_of(BODY), group.reason());
+                let Some(reason) = reason.as_ref().map(ToString::to_string) else { return };
+                span.tell(|id| {
+                    tracing::debug!(target: "taskgroup", parent: id, reason = shorten(&reason, 200), "cancelled");
+                });
+            }
+            Cancelled::Alone(span) => {
+                span.tell(
+                    |id| tracing::debug!(target: "taskgroup", parent: id, reason = "alone", "cancelled"),
+                );
+            }
+        }
+    }
+}
+
+impl Span {
+    /// Makes a span through the dispatcher of the one around it, or through that of the thread and in its current span.
+    fn make(around: &Span, make: impl FnOnce(Option<tracing::Id>) -> tracing::Span) -> Self {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return Self(None);
+        }
+        let around = around.0.as_ref().and_then(|inner| inner.span.as_ref());
+        let made = catch(|| match around.and_then(|span| Some((span.id()?, dispatch(span)?))) {
+            Some((id, dispatch)) => dispatcher::with_default(&dispatch, || make(Some(id))),
+            None => make(dispatcher::get_default(|dispatch| dispatch.current_span().id().cloned())),
+        });
+        match made {
+            Ok(span) if span.is_none() || span.is_disabled() || is_nobodys(&span) => Self(None),
+            Ok(span) => Self(Some(Arc::new(Inner {
+                span: Some(span),
+                began: Instant::now(),
+                outcome: OnceLock::new(),
+            }))),
+            Err(payload) => {
+                drop_quietly(payload);
+                Self(None)
+            }
+        }
+    }
+
+    pub(crate) fn of_group(
+        location: &'static Location<'static>,
+        name: Option<&str>,
+        path: Option<&str>,
+        parent: Option<&Parent>,
+    ) -> Self {
+        let around = parent.filter(|parent| parent.group.is_observed());
+        let around = around.map(|parent| parent.group.span_of(parent.key)).unwrap_or_default();
+        Self::make(&around, |around| {
+            let name = name.map(sane);
+            tracing::span!(
+                target: "taskgroup",
+                parent: around,
+                Level::DEBUG,
+                "group",
+                name = name.as_deref(),
+                path,
+                location = %location,
+            )
+        })
+    }
+
+    fn of_child(group: &Span, kind: Kind, id: u64, origin: &Origin) -> Self {
+        Self::make(group, |around| {
+            let name = origin.name().map(sane);
+            tracing::span!(
+                target: "taskgroup",
+                parent: around,
+                Level::DEBUG,
+                "child",
+                child = id,
+                name = name.as_deref(),
+                path = origin.path(),
+                kind = ?kind,
+                location = %origin.location(),
+            )
+        })
+    }
+
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Calls `f` with the span and its dispatcher in place.
+    fn tell(&self, f: impl FnOnce(Option<tracing::Id>)) {
+        let Some(span) = self.0.as_ref().and_then(|inner| inner.span.as_ref()) else { return };
+        let Some(dispatch) = dispatch(span) else { return };
+        let told = catch(|| dispatcher::with_default(&dispatch, || f(span.id())));
+        drop_quietly(told);
+    }
+
+    pub(crate) fn enter(&self) {
+        self.turn(|dispatch, id| dispatch.enter(id));
+    }
+
+    pub(crate) fn exit(&self) {
+        self.turn(|dispatch, id| dispatch.exit(id));
+    }
+
+    fn turn(&self, f: impl FnOnce(&Dispatch, &tracing::Id)) {
+        let Some(span) = self.0.as_ref().and_then(|inner| inner.span.as_ref()) else { return };
+        let turned = catch(|| span.with_subscriber(|(id, dispatch)| f(dispatch, id)));
+        drop_quietly(turned);
+    }
+
+    fn fail(&self, failure: &Raw) {
+        let outcome = match failure {
+            Raw::Panic(_) => "panicked",
+            Raw::CleanupTimeout => "took too long",
+            Raw::Error(_) | Raw::Foreign { .. } => "failed",
+        };
+        let message = match failure {
+            Raw::Panic(payload) => {
+                let text = payload.downcast_ref::<&str>().copied();
+                text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            }
+            _ => None,
+        };
+        if let Some(inner) = &self.0 {
+            // The first one counts.
+            let _ = inner.outcome.set(outcome);
+        }
+        self.tell(|id| match failure {
+            Raw::Panic(_) => tracing::error!(target: "taskgroup", parent: id, message, "{outcome}"),
+            _ => tracing::warn!(target: "taskgroup", parent: id, "{outcome}"),
+        });
+    }
+
+    /// The last event of a span. `otherwise` is what became of it if it has not failed.
+    fn end(self, otherwise: &str) {
+        let Some(inner) = &self.0 else { return };
+        let outcome = inner.outcome.get().copied().unwrap_or(otherwise);
+        let seconds = inner.began.elapsed().as_secs_f64();
+        self.tell(|id| tracing::debug!(target: "taskgroup", parent: id, outcome, seconds, "ended"));
+    }
+}
+
+/// Whether it was made with no subscriber, although there is one on another thread.
+fn is_nobodys(span: &tracing::Span) -> bool {
+    span.with_subscriber(|(_, dispatch)| dispatch.is::<NoSubscriber>()).unwrap_or(true)
+}
+
+fn dispatch(span: &tracing::Span) -> Option<Dispatch> {
+    span.with_subscriber(|(_, dispatch)| dispatch.clone())
+}
+
+impl End {
+    fn outcome(self) -> &'static str {
+        match self {
+            End::Returned => "returned",
+            End::Cut => "cancelled",
+            End::Lost => "lost",
+        }
+    }
+}
+
+impl State {
+    /// The span of a member. That of a body is its group's, which is there in a group without a body as well.
+    pub(crate) fn span_of(&self, key: Key) -> Span {
+        let mut table = self.lock();
+        if key == BODY {
+            return table.span.clone();
+        }
+        table.member(key, |member, _| member.span()).unwrap_or_default()
+    }
+
+    /// A child was entered, and not handed to its runtime yet.
+    #[cold]
+    pub(crate) fn trace_child(&self, ticket: Ticket, kind: Kind) {
+        let around = self.span_of(BODY);
+        if !around.is_some() {
+            return;
+        }
+        let origin = self.origin(ticket.key);
+        let span = Span::of_child(&around, kind, ticket.id, &origin);
+        span.tell(|id| tracing::debug!(target: "taskgroup", parent: id, queued = ticket.queued, "spawned"));
+        self.lock().member(ticket.key, |member, _| member.trace(span));
+    }
+
+    /// A child is about to leave: whoever joins the group finds its span closed.
+    #[cold]
+    pub(crate) fn trace_child_end(&self, key: Key, end: End) {
+        let span = self.lock().member(key, |member, _| member.take_span());
+        span.unwrap_or_default().end(end.outcome());
+    }
+
+    #[cold]
+    pub(crate) fn trace_failure(&self, key: Key, failure: &Raw) {
+        self.span_of(key).fail(failure);
+    }
+
+    /// The group has ended for good.
+    #[cold]
+    pub(crate) fn trace_end(&self) {
+        let mut table = self.lock();
+        let span = std::mem::take(&mut table.span);
+        let outcome = match &table.reason {
+            None => "returned",
+            Some(CancelReason::Failed(_) | CancelReason::BodyFailed) => "failed",
+            Some(CancelReason::Panicked(_)) => "panicked",
+            Some(CancelReason::Finished) => "finished",
+            Some(CancelReason::Lost) => "lost",
+            Some(_) => "cancelled",
+        };
+        drop(table);
+        span.end(outcome);
+    }
+}

@@ -1,0 +1,298 @@
+//! What a subscriber is told of groups and children.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use smol::Executor;
+use taskgroup::group::MemberState;
+use taskgroup::{Group, Smol, TaskGroup, scope};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+type Ex = Arc<Executor<'static>>;
+
+/// Runs `f` on a thread of its own, and fails if it takes too long.
+fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = mpsc::channel();
+    thread::spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f)))));
+    match result.recv_timeout(Duration::from_secs(60)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(payload)) => resume_unwind(payload),
+        Err(_) => panic!("the watch-dog bit"),
+    }
+}
+
+/// What was seen: spans with what is around them, events with the span they are in, and how many spans are open.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Log>>);
+
+#[derive(Default)]
+struct Log {
+    around: HashMap<String, Option<String>>,
+    events: Vec<(String, String)>,
+    entered: HashMap<String, usize>,
+    open: usize,
+    inside: isize,
+}
+
+/// The fields of a span or an event, in one line.
+#[derive(Default)]
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => self.0.insert_str(0, &format!("{value:?}")),
+            "seconds" | "location" | "kind" | "path" | "queued" => {}
+            name => self.0 += &format!(" {name}={value:?}"),
+        }
+    }
+}
+
+struct Label(String);
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Seen {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, cx: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let label = format!("{}{}", attributes.metadata().name(), fields.0);
+        let span = cx.span(id).unwrap();
+        let around = span.parent().map(|parent| parent.extensions().get::<Label>().unwrap().0.clone());
+        span.extensions_mut().insert(Label(label.clone()));
+        let mut log = self.0.lock().unwrap();
+        log.around.insert(label, around);
+        log.open += 1;
+    }
+
+    fn on_event(&self, event: &Event<'_>, cx: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let label = cx.event_span(event).map(|span| span.extensions().get::<Label>().unwrap().0.clone());
+        self.0.lock().unwrap().events.push((label.unwrap_or_default(), fields.0));
+    }
+
+    fn on_enter(&self, id: &Id, cx: Context<'_, S>) {
+        let label = cx.span(id).unwrap().extensions().get::<Label>().unwrap().0.clone();
+        let mut log = self.0.lock().unwrap();
+        *log.entered.entry(label).or_default() += 1;
+        log.inside += 1;
+    }
+
+    fn on_exit(&self, _: &Id, _: Context<'_, S>) {
+        self.0.lock().unwrap().inside -= 1;
+    }
+
+    fn on_close(&self, _: Id, _: Context<'_, S>) {
+        self.0.lock().unwrap().open -= 1;
+    }
+}
+
+/// Runs `f` with a subscriber on a thread of its own, and gives what that was told.
+fn seen(f: impl FnOnce() + Send + 'static) -> Log {
+    watched(move || {
+        let seen = Seen::default();
+        tracing::subscriber::with_default(Registry::default().with(seen.clone()), f);
+        std::mem::take(&mut *seen.0.lock().unwrap())
+    })
+}
+
+impl Log {
+    fn of(&self, span: &str) -> Vec<&str> {
+        let events = self.events.iter().filter(|(label, _)| label == span);
+        events.map(|(_, event)| event.as_str()).collect()
+    }
+
+    fn around(&self, span: &str) -> Option<&str> {
+        self.around[span].as_deref()
+    }
+}
+
+#[test]
+fn parents_are_right_across_runtimes() {
+    let log = seen(|| {
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let handle = tokio.handle().clone();
+        let outer = tracing::debug_span!("outer");
+        let group = outer.in_scope(|| TaskGroup::builder::<()>(Smol).name("server").open());
+        group.on(handle.clone()).child().name("a").launch(async move {
+            let inner = scope(Smol, async |group: Group<Smol, ()>| {
+                group.on(handle.clone()).child().name("b").launch(async {});
+                Ok(())
+            });
+            inner.name("pumps").await.unwrap();
+        });
+        smol::block_on(group.join()).unwrap();
+    });
+    assert_eq!(log.around("group name=\"server\""), Some("outer"));
+    assert_eq!(log.around("child child=1 name=\"a\""), Some("group name=\"server\""));
+    assert_eq!(log.around("group name=\"pumps\""), Some("child child=1 name=\"a\""));
+    assert_eq!(log.around("child child=1 name=\"b\""), Some("group name=\"pumps\""));
+    assert_eq!((log.open, log.inside), (0, 0));
+}
+
+#[test]
+fn a_member_is_in_its_span_while_it_is_polled_and_dropped() {
+    let log = seen(|| {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        group.child().name("child").launch(async {
+            tracing::info!("first poll");
+            smol::future::yield_now().await;
+            tracing::info!("second poll");
+            let _dropped = OnDrop;
+            pending::<()>().await;
+        });
+        while executor.try_tick() {}
+        tracing::info!("outside");
+        group.cancel();
+        while executor.try_tick() {}
+        smol::block_on(group.join()).unwrap();
+    });
+    let told = log.of("child child=1 name=\"child\"");
+    let expected = ["spawned", "first poll", "second poll", "dropped", "ended outcome=\"cancelled\""];
+    assert_eq!(told, expected);
+    assert_eq!(log.of(""), ["outside"]);
+    assert_eq!(log.of("group"), ["cancelled reason=\"cancelled\"", "ended outcome=\"cancelled\""]);
+    assert_eq!(log.entered["child child=1 name=\"child\""], 3);
+    assert_eq!((log.open, log.inside), (0, 0));
+}
+
+struct OnDrop;
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        tracing::info!("dropped");
+    }
+}
+
+#[test]
+fn failures_and_the_cancels_that_follow_are_told() {
+    let log = seen(|| {
+        let executor = Ex::default();
+        let group = TaskGroup::fallible::<&str>(executor.clone());
+        group.launch(pending::<()>());
+        group.launch(async { Err::<(), _>("disk full") });
+        assert!(smol::block_on(executor.run(group.join())).is_err());
+    });
+    assert_eq!(log.of("child child=2"), ["spawned", "failed", "ended outcome=\"failed\""]);
+    assert_eq!(log.of("child child=1"), ["spawned", "ended outcome=\"cancelled\""]);
+    let group = log.of("group");
+    assert!(group[0].starts_with("cancelled reason=\"child 2, spawned at tests/tracing.rs:"), "{group:?}");
+    assert_eq!(group[1..], ["ended outcome=\"failed\""]);
+    assert_eq!((log.open, log.inside), (0, 0));
+}
+
+#[test]
+fn a_panic_is_told_with_its_message() {
+    let log = seen(|| {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).supervise(|_, _| {}).open();
+        group.launch(async { panic!("out of cheese") });
+        let alone = group.spawn(pending::<()>());
+        alone.cancel();
+        smol::block_on(executor.run(group.join())).unwrap();
+    });
+    let told = log.of("child child=1");
+    assert!(told[1].contains("panicked") && told[1].contains("out of cheese"), "{told:?}");
+    assert_eq!(told[2], "ended outcome=\"panicked\"");
+    let told = log.of("child child=2");
+    assert_eq!(told, ["spawned", "cancelled reason=\"alone\"", "ended outcome=\"cancelled\""]);
+    assert_eq!((log.open, log.inside), (0, 0));
+}
+
+#[test]
+fn without_a_subscriber_nothing_is_observed() {
+    let group = TaskGroup::new(Ex::default());
+    group.launch(pending::<()>());
+    let snapshot = group.snapshot();
+    assert_eq!(snapshot.members().next().unwrap().state(), MemberState::Active);
+    assert!(snapshot.group().age().is_none());
+}
+
+/// Panics in whatever it is asked from the `from`th call on.
+struct Hostile {
+    calls: Arc<AtomicUsize>,
+    from: usize,
+}
+
+impl Hostile {
+    fn call(&self) {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        assert!(call < self.from, "a subscriber that panics");
+    }
+}
+
+impl Subscriber for Hostile {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        self.call();
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        self.call();
+    }
+
+    fn enter(&self, _: &Id) {
+        self.call();
+    }
+
+    fn exit(&self, _: &Id) {
+        self.call();
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.call();
+        true
+    }
+}
+
+#[test]
+fn a_subscriber_that_panics_changes_nothing_for_the_group() {
+    let mut calls = usize::MAX;
+    for from in 0.. {
+        if from > calls {
+            break;
+        }
+        calls = watched(move || {
+            let calls = Arc::new(AtomicUsize::new(0));
+            let hostile = Hostile { calls: calls.clone(), from };
+            tracing::subscriber::with_default(hostile, || {
+                let executor = Ex::default();
+                smol::block_on(executor.clone().run(fails_fast(executor.clone())));
+            });
+            let calls = calls.load(Ordering::SeqCst);
+            assert!(calls > from || from > 0, "it was asked nothing");
+            if calls > from { usize::MAX } else { calls }
+        });
+    }
+}
+
+async fn fails_fast(executor: Ex) {
+    let on = executor.clone();
+    let result = scope(executor, async move |group: Group<Ex, &str>| {
+        let quick = group.spawn(async { Ok(7) });
+        assert_eq!(quick.await.unwrap(), 7);
+        group.launch(async move { drop(TaskGroup::new(on).join().await) });
+        group.launch(pending::<()>());
+        group.launch(async { Err::<(), _>("disk full") });
+        pending::<Result<(), _>>().await
+    });
+    assert_eq!(result.await.unwrap_err().into_primary().unwrap(), "disk full");
+}
