@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`cancellation`] | what a cancel cuts, and how to write code that can be cut |
 //! | [`seeing`] | why a group is still open; traces, and Tokio's console |
+//! | [`performance`] | what a child costs, and which spawner to choose |
 //! | [`backends`] | writing a spawner |
 //! | [`rosetta`] | the same ten programs as others write them, and on a group |
 //! | [`from_tokio`] | from `JoinSet`, and from `TaskTracker` with a token |
@@ -19,6 +20,9 @@ pub mod cancellation {}
 
 #[doc = include_str!("../docs/seeing.md")]
 pub mod seeing {}
+
+#[doc = include_str!("../docs/performance.md")]
+pub mod performance {}
 
 #[doc = include_str!("../docs/backends.md")]
 pub mod backends {}

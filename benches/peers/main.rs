@@ -1,7 +1,7 @@
 //! What a child costs, beside everything else that one could use.
 //!
-//!     cargo bench --bench peers --all-features
-//!     cargo bench --bench peers --all-features -- --quick --rt smol-2,tokio-2 --wl W1b,W3 --only ours
+//!     cargo bench --bench peers --features smol,async-std,tokio,pool
+//!     cargo bench --bench peers --features smol,async-std,tokio,pool -- --quick --rt smol-2,tokio-2 --wl W1b,W3 --only ours
 //!
 //! The [`workloads`] are run on each of the [`runtimes`] by all [`contestants`] that can. What counts is the ratio to
 //! the floor, the runtime's raw detached spawn and one shared counter; in W4 and W6 to a list of the runtime's own
@@ -16,7 +16,7 @@
 //! On a runtime with one thread the instructions for a child are exact, and need no quiet machine. They are the
 //! difference of two runs, which takes off what is not for a child:
 //!
-//!     peers=$(cargo bench --bench peers --all-features --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
+//!     peers=$(cargo bench --bench peers --features smol,async-std,tokio,pool --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
 //!     for n in 10000 20000; do
 //!         valgrind --tool=callgrind --toggle-collect='*measured_cell*' --callgrind-out-file=$n.out \
 //!             "$peers" --callgrind smol-1 W1b ours $n

@@ -7,7 +7,7 @@ use crate::runtimes;
 use crate::workloads::{Scale, Workload};
 
 pub const USAGE: &str = "\
-usage: cargo bench --bench peers --all-features -- [OPTIONS]
+usage: cargo bench --bench peers --features smol,async-std,tokio,pool -- [OPTIONS]
 
   --rt NAMES    only these runtimes
   --wl NAMES    only these workloads

@@ -1,7 +1,7 @@
 //! Whether it holds for a great many.
 //!
-//!     cargo bench --bench scale --all-features
-//!     cargo bench --bench scale --all-features -- tokio-2 pool-on-smol-2
+//!     cargo bench --bench scale --features smol,async-std,tokio,pool
+//!     cargo bench --bench scale --features smol,async-std,tokio,pool -- tokio-2 pool-on-smol-2
 //!
 //! Each runtime does the same things one after the other, and each of them is checked: children of every size of group
 //! from 10³ to 10⁶, 10⁶ pending at once, 10⁷ through one group, 10⁵ groups side by side and 10⁵ inside of one another, and 8
