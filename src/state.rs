@@ -105,7 +105,7 @@ pub(crate) struct State {
     pub(crate) path: Option<Name>,
     /// How many groups there are around this one.
     depth: u32,
-    /// Not known where polls are not marked.
+    /// There where polls are marked, and so in observed groups.
     pub(crate) opened: Option<Instant>,
     changed: Signal,
     table: Lock<Table>,

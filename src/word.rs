@@ -154,11 +154,6 @@ impl Seen {
         self.0 & (CANCELLED | SINGLED | OBSERVED) == 0
     }
 
-    #[inline]
-    pub(crate) fn is_observed(self) -> bool {
-        self.0 & OBSERVED != 0
-    }
-
     pub(crate) fn is_closed(self) -> bool {
         self.0 & (CLOSED | FINISHED) != 0
     }
