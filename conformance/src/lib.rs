@@ -45,7 +45,7 @@
 //!
 //! A case fails if an assertion in it does, and also
 //!
-//! - if it takes longer than a minute: *the watch-dog bit*;
+//! - if it takes longer than a minute, or than `TASKGROUP_PATIENCE` seconds: *the watch-dog bit*;
 //! - if a future or a capture is alive when it is over: *left behind*, and what its [`Ledger`](ledger::Ledger) counted;
 //! - if something is polled or dropped after that: *something went on after the end*.
 //!

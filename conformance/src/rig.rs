@@ -51,6 +51,7 @@ pub struct Rig<S = AnySpawner> {
     pub(crate) one_thread: bool,
     pub(crate) inline: bool,
     pub(crate) costly: bool,
+    pub(crate) restless: bool,
 }
 
 impl<S: Spawner> Rig<S> {
@@ -63,6 +64,7 @@ impl<S: Spawner> Rig<S> {
             one_thread: false,
             inline: false,
             costly: false,
+            restless: false,
         }
     }
 
@@ -101,6 +103,12 @@ impl<S: Spawner> Rig<S> {
         self
     }
 
+    /// Says that children may be polled without having been woken.
+    pub fn restless(mut self) -> Self {
+        self.restless = true;
+        self
+    }
+
     /// A clone of the spawner.
     pub fn spawner(&self) -> S {
         self.spawner.clone()
@@ -108,8 +116,8 @@ impl<S: Spawner> Rig<S> {
 
     /// Puts another spawner in the place of this one, of which all that was said holds too: one that is built on it.
     pub fn with_spawner<T: Spawner>(self, spawner: T) -> Rig<T> {
-        let Self { block_on, workers, one_thread, inline, costly, .. } = self;
-        Rig { spawner, block_on, workers, one_thread, inline, costly }
+        let Self { block_on, workers, one_thread, inline, costly, restless, .. } = self;
+        Rig { spawner, block_on, workers, one_thread, inline, costly, restless }
     }
 
     /// Forgets the spawner's type.
@@ -132,6 +140,7 @@ impl<S> fmt::Debug for Rig<S> {
             .field("one_thread", &self.one_thread)
             .field("inline", &self.inline)
             .field("costly", &self.costly)
+            .field("restless", &self.restless)
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,10 @@ use taskgroup::Spawner;
 use crate::{Rig, Test};
 
 /// How long a case may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+fn patience() -> Duration {
+    let seconds = std::env::var("TASKGROUP_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(60))
+}
 
 /// The stack of the thread that runs a case: little, as nothing recurses over children or depth.
 const STACK: usize = 256 << 10;
@@ -75,10 +78,11 @@ fn under_the_watch_dog<T: Send + 'static>(f: Box<dyn FnOnce() -> T + Send>) -> T
     let (done, result) = mpsc::channel();
     let thread = thread::Builder::new().stack_size(STACK);
     thread.spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f))))).expect("a thread can be had");
-    match result.recv_timeout(PATIENCE) {
+    let patience = patience();
+    match result.recv_timeout(patience) {
         Ok(Ok(value)) => value,
         Ok(Err(payload)) => resume_unwind(payload),
-        Err(RecvTimeoutError::Timeout) => panic!("the watch-dog bit: no end after {PATIENCE:?}"),
+        Err(RecvTimeoutError::Timeout) => panic!("the watch-dog bit: no end after {patience:?}"),
         Err(RecvTimeoutError::Disconnected) => unreachable!("the thread catches panics"),
     }
 }

@@ -1,7 +1,9 @@
 //! Spawners as a third party would write them, with the public API alone.
 
 use std::future::Future;
-use std::sync::mpsc;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use taskgroup::async_task::{self, Runnable};
@@ -49,7 +51,7 @@ impl Spawner for Inline {
 }
 
 fn inline_queue() -> &'static mpsc::Sender<Runnable> {
-    static QUEUE: std::sync::OnceLock<mpsc::Sender<Runnable>> = std::sync::OnceLock::new();
+    static QUEUE: OnceLock<mpsc::Sender<Runnable>> = OnceLock::new();
     QUEUE.get_or_init(|| {
         let (send, queue) = mpsc::channel::<Runnable>();
         thread::spawn(move || drive(queue));
@@ -86,4 +88,102 @@ impl Spawner for WhereWoken {
         runnable.run();
         task
     }
+}
+
+/// Polls children in no order, on two threads, with a new waker each time; passes wake-ups on late, twice, and from a thread of
+/// its own, also when the child has ended; and polls a child that was woken more often than that.
+#[derive(Clone, Debug)]
+pub struct Spurious;
+
+impl Spawner for Spurious {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let restless = Restless { future: Box::pin(future), polls: 0 };
+        let (runnable, task) = async_task::spawn(restless, |runnable| heap().push(runnable));
+        runnable.schedule();
+        task
+    }
+}
+
+struct Restless<F> {
+    future: Pin<Box<F>>,
+    polls: usize,
+}
+
+impl<F: Future<Output = ()>> Future for Restless<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = Waker::from(Arc::new(Late(cx.waker().clone())));
+        // What is never woken is polled once: cases count on that.
+        let times = if self.polls == 0 { 1 } else { 2 };
+        for _ in 0..times {
+            if self.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        // Again, but not for ever.
+        if self.polls % 2 == 1 {
+            cx.waker().wake_by_ref();
+        }
+        self.polls += 1;
+        Poll::Pending
+    }
+}
+
+struct Late(Waker);
+
+impl Wake for Late {
+    fn wake(self: Arc<Self>) {
+        static LATE: OnceLock<mpsc::Sender<Waker>> = OnceLock::new();
+        let late = LATE.get_or_init(|| {
+            let (send, queue) = mpsc::channel::<Waker>();
+            thread::spawn(move || {
+                for waker in queue {
+                    thread::yield_now();
+                    waker.wake_by_ref();
+                    waker.wake();
+                }
+            });
+            send
+        });
+        drop(late.send(self.0.clone()));
+    }
+}
+
+/// Children that may be polled, in no order.
+#[derive(Default)]
+struct Heap {
+    runnables: Mutex<Vec<Runnable>>,
+    more: Condvar,
+}
+
+impl Heap {
+    fn push(&self, runnable: Runnable) {
+        self.runnables.lock().unwrap().push(runnable);
+        self.more.notify_one();
+    }
+
+    fn take(&self) -> Runnable {
+        let runnables = self.runnables.lock().unwrap();
+        let mut runnables = self.more.wait_while(runnables, |runnables| runnables.is_empty()).unwrap();
+        let any = fastrand::usize(..runnables.len());
+        runnables.swap_remove(any)
+    }
+}
+
+fn heap() -> &'static Heap {
+    static HEAP: OnceLock<Heap> = OnceLock::new();
+    HEAP.get_or_init(|| {
+        for _ in 0..2 {
+            thread::spawn(|| {
+                loop {
+                    heap().take().run();
+                }
+            });
+        }
+        Heap::default()
+    })
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::Mutex;
 
 use futures_lite::FutureExt;
 use futures_lite::future::yield_now;
@@ -47,6 +48,11 @@ impl<S: Spawner> Test<S> {
     /// Whether no two children are polled at the same time, after their first polls.
     pub fn one_at_a_time(&self) -> bool {
         self.rig.workers == Some(1)
+    }
+
+    /// Whether children may be polled without having been woken.
+    pub fn restless(&self) -> bool {
+        self.rig.restless
     }
 
     /// A child that the ledger counts.
@@ -93,6 +99,12 @@ impl<S> fmt::Debug for Test<S> {
         let Self { ledger, log, rig } = self;
         f.debug_struct("Test").field("ledger", ledger).field("log", log).field("rig", rig).finish()
     }
+}
+
+/// Leaks a value, as `std::mem::forget` does, where a leak checker can still see it.
+pub(crate) fn leak(value: impl Send + 'static) {
+    static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
+    LEAKED.lock().unwrap().push(Box::new(value));
 }
 
 /// Panics without the hook that prints it.

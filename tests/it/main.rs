@@ -23,6 +23,7 @@ mod blocking;
 #[cfg(feature = "smol")]
 mod borrowing;
 mod dropping;
+mod faults;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod local;
 #[cfg(feature = "async-std")]
@@ -40,6 +41,7 @@ use taskgroup_conformance::suite;
 
 suite!(threads, runtimes::threads);
 suite!(inline, runtimes::inline);
+suite!(spurious, runtimes::spurious);
 #[cfg(feature = "smol")]
 suite!(smol_global, runtimes::smol_global);
 #[cfg(feature = "smol")]

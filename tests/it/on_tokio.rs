@@ -129,6 +129,31 @@ fn a_shut_down_runtime_loses_its_children_and_join_ends() {
 }
 
 #[test]
+fn a_runtime_that_shuts_down_in_the_background_loses_what_waits_and_not_what_blocks() {
+    watched(|| {
+        let (runtime, ledger, begun) = (workers(2), Ledger::default(), Gate::new());
+        let group = TaskGroup::new(runtime.handle().clone());
+        for _ in 0..10 {
+            group.launch(ledger.track(std::future::pending::<()>()));
+        }
+        let (open, (go, gone)) = (begun.clone(), std::sync::mpsc::channel::<()>());
+        let blocks = group.spawn(ledger.track(async move {
+            open.open();
+            gone.recv().unwrap_err();
+            Ok(7)
+        }));
+        block_on(begun.wait());
+        runtime.shutdown_background();
+        let mut join = std::pin::pin!(group.join());
+        assert!(block_on(poll_once(join.as_mut())).is_none(), "one is at it");
+        drop(go);
+        assert!(block_on(join).unwrap_err().is_lost());
+        assert_eq!(block_on(blocks).unwrap(), 7);
+        assert_eq!(ledger.read().alive(), 0);
+    });
+}
+
+#[test]
 fn a_shut_down_runtime_loses_what_is_spawned_on_it() {
     watched(|| {
         let runtime = workers(1);

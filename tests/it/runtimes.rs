@@ -10,7 +10,7 @@ use futures_lite::future::block_on;
 #[cfg(feature = "pool")]
 use taskgroup::{Pool, Spawner};
 use taskgroup_conformance::Rig;
-use taskgroup_conformance::spawners::{Inline, ThreadEach};
+use taskgroup_conformance::spawners::{Inline, Spurious, ThreadEach};
 #[cfg(feature = "tokio")]
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -22,6 +22,11 @@ pub fn threads() -> Rig<ThreadEach> {
 /// The first poll inside of `spawn`.
 pub fn inline() -> Rig<Inline> {
     Rig::new(Inline).workers(1).inline()
+}
+
+/// More polls than wake-ups, in no order, and wake-ups that are late.
+pub fn spurious() -> Rig<Spurious> {
+    Rig::new(Spurious).restless()
 }
 
 /// smol's global executor.

@@ -12,7 +12,7 @@ use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{CancelReason, Failure, TaskGroup, scope, shield};
 
 use crate::ledger::Gate;
-use crate::test::{Test, panic_text, until};
+use crate::test::{Test, leak, panic_text, until};
 
 /// Panics when it is dropped.
 struct Bomb(&'static str);
@@ -97,7 +97,7 @@ pub async fn the_destructor_of_a_panics_payload_panics(t: &Test) {
     }
     let payload = std::panic::AssertUnwindSafe(group.join()).catch_unwind().await.unwrap_err();
     assert!(payload.is::<Bomb>(), "the first payload comes out whole");
-    std::mem::forget(payload);
+    leak(payload);
     assert_eq!(t.ledger.read().started, 30);
 }
 

@@ -11,7 +11,7 @@ use futures_lite::future::{or, poll_once, yield_now};
 use taskgroup::{Group, GroupError, Spawner, TaskGroup, scope, shield};
 
 use crate::ledger::Ledger;
-use crate::test::Test;
+use crate::test::{Test, leak};
 
 const ROUNDS: usize = 2_000;
 /// Children of each group, from the outermost one inwards: 4 + 4 × 4 + 4 × 4 × 4 = 84 in a tree, of which about 20 have
@@ -77,7 +77,7 @@ impl<S: Spawner> Tree<S> {
                         }
                         yield_now().await;
                     }
-                    std::mem::forget(scope);
+                    leak(scope);
                     Ok(())
                 }
                 5 => self.free_standing(moment).await,

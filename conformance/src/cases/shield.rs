@@ -9,7 +9,7 @@ use futures_lite::future::{or, poll_once, yield_now};
 use taskgroup::{TaskGroup, scope, shield};
 
 use crate::ledger::{Gate, Log, Tally};
-use crate::test::Test;
+use crate::test::{Test, leak};
 
 /// Waits under a shield and writes down that it came to its end.
 async fn section(gate: Gate, begun: Tally, log: Log, line: &'static str) {
@@ -90,7 +90,7 @@ pub async fn a_shielded_child_is_woken_once_and_not_spun(t: &Test) {
     for _ in 0..200 {
         yield_now().await;
     }
-    assert_eq!(polls.read().polls, before + 1);
+    assert!(t.restless() || polls.read().polls == before + 1);
     gate.open();
     group.join().await.unwrap();
 }
@@ -247,22 +247,22 @@ pub async fn spawning_under_a_shield_does_not_shield_the_child(t: &Test) {
 }
 
 pub async fn a_leaked_shield_holds_its_member_only_until_that_ends(t: &Test) {
-    async fn leak() {
+    async fn leak_one() {
         let mut leaked = Box::pin(shield(std::future::pending::<()>()));
         assert!(poll_once(leaked.as_mut()).await.is_none());
-        std::mem::forget(leaked);
+        leak(leaked);
     }
 
     let (begun, gate) = (Gate::new(), Gate::new());
     let value = scope(t.spawner(), |group| async move {
         let (open, wait) = (begun.clone(), gate.clone());
         let child = group.spawn(t.child(async move {
-            leak().await;
+            leak_one().await;
             open.open();
             wait.wait().await;
             Ok(())
         }));
-        leak().await;
+        leak_one().await;
         begun.wait().await;
         child.cancel();
         group.cancel();

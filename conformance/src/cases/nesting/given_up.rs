@@ -3,15 +3,10 @@
 use super::*;
 
 use std::pin::Pin;
-use std::sync::Mutex;
 
 use futures_lite::future::poll_once;
 
-/// Leaks a value, as `std::mem::forget` does, where a leak checker can still see it.
-fn leak(value: impl Send + 'static) {
-    static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
-    LEAKED.lock().unwrap().push(Box::new(value));
-}
+use crate::test::leak;
 
 /// A scope whose body never ends, with a slow child that writes down that it runs on once `tick` opens.
 fn stuck_scope(

@@ -1,0 +1,252 @@
+//! Faults that are injected: spawners that break their promises, wakers that come when they like, children that leak.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use futures_lite::future::{block_on, poll_once, yield_now};
+use taskgroup::async_task::{self, Runnable};
+use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
+use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
+use taskgroup_conformance::spawners::ThreadEach;
+use taskgroup_conformance::watched;
+
+/// Keeps what it is given until it is told to run it, or to drop it.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Vec<Runnable>>>);
+
+impl Spawner for Later {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let kept = self.0.clone();
+        let (runnable, task) = async_task::spawn(future, move |runnable| kept.lock().unwrap().push(runnable));
+        runnable.schedule();
+        task
+    }
+}
+
+impl Later {
+    fn take(&self) -> Vec<Runnable> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[test]
+fn children_that_are_started_late_are_waited_for() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::new(later.clone());
+        (0..10).for_each(|_| group.launch(children.track(yield_now())));
+        let mut join = pin!(group.join());
+        for _ in 0..2 {
+            assert!(block_on(poll_once(join.as_mut())).is_none());
+            later.take().into_iter().for_each(|runnable| {
+                runnable.run();
+            });
+        }
+        block_on(join).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (10, 0));
+    });
+}
+
+#[test]
+fn children_that_were_cancelled_before_they_are_started_never_begin() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::new(later.clone());
+        (0..10).for_each(|_| group.launch(children.track(yield_now())));
+        group.cancel();
+        let mut join = pin!(group.join());
+        assert!(block_on(poll_once(join.as_mut())).is_none(), "their futures are there");
+        later.take().into_iter().for_each(|runnable| {
+            runnable.run();
+        });
+        block_on(join).unwrap();
+        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+    });
+}
+
+#[test]
+fn children_that_are_dropped_in_place_of_being_started_are_lost() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::new(later.clone());
+        (0..10).for_each(|_| group.launch(children.track(yield_now())));
+        drop(later.take());
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+    });
+}
+
+/// Its `Task` cancels nothing, which no `Spawner` may do: then the group waits, and no more is lost than time.
+#[test]
+fn a_child_whose_task_is_leaked_is_waited_for() {
+    #[derive(Clone)]
+    struct Leaking;
+
+    impl Spawner for Leaking {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future).detach();
+            taskgroup::adopt(())
+        }
+    }
+
+    watched(|| {
+        let (children, gate, begun) = (Ledger::default(), Gate::new(), Gate::new());
+        let group = TaskGroup::new(Leaking);
+        let (wait, open) = (gate.clone(), begun.clone());
+        group.launch(children.track(async move {
+            open.open();
+            wait.wait().await
+        }));
+        block_on(begun.wait());
+        group.cancel();
+        let mut join = pin!(group.join());
+        assert!(block_on(poll_once(join.as_mut())).is_none(), "the child lives");
+        gate.open();
+        block_on(join).unwrap();
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+/// Wakers of a child go to a thread that no runtime knows, which wakes them again and again, also when the child has ended.
+#[test]
+fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
+    watched(|| {
+        let (children, (give, take)) = (Ledger::default(), async_channel::unbounded::<Waker>());
+        let waking = thread::spawn(move || {
+            let mut known = Vec::new();
+            while let Ok(waker) = take.recv_blocking() {
+                known.push(waker);
+                known.iter().for_each(Waker::wake_by_ref);
+            }
+            known
+        });
+        let group = TaskGroup::new(ThreadEach);
+        for _ in 0..4 {
+            let (mut polls, give) = (0, give.clone());
+            group.launch(children.track(poll_fn(move |cx| {
+                polls += 1;
+                give.try_send(cx.waker().clone()).unwrap();
+                if polls < 50 { Poll::Pending } else { Poll::Ready(()) }
+            })));
+        }
+        let stuck = children.track(poll_fn({
+            let give = give.clone();
+            move |cx| {
+                give.try_send(cx.waker().clone()).unwrap();
+                Poll::<()>::Pending
+            }
+        }));
+        let handle = group.spawn(stuck);
+        drop(give);
+        while group.len() > 1 {
+            thread::yield_now();
+        }
+        handle.cancel();
+        block_on(group.join()).unwrap();
+        let left = children.read();
+        assert_eq!((left.completed, left.alive()), (4, 0));
+        for waker in waking.join().unwrap() {
+            waker.wake_by_ref();
+            waker.wake();
+        }
+        assert_eq!(children.read(), left);
+    });
+}
+
+#[test]
+fn a_join_is_polled_without_having_been_woken() {
+    watched(|| {
+        let (children, gate) = (Ledger::default(), Gate::new());
+        let group = TaskGroup::new(ThreadEach);
+        let wait = gate.clone();
+        group.launch(children.track(async move { wait.wait().await }));
+        let mut join = pin!(group.join());
+        let wakes: Vec<_> = (0..100).map(|_| Arc::new(Wakes::default())).collect();
+        for wakes in &wakes {
+            let waker = Waker::from(wakes.clone());
+            assert!(join.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        gate.open();
+        // Whoever polled it last is woken, and nobody else need be.
+        while wakes[99].count() == 0 {
+            thread::yield_now();
+        }
+        assert!(join.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+#[test]
+fn a_handle_that_is_leaked_keeps_nothing_of_the_child_but_its_value() {
+    watched(|| {
+        static LEAKED: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+        let children = Ledger::default();
+        let group = TaskGroup::new(ThreadEach);
+        for _ in 0..2 {
+            LEAKED.lock().unwrap().push(group.spawn(children.track(async {})));
+            LEAKED.lock().unwrap().push(group.spawn(children.track(pending::<()>())));
+        }
+        group.cancel();
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+/// A child owns its group and its own handle, and both know of it.
+#[test]
+fn a_cycle_through_a_child_goes_with_the_child() {
+    watched(|| {
+        let (children, begun) = (Ledger::default(), Gate::new());
+        let owner = TaskGroup::new(ThreadEach);
+        let (give, take) = async_channel::bounded::<JoinHandle<()>>(1);
+        let (group, open) = (owner.group(), begun.clone());
+        let handle = owner.spawn(children.track(async move {
+            let own = take.recv().await.unwrap();
+            open.open();
+            pending::<()>().await;
+            drop((own, group));
+        }));
+        let cancel = handle.cancel_handle();
+        give.try_send(handle).unwrap();
+        block_on(begun.wait());
+        cancel.cancel();
+        block_on(owner.join()).unwrap();
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+#[test]
+fn the_destructor_of_a_child_that_is_cut_spawns_a_sibling() {
+    struct Spawns<F: FnMut()>(F);
+
+    impl<F: FnMut()> Drop for Spawns<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    watched(|| {
+        let (children, begun) = (Ledger::default(), Gate::new());
+        let group = TaskGroup::new(ThreadEach);
+        let (own, siblings, open) = (group.group(), children.clone(), begun.clone());
+        let handle = group.spawn(children.track(async move {
+            let _spawns = Spawns(move || own.launch(siblings.track(yield_now())));
+            open.open();
+            pending::<()>().await
+        }));
+        block_on(begun.wait());
+        handle.cancel();
+        assert!(block_on(handle).unwrap_err().is_cancelled());
+        block_on(group.join()).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (1, 0));
+    });
+}
