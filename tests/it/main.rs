@@ -36,6 +36,7 @@ mod on_tokio;
 mod pool;
 mod reentrant;
 mod runtimes;
+mod traps;
 
 use taskgroup_conformance::suite;
 
