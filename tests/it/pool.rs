@@ -407,10 +407,12 @@ fn what_panics_without_a_group_around_it_takes_no_driver_along() {
         let (pool, drivers) = counted(ThreadEach);
         let task = pool.spawn(async { panic!("by hand") });
         assert_eq!(block_on(panic_text(task)), "by hand");
-        let group = TaskGroup::new(pool);
+        // With the last handle of the pool its drivers would end as well.
+        let group = TaskGroup::new(pool.clone());
         group.launch(async {});
         block_on(group.join()).unwrap();
         assert_eq!(drivers.read().completed, 0);
+        drop(pool);
     });
 }
 
