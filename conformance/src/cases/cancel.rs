@@ -150,7 +150,7 @@ pub async fn o_60_repeated_and_late(t: &Test) {
         // Room for a wake-up too many.
         yield_now().await;
     }
-    assert!(polled.is_empty(), "woken once");
+    assert!(t.restless() || polled.is_empty(), "woken once");
     gate.open();
 
     let kept = group.group();
