@@ -82,40 +82,6 @@ fn children_that_are_dropped_in_place_of_being_started_are_lost() {
     });
 }
 
-/// Its `Task` cancels nothing, which no `Spawner` may do: then the group waits, and no more is lost than time.
-#[test]
-fn a_child_whose_task_is_leaked_is_waited_for() {
-    #[derive(Clone)]
-    struct Leaking;
-
-    impl Spawner for Leaking {
-        fn spawn<F>(&self, future: F) -> Task<()>
-        where
-            F: Future<Output = ()> + Send + 'static,
-        {
-            ThreadEach.spawn(future).detach();
-            taskgroup::adopt(())
-        }
-    }
-
-    watched(|| {
-        let (children, gate, begun) = (Ledger::default(), Gate::new(), Gate::new());
-        let group = TaskGroup::new(Leaking);
-        let (wait, open) = (gate.clone(), begun.clone());
-        group.launch(children.track(async move {
-            open.open();
-            wait.wait().await
-        }));
-        block_on(begun.wait());
-        group.cancel();
-        let mut join = pin!(group.join());
-        assert!(block_on(poll_once(join.as_mut())).is_none(), "the child lives");
-        gate.open();
-        block_on(join).unwrap();
-        assert_eq!(children.read().alive(), 0);
-    });
-}
-
 /// Wakers of a child go to a thread that no runtime knows, which wakes them again and again, also when the child has ended.
 #[test]
 fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
