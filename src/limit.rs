@@ -19,7 +19,7 @@ use crate::effects::Effects;
 use crate::error::Refusal;
 use crate::handle::Packet;
 use crate::member::{Key, Kind, Member, Slot};
-use crate::state::{State, Table, Ticket};
+use crate::state::{State, Table, Ticket, slot_of};
 
 /// What becomes of a child that finds no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,8 +134,7 @@ impl Limit {
 }
 
 fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
-    let slot = slots.get_mut(ticket.key as usize)?;
-    (slot.id == ticket.id && slot.member.queued && !slot.member.cancelled).then_some(slot)
+    slot_of(slots, ticket).filter(|slot| slot.member.queued && !slot.member.cancelled)
 }
 
 impl State {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::effects::Effects;
 use crate::error::Origin;
-use crate::member::{BODY, Key, Member};
+use crate::member::{BODY, Key, Kind, Member};
 use crate::state::State;
 
 /// The member in which a group was opened.
@@ -130,7 +130,7 @@ impl State {
         let mut table = self.lock();
         let link = table.member(key, |member, _| member.link(group)).flatten();
         if link.is_some() && key == BODY {
-            self.word.hold(&mut table.locked);
+            self.word.enter(&mut table.locked, Kind::Body);
         }
         (link, self.word.look().is_stopping())
     }

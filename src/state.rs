@@ -167,8 +167,13 @@ impl Table {
     }
 
     pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        self.slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id)
+        slot_of(&mut self.slots, ticket)
     }
+}
+
+/// The entry of this very child, if it is still there.
+pub(crate) fn slot_of(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
+    slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id)
 }
 
 impl Table {
@@ -417,7 +422,7 @@ impl State {
 
     /// Takes a group in the body out of the count.
     pub(crate) fn release(self: &Arc<Self>, table: &mut Table, effects: &mut Effects) {
-        let seen = self.word.release(&mut table.locked);
+        let seen = self.word.leave(&mut table.locked, Kind::Body);
         self.left(Kind::Body, seen, effects);
     }
 
@@ -484,7 +489,7 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         let Table { slots, singled, locked, .. } = &mut *table;
-        if let Some(slot) = slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id) {
+        if let Some(slot) = slot_of(slots, ticket) {
             *singled += usize::from(self.single_out(slot, locked, &mut effects));
         }
         drop(table);

@@ -29,7 +29,7 @@ const HOLD: u64 = 1 << 8;
 /// One child.
 const CHILD: u64 = 1 << 32;
 
-/// What a child of this kind is counted as.
+/// What a child of this kind is counted as; what is opened in the body is counted with its kind.
 fn unit(kind: Kind) -> u64 {
     if kind == Kind::Ordinary { CHILD } else { HOLD }
 }
@@ -63,24 +63,14 @@ impl Word {
         Seen(word)
     }
 
-    /// Counts one more child.
+    /// Counts one child more, or one group in the body.
     pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) {
         self.change(locked, |word| word + unit(kind));
     }
 
-    /// Counts one child less.
+    /// Counts one such less.
     pub(crate) fn leave(&self, locked: &mut Locked, kind: Kind) -> Seen {
         self.change(locked, |word| word - unit(kind))
-    }
-
-    /// Counts one more group in the body.
-    pub(crate) fn hold(&self, locked: &mut Locked) {
-        self.change(locked, |word| word + HOLD);
-    }
-
-    /// Counts one such group less.
-    pub(crate) fn release(&self, locked: &mut Locked) -> Seen {
-        self.change(locked, |word| word - HOLD)
     }
 
     /// Closes for good, if nothing is counted.
