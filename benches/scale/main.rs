@@ -11,58 +11,40 @@
 #[allow(dead_code, unreachable_pub, reason = "it is the other bench's")]
 #[path = "../peers/counting.rs"]
 mod counting;
+mod hosts;
 mod things;
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::sync::Arc;
 use std::thread;
 
-use async_executor::Executor;
 use futures_lite::future::block_on;
-use taskgroup::{AsyncStd, Pool, Spawner};
+use taskgroup::Spawner;
+use taskgroup::runtime::Timed;
 
+use crate::hosts::Visit;
 use crate::things::Things;
 
+const RUNTIMES: [&str; 6] =
+    ["smol-2", "async-std", "tokio-2", "pool-on-smol-2", "pool-on-async-std", "pool-on-tokio-2"];
+
 fn main() {
-    let names: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
-    // `cargo test` runs benches as well, without `--bench`: a hundredth will do to see that they work.
-    let share = if std::env::args().any(|argument| argument == "--bench") { 1 } else { 100 };
     counting::switch_on();
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-
-    let smol: &'static Executor = Box::leak(Box::new(Executor::new()));
-    for _ in 0..2 {
-        thread::spawn(|| block_on(smol.run(pending::<()>())));
-    }
-    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let handle = tokio.handle();
-
     println!("{:<18} {:<28} {:>14} {:>12}", "runtime", "thing", "ns a child", "bytes");
-    if wanted("smol-2") {
-        run("smol-2", smol, share);
-    }
-    if wanted("async-std") {
-        run("async-std", AsyncStd, share);
-    }
-    if wanted("tokio-2") {
-        run("tokio-2", handle.clone(), share);
-    }
-    if wanted("pool-on-smol-2") {
-        run("pool-on-smol-2", Pool::new(smol), share);
-    }
-    if wanted("pool-on-async-std") {
-        run("pool-on-async-std", Pool::new(AsyncStd), share);
-    }
-    if wanted("pool-on-tokio-2") {
-        run("pool-on-tokio-2", Pool::new(handle.clone()), share);
-    }
+    hosts::on_each(&RUNTIMES, &Scale { share: hosts::share(100) });
 }
 
-fn run<S: Spawner>(runtime: &'static str, spawner: S, share: usize) {
-    let things = Things { runtime, spawner, share };
-    // On a thread for itself, with little stack: nothing here may recurse over children or depth.
-    let small = thread::Builder::new().stack_size(64 << 10);
-    small.spawn(move || block_on(all(&things))).expect("a thread can be had").join().expect("it holds");
+struct Scale {
+    share: usize,
+}
+
+impl Visit for Scale {
+    fn visit<S: Spawner + Timed>(&self, runtime: &'static str, spawner: S) {
+        let things = Things { runtime, spawner, share: self.share };
+        // On a thread for itself, with little stack: nothing here may recurse over children or depth.
+        let small = thread::Builder::new().stack_size(64 << 10);
+        small.spawn(move || block_on(all(&things))).expect("a thread can be had").join().expect("it holds");
+    }
 }
 
 async fn all<S: Spawner>(things: &Things<S>) {
