@@ -22,54 +22,52 @@ async fn section(gate: Gate, begun: Tally, log: Log, line: &'static str) {
     .await;
 }
 
-pub async fn o_87_a_cancel_inside_lets_the_section_end(t: &Test) {
+/// Cancels a child in the middle of a section, lets that end, and waits for the group.
+async fn cancelled_in_a_section<F>(t: &Test, child: impl FnOnce(Gate, Tally, Log) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let group = TaskGroup::new(t.spawner());
-    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
-    let (inside, began) = (gate.clone(), begun.clone());
-    group.launch(t.child(async move {
-        section(inside, began, log.clone(), "section").await;
-        log.write("up to the next await");
-        yield_now().await;
-        log.write("not past it");
-    }));
+    let (gate, begun) = (Gate::new(), Tally::new());
+    group.launch(t.child(child(gate.clone(), begun.clone(), t.log.clone())));
     begun.take(1).await;
     group.cancel();
     assert_eq!(group.len(), 1);
     gate.open();
     group.join().await.unwrap();
+}
+
+pub async fn o_87_a_cancel_inside_lets_the_section_end(t: &Test) {
+    cancelled_in_a_section(t, |gate, begun, log| async move {
+        section(gate, begun, log.clone(), "section").await;
+        log.write("up to the next await");
+        yield_now().await;
+        log.write("not past it");
+    })
+    .await;
     assert_eq!(t.log.lines(), ["section", "up to the next await"]);
 }
 
 pub async fn o_87_sections_back_to_back_both_complete(t: &Test) {
-    let group = TaskGroup::new(t.spawner());
-    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
-    let (inside, began) = (gate.clone(), begun.clone());
-    group.launch(t.child(async move {
-        section(inside.clone(), began.clone(), log.clone(), "first").await;
-        section(inside, began, log.clone(), "second").await;
+    cancelled_in_a_section(t, |gate, begun, log| async move {
+        section(gate.clone(), begun.clone(), log.clone(), "first").await;
+        section(gate, begun, log.clone(), "second").await;
         yield_now().await;
         log.write("not past an await");
-    }));
-    begun.take(1).await;
-    group.cancel();
-    gate.open();
-    group.join().await.unwrap();
+    })
+    .await;
     assert_eq!(t.log.lines(), ["first", "second"]);
 }
 
 pub async fn a_shield_in_a_shield_holds_until_the_outer_one_ends(t: &Test) {
-    let group = TaskGroup::new(t.spawner());
-    let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
-    let (inside, began) = (gate.clone(), begun.clone());
-    group.launch(t.child(shield(async move {
-        section(inside, began, log.clone(), "inner").await;
-        yield_now().await;
-        log.write("outer");
-    })));
-    begun.take(1).await;
-    group.cancel();
-    gate.open();
-    group.join().await.unwrap();
+    cancelled_in_a_section(t, |gate, begun, log| {
+        shield(async move {
+            section(gate, begun, log.clone(), "inner").await;
+            yield_now().await;
+            log.write("outer");
+        })
+    })
+    .await;
     assert_eq!(t.log.lines(), ["inner", "outer"]);
 }
 

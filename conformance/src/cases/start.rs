@@ -162,16 +162,15 @@ pub async fn its_error_is_the_groups_when_its_caller_is_gone(t: &Test) {
     assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
 }
 
+/// Says that it has begun, and keeps whoever waits for it waiting.
+async fn never_ready(_ready: Ready<u16>, begun: Tally) {
+    begun.add();
+    pending().await
+}
+
 pub async fn its_group_is_cancelled_before_it_is_ready(t: &Test) {
     let (group, there) = (TaskGroup::fallible::<&str>(t.spawner()), Tally::new());
-    let begun = there.clone();
-    let started = group.start(|ready: Ready<u16>| {
-        t.child(async move {
-            let _ready = ready;
-            begun.add();
-            pending::<()>().await
-        })
-    });
+    let started = group.start(|ready: Ready<u16>| t.child(never_ready(ready, there.clone())));
     there.take(1).await;
     group.cancel();
     assert_eq!(started.await, Err(StartError::Cancelled));
@@ -181,14 +180,7 @@ pub async fn its_group_is_cancelled_before_it_is_ready(t: &Test) {
 
 pub async fn a_sibling_fails_before_it_is_ready(t: &Test) {
     let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
-    let begun = there.clone();
-    let started = group.start(|ready: Ready<u16>| {
-        t.child(async move {
-            let _ready = ready;
-            begun.add();
-            pending::<()>().await
-        })
-    });
+    let started = group.start(|ready: Ready<u16>| t.child(never_ready(ready, there.clone())));
     there.take(1).await;
     group.launch(t.child(async { Err::<(), _>("broken") }));
     assert_eq!(started.await, Err(StartError::Cancelled));
