@@ -19,10 +19,9 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::Context;
+use crate::context::{Context, Standing};
 use crate::error::Why;
 use crate::handle::Packet;
-use crate::member::Key;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
@@ -38,10 +37,7 @@ pin_project! {
     {
         // `None` while a poll has it in the ambient context, and when the child has ended.
         group: Option<Arc<State>>,
-        key: Key,
-        shielded: bool,
-        // Whether it may have to wait for a place under the limit.
-        queued: bool,
+        standing: Standing,
         deliver: D,
         #[pin]
         future: Option<F>,
@@ -64,40 +60,37 @@ where
     D: Deliver<F::Output>,
 {
     pub(crate) fn new(group: Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
-        let Ticket { key, queued, .. } = ticket;
-        Self { group: Some(group), key, shielded, queued, deliver, future: Some(future) }
+        let standing = Standing::new(ticket.key, shielded, ticket.queued);
+        Self { group: Some(group), standing, deliver, future: Some(future) }
     }
 
     /// Ends a child that did not return: it was dropped, or an adopted task left nothing.
     fn end_unasked(self: Pin<&mut Self>) {
         let mut this = self.project();
         let Some(group) = this.group.take() else { return };
-        let (why, end) = if group.is_child_cancelled(*this.key) {
+        let (why, end) = if group.is_child_cancelled(this.standing.key()) {
             (Why::Cancelled, End::Cut)
         } else {
             (Why::Lost, End::Lost)
         };
-        let context = Context::new(group, *this.key, *this.shielded);
+        let context = Context::new(group, *this.standing);
         close(this.future.as_mut(), this.deliver, context, Some(Err(why)), end);
     }
 
     /// Ends a child that failed.
     #[cold]
     fn end_with(self: Pin<&mut Self>, context: Context, failure: Raw, result: Option<Result<D::Value, Why>>) {
-        context.group.record(context.key, failure);
+        context.group.record(context.key(), failure);
         let mut this = self.project();
         close(this.future.as_mut(), this.deliver, context, result, End::Returned);
     }
 }
 
-/// What came of a poll.
-enum Polled {
-    Pending,
-    /// It returned a value, which is delivered, and its future is destroyed.
-    Ended,
-    Failed(Box<Raw>),
+/// What came of a poll in which the child ended, and did not simply return a value.
+enum Ended {
+    Failed(Raw),
     /// An adopted task left nothing.
-    Nothing,
+    WithNothing,
 }
 
 impl<F, D> Future for Child<F, D>
@@ -110,54 +103,66 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let mut this = self.as_mut().project();
         let Some(group) = &*this.group else { return Poll::Ready(()) };
-        if *this.queued || !group.is_undisturbed() {
+        let key = this.standing.key();
+        if this.standing.is_queued() || !group.is_undisturbed() {
             // Cancelled: whoever cancelled it drops the `Task`, or the last hold does.
-            if group.is_member_cut(*this.key) || (*this.queued && group.is_queued(*this.key, cx.waker())) {
+            if group.is_member_cut(key) || (this.standing.is_queued() && group.is_queued(key, cx.waker())) {
                 return Poll::Pending;
             }
-            *this.queued = false;
-            group.begin_poll(*this.key);
+            *this.standing = this.standing.placed();
+            group.begin_poll(key);
         }
         let group = this.group.take().expect("looked at above");
-        let context = Context::new(group, *this.key, *this.shielded);
+        let context = Context::new(group, *this.standing);
         // A value that was returned and is not delivered yet.
         let mut result = None;
+        let mut ended = None;
         let (context, polled) = context.run(|| {
             catch(|| {
                 let future =
                     this.future.as_mut().as_pin_mut().expect("the future is there until the child ends");
-                let Poll::Ready(output) = future.poll(cx) else { return Polled::Pending };
+                let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
                 match this.deliver.sort(output) {
-                    Err(failure) => return Polled::Failed(Box::new(failure)),
-                    Ok(Returned::Nothing) => return Polled::Nothing,
-                    Ok(Returned::Value(value)) => result = Some(Ok(value)),
+                    Ok(Returned::Value(value)) => {
+                        result = Some(Ok(value));
+                        let_go(this.future.as_mut(), this.deliver, &mut result);
+                    }
+                    Ok(Returned::Nothing) => ended = Some(Ended::WithNothing),
+                    Err(failure) => ended = Some(Ended::Failed(failure)),
                 }
-                let_go(this.future.as_mut(), this.deliver, &mut result);
-                Polled::Ended
+                Poll::Ready(())
             })
         });
-        context.group.end_poll(context.key);
-        match polled {
-            Ok(Polled::Pending) => {
-                *this.shielded = context.is_shielded();
+        context.group.end_poll(key);
+        let payload = match polled {
+            Ok(Poll::Pending) => {
+                *this.standing = context.standing;
                 let group = this.group.insert(context.group);
-                if *this.shielded {
-                    group.after_shielded_poll(*this.key, cx.waker().clone());
+                if this.standing.is_shielded() {
+                    group.after_shielded_poll(key, cx.waker().clone());
                 }
                 return Poll::Pending;
             }
-            Ok(Polled::Ended) => context.group.end(context.key, End::Returned),
-            Ok(Polled::Failed(failure)) => self.end_with(context, *failure, Some(Err(Why::Failed))),
-            Ok(Polled::Nothing) => {
-                *this.group = Some(context.group);
-                self.end_unasked();
-            }
-            Err(payload) => {
-                // Without a value either the future panicked, or what was dropped when it was gone and all was delivered.
-                let result = result.or_else(|| this.future.is_some().then_some(Err(Why::Panicked)));
-                self.end_with(context, Raw::Panic(payload), result);
-            }
-        }
+            Ok(Poll::Ready(())) => match ended {
+                None => {
+                    context.group.end(key, End::Returned);
+                    return Poll::Ready(());
+                }
+                Some(Ended::WithNothing) => {
+                    *this.group = Some(context.group);
+                    self.end_unasked();
+                    return Poll::Ready(());
+                }
+                Some(Ended::Failed(failure)) => {
+                    self.end_with(context, failure, Some(Err(Why::Failed)));
+                    return Poll::Ready(());
+                }
+            },
+            Err(payload) => payload,
+        };
+        // Without a value either the future panicked, or what was dropped when it was gone and all was delivered.
+        let result = result.or_else(|| this.future.is_some().then_some(Err(Why::Panicked)));
+        self.end_with(context, Raw::Panic(payload), result);
         Poll::Ready(())
     }
 }
@@ -174,17 +179,17 @@ fn close<F, D>(
     D: Deliver<F::Output>,
 {
     // What destructors do is done by the child as well.
-    context.group.begin_poll(context.key);
+    context.group.begin_poll(context.key());
     // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
     while result.is_some() {
         let (left, gone) = context.run(|| catch(|| let_go(future.as_mut(), deliver, &mut result)));
         context = left;
         if let Err(payload) = gone {
-            context.group.record(context.key, Raw::Panic(payload));
+            context.group.record(context.key(), Raw::Panic(payload));
         }
     }
-    context.group.end_poll(context.key);
-    context.group.end(context.key, end);
+    context.group.end_poll(context.key());
+    context.group.end(context.key(), end);
 }
 
 /// Destroys the future and then delivers the result, which stays if the destructor panics.

@@ -8,7 +8,7 @@
 //! a child in whoever spawns it, if the spawner polls at once. What lies between the top and the first child below
 //! it is polled by one task.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task;
 
@@ -16,54 +16,93 @@ use crate::member::{BODY, Key};
 use crate::state::State;
 use crate::sync::local;
 
-local!(static STACK: RefCell<Vec<Context>> = RefCell::new(Vec::new()));
+local!(static STACK: Stack = Stack::new());
+
+/// The innermost member lies in parts that are read and written as they are, without a look at what is around it.
+struct Stack {
+    group: Cell<Option<Arc<State>>>,
+    standing: Cell<Standing>,
+    /// Those around it, the outermost first.
+    around: RefCell<Vec<Context>>,
+}
 
 /// A member that is being polled or dropped: a child of a group, or a scope's body.
 pub(crate) struct Context {
     pub(crate) group: Arc<State>,
-    pub(crate) key: Key,
-    /// Whether a shield began in this member: its owner then looks at its holds around every poll. As wide as the key, so that
-    /// nothing is moved byte by byte.
-    shielded: u32,
+    pub(crate) standing: Standing,
+}
+
+/// Which member of its group it is, and what its owner has to look at around a poll. In one word, which is moved as such: what
+/// is written in parts and read as a whole a moment later takes longer than all the rest here.
+#[derive(Clone, Copy)]
+pub(crate) struct Standing(u64);
+
+impl Standing {
+    /// A shield began in it: its holds are looked at.
+    const SHIELDED: u64 = 1 << 32;
+    /// It may have to wait for a place under the limit.
+    const QUEUED: u64 = 1 << 33;
+
+    #[inline]
+    pub(crate) const fn new(key: Key, shielded: bool, queued: bool) -> Self {
+        let flags = if shielded { Self::SHIELDED } else { 0 } | if queued { Self::QUEUED } else { 0 };
+        Self(key as u64 | flags)
+    }
+
+    #[inline]
+    pub(crate) fn key(self) -> Key {
+        self.0 as Key
+    }
+
+    #[inline]
+    pub(crate) fn is_shielded(self) -> bool {
+        self.0 & Self::SHIELDED != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_queued(self) -> bool {
+        self.0 & Self::QUEUED != 0
+    }
+
+    fn shielded(self) -> Self {
+        Self(self.0 | Self::SHIELDED)
+    }
+
+    pub(crate) fn placed(self) -> Self {
+        Self(self.0 & !Self::QUEUED)
+    }
 }
 
 impl Context {
     #[inline]
-    pub(crate) fn new(group: Arc<State>, key: Key, shielded: bool) -> Self {
-        Self { group, key, shielded: u32::from(shielded) }
+    pub(crate) fn new(group: Arc<State>, standing: Standing) -> Self {
+        Self { group, standing }
     }
 
     #[inline]
-    pub(crate) fn is_shielded(&self) -> bool {
-        self.shielded != 0
+    pub(crate) fn key(&self) -> Key {
+        self.standing.key()
     }
 
     /// Runs `f` as this member, and hands the context back. `f` must not unwind.
     #[inline]
     pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> (Self, R) {
-        // On a thread that is going away there is no stack any more, and no context.
-        if STACK.try_with(|_| ()).is_err() {
-            return (self, f());
-        }
-        // In parts, and not in an `Option` meanwhile: what is written in parts and then moved as a whole costs more than all the
-        // rest here.
-        let Self { group, key, shielded } = self;
-        let pushed = STACK.try_with(|stack| stack.borrow_mut().push(Self { group, key, shielded }));
+        let Self { group, standing } = self;
+        let mut group = Some(group);
+        let Ok(covers) = STACK.try_with(|stack| stack.enter(group.take(), standing)) else {
+            // On a thread that is going away there is no stack any more, and no context.
+            return (Self { group: group.expect("not taken"), standing }, f());
+        };
         let result = f();
-        match pushed.and_then(|()| STACK.try_with(|stack| pop(&mut stack.borrow_mut()))) {
+        match STACK.try_with(|stack| stack.leave(covers)) {
             Ok(this) => (this, result),
             Err(_) => unreachable!("the stack was there"),
         }
     }
 
-    /// Calls `f` with the innermost member on this thread, if there is one.
-    fn with<R>(f: impl FnOnce(&mut Context) -> R) -> Option<R> {
-        STACK.try_with(|stack| stack.borrow_mut().last_mut().map(f)).ok().flatten()
-    }
-
     /// The innermost member on this thread.
     pub(crate) fn innermost() -> Option<(Arc<State>, Key)> {
-        Self::with(|context| (context.group.clone(), context.key))
+        STACK.try_with(Stack::innermost).ok().flatten()
     }
 
     /// Whether the innermost member is cut: whatever it awaits must not become ready any more.
@@ -73,17 +112,13 @@ impl Context {
 
     /// Notes that a shield began in the innermost member.
     pub(crate) fn set_shielded() {
-        Self::with(|context| context.shielded = 1);
+        // Where there is none, nobody reads it.
+        let _ = STACK.try_with(|stack| stack.standing.set(stack.standing.get().shielded()));
     }
 
     /// The members that the current task is polling, innermost first: bodies, and the child that they are in.
     pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
-        let task = STACK.try_with(|stack| {
-            let stack = stack.borrow();
-            let child = stack.iter().rposition(|context| context.key != BODY).unwrap_or(0);
-            stack[child..].iter().rev().map(|context| (context.group.clone(), context.key)).collect()
-        });
-        task.unwrap_or_default()
+        STACK.try_with(Stack::task).unwrap_or_default()
     }
 
     /// The member of `group` inside of which this thread is, however deep.
@@ -98,6 +133,73 @@ impl Context {
         std::iter::successors(Self::innermost(), |(group, _)| {
             group.parent().map(|parent| (parent.group.clone(), parent.key))
         })
+    }
+}
+
+impl Stack {
+    const fn new() -> Self {
+        Self {
+            group: Cell::new(None),
+            standing: Cell::new(Standing::new(BODY, false, false)),
+            around: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Puts a member on top, and says whether there is one below.
+    #[inline]
+    fn enter(&self, group: Option<Arc<State>>, standing: Standing) -> bool {
+        let around = self.group.replace(group);
+        let standing = self.standing.replace(standing);
+        let covers = around.is_some();
+        if let Some(group) = around {
+            self.cover(Context { group, standing });
+        }
+        covers
+    }
+
+    #[cold]
+    fn cover(&self, around: Context) {
+        self.around.borrow_mut().push(around);
+    }
+
+    #[inline]
+    fn leave(&self, covers: bool) -> Context {
+        let group = self.group.take().expect("whoever takes the context puts it back");
+        let this = Context { group, standing: self.standing.get() };
+        if covers {
+            self.uncover(this.standing);
+        }
+        this
+    }
+
+    /// Puts the member below on top again.
+    #[cold]
+    fn uncover(&self, inner: Standing) {
+        let Context { group, mut standing } =
+            self.around.borrow_mut().pop().expect("a member that was covered stays where it is");
+        if inner.is_shielded() && inner.key() == BODY {
+            // A shield in a body holds the member that polls the body as well.
+            standing = standing.shielded();
+        }
+        self.group.set(Some(group));
+        self.standing.set(standing);
+    }
+
+    fn innermost(&self) -> Option<(Arc<State>, Key)> {
+        let group = self.group.take()?;
+        self.group.set(Some(group.clone()));
+        Some((group, self.standing.get().key()))
+    }
+
+    fn task(&self) -> Vec<(Arc<State>, Key)> {
+        let mut task: Vec<_> = self.innermost().into_iter().collect();
+        for context in self.around.borrow().iter().rev() {
+            if task.last().is_some_and(|(_, key)| *key != BODY) {
+                break;
+            }
+            task.push((context.group.clone(), context.key()));
+        }
+        task
     }
 }
 
@@ -121,16 +223,4 @@ impl Withheld {
         }
         again
     }
-}
-
-#[inline]
-fn pop(stack: &mut Vec<Context>) -> Context {
-    let this = stack.pop().expect("whoever takes the context puts it back");
-    if this.is_shielded() && this.key == BODY {
-        // A shield in a body holds the member that polls the body as well.
-        if let Some(outer) = stack.last_mut() {
-            outer.shielded = 1;
-        }
-    }
-    this
 }

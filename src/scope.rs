@@ -11,7 +11,7 @@ use std::task::{self, Poll};
 use pin_project_lite::pin_project;
 
 use crate::config::{Config, settings, time_settings};
-use crate::context::{Context, Withheld};
+use crate::context::{Context, Standing, Withheld};
 use crate::deadline::Watch;
 use crate::error::{CancelReason, GroupError};
 use crate::group::{Group, refuse_own_child};
@@ -300,8 +300,8 @@ where
 
 /// Runs `f` as the body of the group, and says whether it is shielded now.
 fn as_body<R>(group: Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
-    let (context, result) = Context::new(group, BODY, shielded).run(f);
-    (context.is_shielded(), result)
+    let (context, result) = Context::new(group, Standing::new(BODY, shielded, false)).run(f);
+    (context.standing.is_shielded(), result)
 }
 
 /// Takes note that the body is gone, and of the panic of its destructor.

@@ -341,19 +341,20 @@ impl State {
     /// Takes out a child whose future is destroyed and whose result is delivered.
     pub(crate) fn end(self: &Arc<Self>, key: Key, end: End) {
         let mut table = self.lock();
-        let slot = table.slots.get(key as usize).expect("a child has its slot until it ends");
+        let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
         if !slot.member.is_plain() || end == End::Lost {
             drop(table);
             return self.end_with_effects(key, end);
         }
-        let slot = table.slots.remove(key as usize);
+        // The rest of the slot holds nothing that could be dropped. Nor does dropping the `Task` set anything off: it is that of
+        // the very task that is ending here.
+        let mut task = slot.task.take();
+        table.slots.remove(key as usize);
         if end == End::Cut {
             table.outcome.child_cut = true;
         }
         table.shrink();
         let seen = self.word.leave(&mut table.locked, Kind::Ordinary);
-        // There is nothing left that dropping it could set off: it is the handle of the very task that is ending here.
-        let mut task = slot.task;
         let mut yard = None;
         if table.keeps_ended {
             match seen.children() {
@@ -362,7 +363,12 @@ impl State {
             }
         }
         drop(table);
-        task.into_iter().chain(yard.into_iter().flatten()).for_each(Task::detach);
+        if let Some(task) = task {
+            task.detach();
+        }
+        if let Some(yard) = yard {
+            yard.into_iter().for_each(Task::detach);
+        }
         if seen.is_news() {
             if seen.is_watched() {
                 self.notify();
