@@ -23,11 +23,17 @@ pub(crate) struct Config {
     /// Polls are marked.
     pub(crate) observe_polls: bool,
     pub(crate) location: &'static Location<'static>,
-    pub(crate) name: Option<Name>,
-    pub(crate) on_failure: Option<FailureHook>,
-    pub(crate) on_abandoned: Option<AbandonedHook>,
-    pub(crate) cleanup_timeout: Option<(Duration, Clock)>,
-    pub(crate) deadline: Option<(When, Clock)>,
+    extras: Option<Box<Extras>>,
+}
+
+/// What few groups set. In a place of its own, as a group that has one child costs mostly what its state is large.
+#[derive(Default)]
+struct Extras {
+    name: Option<Name>,
+    on_failure: Option<FailureHook>,
+    on_abandoned: Option<AbandonedHook>,
+    cleanup_timeout: Option<(Duration, Clock)>,
+    deadline: Option<(When, Clock)>,
 }
 
 /// Shows a failure to the user's hook and hands it back, with the payload of the hook's own panic.
@@ -51,17 +57,53 @@ impl Config {
             owned: false,
             observe_polls: false,
             location,
-            name: None,
-            on_failure: None,
-            on_abandoned: None,
-            cleanup_timeout: None,
-            deadline: None,
+            extras: None,
         }
+    }
+
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    pub(crate) fn set_name(&mut self, name: Name) {
+        self.extras().name = Some(name);
+    }
+
+    pub(crate) fn set_on_failure(&mut self, hook: FailureHook) {
+        self.extras().on_failure = Some(hook);
+    }
+
+    pub(crate) fn set_on_abandoned(&mut self, hook: AbandonedHook) {
+        self.extras().on_abandoned = Some(hook);
+    }
+
+    pub(crate) fn set_cleanup_timeout(&mut self, time: Duration, clock: Clock) {
+        self.extras().cleanup_timeout = Some((time, clock));
+    }
+
+    pub(crate) fn set_deadline(&mut self, when: When, clock: Clock) {
+        self.extras().deadline = Some((when, clock));
+    }
+
+    pub(crate) fn name(&self) -> Option<&Name> {
+        self.extras.as_ref()?.name.as_ref()
+    }
+
+    pub(crate) fn on_failure(&self) -> Option<&FailureHook> {
+        self.extras.as_ref()?.on_failure.as_ref()
+    }
+
+    pub(crate) fn on_abandoned(&self) -> Option<&AbandonedHook> {
+        self.extras.as_ref()?.on_abandoned.as_ref()
+    }
+
+    fn timed(&self) -> Option<&(When, Clock)> {
+        self.extras.as_ref()?.deadline.as_ref()
     }
 
     /// The deadline of a group that is opened now.
     pub(crate) fn deadline(&self) -> Deadline {
-        Deadline::new(self.deadline.as_ref().map(|(when, clock)| match when {
+        Deadline::new(self.timed().map(|(when, clock)| match when {
             When::At(at) => *at,
             When::After(time) => clock.now().saturating_add(*time),
         }))
@@ -69,17 +111,17 @@ impl Config {
 
     /// What time it is by the clock that was given with the deadline.
     pub(crate) fn now(&self) -> Option<Duration> {
-        self.deadline.as_ref().map(|(_, clock)| clock.now())
+        self.timed().map(|(_, clock)| clock.now())
     }
 
     /// For whoever keeps that deadline.
     pub(crate) fn watch(&self) -> Option<Watch> {
-        self.deadline.as_ref().map(|(_, clock)| Watch::new(clock.clone()))
+        self.timed().map(|(_, clock)| Watch::new(clock.clone()))
     }
 
     /// How long a clean-up that begins now may take.
     pub(crate) fn cleanup_sleep(&self) -> Option<Sleep> {
-        self.cleanup_timeout.as_ref().map(|(time, clock)| clock.sleep(*time))
+        self.extras.as_ref()?.cleanup_timeout.as_ref().map(|(time, clock)| clock.sleep(*time))
     }
 }
 
@@ -89,8 +131,8 @@ impl fmt::Debug for Config {
             .field("policy", &self.policy)
             .field("limit", &self.limit)
             .field("location", &self.location)
-            .field("name", &self.name)
-            .field("deadline", &self.deadline)
+            .field("name", &self.name())
+            .field("deadline", &self.timed())
             .finish_non_exhaustive()
     }
 }
@@ -158,7 +200,7 @@ macro_rules! settings {
             E: Send + 'static,
         {
             let $this = &mut self;
-            $config.on_failure = Some(crate::Failure::hook(hook));
+            $config.set_on_failure(crate::Failure::hook(hook));
             self
         }
 
@@ -167,7 +209,7 @@ macro_rules! settings {
         #[track_caller]
         pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
             let $this = &mut self;
-            $config.on_abandoned = Some(Box::new(hook));
+            $config.set_on_abandoned(Box::new(hook));
             self
         }
 
@@ -212,7 +254,7 @@ macro_rules! settings {
         #[track_caller]
         pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
             let $this = &mut self;
-            $config.name = Some(name.into());
+            $config.set_name(name.into());
             self
         }
 
@@ -315,7 +357,8 @@ macro_rules! time_settings {
         #[track_caller]
         pub fn deadline(mut self, at: std::time::Duration) -> Self {
             let $this = &mut self;
-            $config.deadline = Some((crate::config::When::At(at), $clock));
+            let clock = $clock;
+            $config.set_deadline(crate::config::When::At(at), clock);
             self
         }
 
@@ -337,7 +380,8 @@ macro_rules! time_settings {
         #[track_caller]
         pub fn timeout(mut self, after: std::time::Duration) -> Self {
             let $this = &mut self;
-            $config.deadline = Some((crate::config::When::After(after), $clock));
+            let clock = $clock;
+            $config.set_deadline(crate::config::When::After(after), clock);
             self
         }
 
@@ -363,7 +407,8 @@ macro_rules! time_settings {
         #[track_caller]
         pub fn cleanup_timeout(mut self, time: std::time::Duration) -> Self {
             let $this = &mut self;
-            $config.cleanup_timeout = Some((time, $clock));
+            let clock = $clock;
+            $config.set_cleanup_timeout(time, clock);
             self
         }
     };

@@ -65,8 +65,8 @@ impl State {
         let mut table = self.lock();
         table.deadline.at = None;
         let alive = !table.body.gone || self.len() > 0;
-        if alive && matches!(table.reason, Some(CancelReason::Explicit(_))) {
-            table.reason = Some(CancelReason::Deadline);
+        if alive && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
+            table.reason = Some(Box::new(CancelReason::Deadline));
         }
         self.cancel_locked(&mut table, CancelReason::Deadline, &mut effects);
         drop(table);

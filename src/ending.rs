@@ -55,7 +55,7 @@ impl State {
         }
         drop(table);
         let mut hook_panic = None;
-        if let Some(hook) = &self.config.on_failure {
+        if let Some(hook) = self.config.on_failure() {
             (failure, hook_panic) = hook(&origin, failure);
         }
         let bound = self.config.keep;
@@ -99,23 +99,22 @@ impl State {
         if !self.word.look().is_clear() {
             return None;
         }
-        let mut effects = Effects::default();
         let mut table = self.lock();
         if !self.word.finish(&mut table.locked) {
             return None;
         }
-        let report = (std::mem::take(&mut table.outcome), table.reason.clone());
+        let report = (std::mem::take(&mut table.outcome), table.reason.as_deref().cloned());
         drop(table);
         #[cfg(feature = "tracing")]
         if self.is_observed() {
             self.trace_end();
         }
         self.signal().forget_owner();
-        self.notify();
         if self.parent.is_some() {
+            let mut effects = Effects::default();
             effects.settle(self);
+            effects.run();
         }
-        effects.run();
         Some(report)
     }
 
@@ -124,7 +123,7 @@ impl State {
         let live = self.len();
         self.signal().forget_owner();
         self.cancel(CancelReason::ScopeDropped);
-        if let Some(hook) = self.config.on_abandoned.as_ref().filter(|_| live > 0 && self.parent.is_none()) {
+        if let Some(hook) = self.config.on_abandoned().filter(|_| live > 0 && self.parent.is_none()) {
             drop_quietly(catch(|| hook(live)));
         }
         self.lock().abandoned = true;

@@ -295,18 +295,28 @@ impl<T> Packet<T> {
 
     /// Takes the result, or has `waker` woken when it is there.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
-        if !self.is_resolved() {
+        let taken = self.take().or_else(|| {
             // Cloned and dropped where no lock is held.
             let mut waker = Some(waker.clone());
             if let Slot::Waiting(before) = &mut *self.0.lock() {
                 std::mem::swap(before, &mut waker);
-                return Poll::Pending;
+                return None;
             }
-        }
-        let taken = std::mem::replace(&mut *self.0.lock(), Slot::Taken);
+            self.take()
+        });
         match taken {
-            Slot::Ready(result) => Poll::Ready(result),
-            _ => panic!("a `JoinHandle` was awaited after it had given its result"),
+            None => Poll::Pending,
+            Some(Slot::Ready(result)) => Poll::Ready(result),
+            Some(_) => panic!("a `JoinHandle` was awaited after it had given its result"),
+        }
+    }
+
+    /// What there is, unless that is yet to come.
+    fn take(&self) -> Option<Slot<T>> {
+        let mut slot = self.0.lock();
+        match *slot {
+            Slot::Waiting(_) => None,
+            _ => Some(std::mem::replace(&mut slot, Slot::Taken)),
         }
     }
 }

@@ -22,7 +22,7 @@ impl State {
     pub(crate) fn open(mut config: Config, has_body: bool) -> Arc<Self> {
         let parent = Context::innermost().map(|(group, key)| {
             let origin = group.origin(key);
-            Parent { group, key, origin }
+            Box::new(Parent { group, key, origin })
         });
         config.observe_polls |= parent.as_ref().is_some_and(|parent| parent.group.config.observe_polls);
         let state = Self::open_root(config, has_body, parent);
@@ -121,7 +121,7 @@ impl State {
     }
 
     pub(crate) fn parent(&self) -> Option<&Parent> {
-        self.parent.as_ref()
+        self.parent.as_deref()
     }
 
     /// Lists a group that was opened in a member, and says whether members are asked to end. `None` if that member is cut:
@@ -171,7 +171,7 @@ impl State {
         let Some(parent) = &self.parent else { return };
         // A parent that has ended has nobody to tell.
         if let Some(unread) = unread.filter(|_| !parent.group.is_finished()) {
-            parent.group.lock().outcome.not_kept += unread.not_kept;
+            parent.group.lock().outcome.add_not_kept(unread.not_kept());
             for (origin, failure) in unread.outward(&parent.origin) {
                 parent.group.record_into(failure, origin, effects);
             }

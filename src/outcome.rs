@@ -65,54 +65,69 @@ pub(crate) struct Entry {
 /// All that a group has to report.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// In order of occurrence; at most the primary one, the suppressed ones, and the first panic.
-    pub(crate) failures: Vec<Entry>,
-    /// How many more there were.
-    pub(crate) not_kept: usize,
+    failures: Option<Box<Failures>>,
     /// Whether a child was dropped because it, or the group, was cancelled.
     pub(crate) child_cut: bool,
     /// Whether the body was dropped before it had ended.
     pub(crate) body_cut: bool,
-    next: u64,
+}
+
+#[derive(Default)]
+struct Failures {
+    /// In order of occurrence; at most the primary one, the suppressed ones, and the first panic.
+    kept: Vec<Entry>,
+    /// How many more there were.
+    not_kept: usize,
+    last: u64,
 }
 
 impl Outcome {
+    fn failures(&mut self) -> &mut Failures {
+        self.failures.get_or_insert_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.failures.as_ref().is_none_or(|failures| failures.kept.is_empty())
+    }
+
     /// Takes a number for a failure, by which [`keep`](Self::keep) puts it in order.
     pub(crate) fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        let failures = self.failures();
+        failures.last += 1;
+        failures.last
     }
 
     /// Keeps a failure, and hands back the one that finds no place any more besides `bound` others.
     pub(crate) fn keep(&mut self, number: u64, origin: Origin, failure: Raw, bound: usize) -> Option<Entry> {
-        let at = self.failures.partition_point(|entry| entry.number < number);
-        self.failures.insert(at, Entry { number, origin, failure });
-        if self.failures.len() - 1 <= bound {
-            return None;
+        self.failures().keep(Entry { number, origin, failure }, bound)
+    }
+
+    /// How many failures there were besides those that are kept.
+    pub(crate) fn not_kept(&self) -> usize {
+        self.failures.as_ref().map_or(0, |failures| failures.not_kept)
+    }
+
+    /// Counts failures that another group has not kept.
+    pub(crate) fn add_not_kept(&mut self, more: usize) {
+        if more > 0 {
+            self.failures().not_kept += more;
         }
-        // The first panic decides how the group ends, so it is never the one to go.
-        let first_panic = self.failures.iter().position(|entry| matches!(entry.failure, Raw::Panic(_)));
-        let last = self.failures.len() - 1;
-        let out = if first_panic == Some(last) { last - 1 } else { last };
-        self.not_kept += 1;
-        Some(self.failures.remove(out))
     }
 
     /// The failures as the group around this one sees them.
-    pub(crate) fn outward(mut self, opener: &Origin) -> impl Iterator<Item = (Origin, Raw)> {
+    pub(crate) fn outward(self, opener: &Origin) -> impl Iterator<Item = (Origin, Raw)> {
         let opener = opener.clone();
-        std::mem::take(&mut self.failures)
+        self.failures
+            .map_or_else(Vec::new, |mut failures| std::mem::take(&mut failures.kept))
             .into_iter()
             .map(move |entry| (opener.clone(), entry.failure.outward(entry.origin, opener.clone())))
     }
-}
 
-impl Outcome {
     /// What the group ends with: a panic goes on, a failure or a cut is an error, else there is the value.
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,
-        origin: Origin,
+        body: impl FnOnce() -> Origin,
         value: Option<T>,
     ) -> Result<T, GroupError<E>> {
         let cut = match &reason {
@@ -122,33 +137,48 @@ impl Outcome {
             Some(_) => self.body_cut || self.child_cut,
         };
         match value {
-            Some(value) if self.failures.is_empty() && !cut => return Ok(value),
+            Some(value) if self.is_empty() && !cut => return Ok(value),
             value => {
                 if let Err(payload) = catch(|| drop(value)) {
                     let number = self.number();
-                    drop_quietly(self.keep(number, origin, Raw::Panic(payload), SUPPRESSED));
+                    drop_quietly(self.keep(number, body(), Raw::Panic(payload), SUPPRESSED));
                 }
             }
         }
-        if let Some(at) = self.failures.iter().position(|entry| matches!(entry.failure, Raw::Panic(_))) {
-            let Raw::Panic(payload) = self.failures.swap_remove(at).failure else {
-                unreachable!("looked at above")
-            };
+        let Failures { kept, not_kept, .. } = self.failures();
+        if let Some(at) = kept.iter().position(|entry| matches!(entry.failure, Raw::Panic(_))) {
+            let Raw::Panic(payload) = kept.swap_remove(at).failure else { unreachable!("looked at above") };
             drop(self);
             resume_unwind(payload);
         }
-        let failures = std::mem::take(&mut self.failures)
+        let failures = std::mem::take(kept)
             .into_iter()
             .map(|entry| (entry.origin, Failure::from_raw(entry.failure)))
             .collect();
-        Err(GroupError::new(Report { failures, not_kept: self.not_kept, reason }))
+        Err(GroupError::new(Report { failures, not_kept: *not_kept, reason }))
     }
 }
 
-impl Drop for Outcome {
+impl Failures {
+    fn keep(&mut self, entry: Entry, bound: usize) -> Option<Entry> {
+        let at = self.kept.partition_point(|other| other.number < entry.number);
+        self.kept.insert(at, entry);
+        if self.kept.len() - 1 <= bound {
+            return None;
+        }
+        // The first panic decides how the group ends, so it is never the one to go.
+        let first_panic = self.kept.iter().position(|entry| matches!(entry.failure, Raw::Panic(_)));
+        let last = self.kept.len() - 1;
+        let out = if first_panic == Some(last) { last - 1 } else { last };
+        self.not_kept += 1;
+        Some(self.kept.remove(out))
+    }
+}
+
+impl Drop for Failures {
     fn drop(&mut self) {
         // One by one: two panics out of one `Vec` would abort.
-        self.failures.drain(..).for_each(drop_quietly);
+        self.kept.drain(..).for_each(drop_quietly);
     }
 }
 

@@ -255,7 +255,7 @@ where
                 state.end_background();
                 let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
-                return Poll::Ready(outcome.conclude(reason, state.origin(BODY), this.value.take()));
+                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
             }
             let returned = match state.body_fate() {
                 BodyFate::Hold => return Poll::Pending,

@@ -45,24 +45,24 @@ impl Signal {
 
     /// Has the owner woken at the next notification. It looks at its condition after this.
     pub(crate) fn wake_owner(&self, waker: &Waker) {
+        let waker = waker.clone();
         let mut ears = self.ears.lock();
         ears.awaited = true;
-        let known = ears.owner.as_ref().is_some_and(|known| known.will_wake(waker));
+        let stale = ears.owner.replace(waker);
         drop(ears);
-        if !known {
-            let waker = waker.clone();
-            let stale = self.ears.lock().owner.replace(waker);
-            drop(stale);
-        }
+        drop(stale);
     }
 
-    /// The owner goes, and its task is not kept.
+    /// The owner goes, and its task is not kept. Everybody else is told.
     pub(crate) fn forget_owner(&self) {
         let mut ears = self.ears.lock();
         ears.awaited = false;
-        let owner = ears.owner.take();
+        let (owner, others) = (ears.owner.take(), ears.others);
         drop(ears);
         drop(owner);
+        if others {
+            self.notify_others();
+        }
     }
 
     /// Whether the owner waits.

@@ -99,7 +99,7 @@ impl Ticket {
 /// holder is writing to. So what every child writes lies together, with the rest between it and the lock.
 #[repr(C)]
 pub(crate) struct State {
-    pub(crate) parent: Option<Parent>,
+    pub(crate) parent: Option<Box<Parent>>,
     pub(crate) config: Config,
     /// The names around the group and its own, if there are any.
     pub(crate) path: Option<Name>,
@@ -120,7 +120,7 @@ pub(crate) struct Table {
     pub(crate) deadline: Deadline,
     /// The body; gone from the start in a group without one.
     pub(crate) body: Member,
-    pub(crate) reason: Option<CancelReason>,
+    pub(crate) reason: Option<Box<CancelReason>>,
     #[cfg(feature = "tracing")]
     pub(crate) span: Span,
     /// Not known where polls are not marked.
@@ -132,7 +132,7 @@ pub(crate) struct Table {
     /// Nobody is left who could read the outcome.
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,
-    pub(crate) limit: Option<Limit>,
+    pub(crate) limit: Option<Box<Limit>>,
     is_limited: bool,
     /// The runtime is gone, so no `Task` is kept.
     pub(crate) bereft: bool,
@@ -199,7 +199,7 @@ impl Table {
     /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
     /// queued.
     fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
-        let cancelled = match (&self.reason, member.kind) {
+        let cancelled = match (self.reason.as_deref(), member.kind) {
             (None, _) | (_, Kind::Cleanup) => false,
             // A deadline outranks it.
             (Some(CancelReason::Explicit(_)), Kind::Watch) => false,
@@ -221,12 +221,17 @@ impl Table {
 
 impl State {
     /// Opens a group that is linked to nothing, or is about to be linked to `parent`.
-    pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Parent>) -> Arc<Self> {
+    pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Box<Parent>>) -> Arc<Self> {
         let around = parent.as_ref().and_then(|parent| parent.origin.path.as_ref());
-        let path = step(around, config.name.as_ref(), None);
+        let path = step(around, config.name(), None);
         let observed = config.observe_polls;
         #[cfg(feature = "tracing")]
-        let span = Span::of_group(config.location, config.name.as_deref(), path.as_deref(), parent.as_ref());
+        let span = Span::of_group(
+            config.location,
+            config.name().map(|name| &**name),
+            path.as_deref(),
+            parent.as_deref(),
+        );
         #[cfg(feature = "tracing")]
         let observed = observed || span.is_some();
         let mut body = if has_body { Member::of_kind(Kind::Body) } else { Member::gone() };
@@ -244,7 +249,7 @@ impl State {
                 slots: Slab::new(),
                 next_id: FIRST,
                 yard: Vec::new(),
-                limit: config.limit.map(Limit::new),
+                limit: config.limit.map(|most| Box::new(Limit::new(most))),
                 background: Background::default(),
                 deadline: config.deadline(),
                 body,
@@ -370,9 +375,16 @@ impl State {
             yard.into_iter().for_each(Task::detach);
         }
         if seen.is_news() {
-            if seen.is_watched() {
-                self.notify();
-            }
+            self.tell(seen);
+        }
+    }
+
+    /// The last child has left.
+    fn tell(self: &Arc<Self>, seen: Seen) {
+        if seen.is_watched() {
+            self.notify();
+        }
+        if seen.is_cancelled() {
             let mut effects = Effects::default();
             self.settle_if_due(seen, &mut effects);
             effects.run();
@@ -470,7 +482,7 @@ impl State {
         }
         // A deadline outranks an explicit cancel, so whoever keeps it goes on and ends after all others.
         let explicit = matches!(reason, CancelReason::Explicit(_));
-        table.reason = Some(reason);
+        table.reason = Some(Box::new(reason));
         table.cancelled_at = self.is_observed().then(Instant::now);
         #[cfg(feature = "tracing")]
         if table.span.is_some() {
@@ -577,8 +589,13 @@ impl State {
         self.word.look().is_finished()
     }
 
+    /// Whether nothing is counted.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.word.look().is_clear()
+    }
+
     pub(crate) fn reason(&self) -> Option<CancelReason> {
-        self.lock().reason.clone()
+        self.lock().reason.as_deref().cloned()
     }
 
     /// Has the signal given when the last child leaves, from now on.

@@ -254,18 +254,22 @@ impl<S, E: 'static> Future for Join<S, E> {
         let this = &mut *self;
         let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
         refuse_own_child(state, "to join its own group");
-        state.watch();
-        state.signal().wake_owner(cx.waker());
-        state.end_background();
-        let Some((outcome, reason)) = state.conclude(&mut this.withheld, cx) else {
+        // Whoever finds that nothing is left has nothing to wait for.
+        let ended = state.is_clear().then(|| state.conclude(&mut this.withheld, cx)).flatten();
+        let ended = ended.or_else(|| {
+            state.watch();
+            state.signal().wake_owner(cx.waker());
+            state.end_background();
+            state.conclude(&mut this.withheld, cx)
+        });
+        let Some((outcome, reason)) = ended else {
             if let Some(patience) = &mut this.patience {
                 patience.look(state, cx);
             }
             return Poll::Pending;
         };
-        let origin = state.origin(BODY);
-        this.group = None;
-        Poll::Ready(outcome.conclude(reason, origin, Some(())))
+        let ended = this.group.take().expect("looked at above");
+        Poll::Ready(outcome.conclude(reason, || ended.group.state().origin(BODY), Some(())))
     }
 }
 

@@ -248,7 +248,7 @@ impl State {
     pub(crate) fn trace_end(&self) {
         let mut table = self.lock();
         let span = std::mem::take(&mut table.span);
-        let outcome = match &table.reason {
+        let outcome = match table.reason.as_deref() {
             None => "returned",
             Some(CancelReason::Failed(_) | CancelReason::BodyFailed) => "failed",
             Some(CancelReason::Panicked(_)) => "panicked",

@@ -127,7 +127,7 @@ fn of_member(group: &State, key: Key) -> String {
 }
 
 fn describe(group: &State) -> String {
-    let name = group.config.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+    let name = group.config.name().map_or_else(String::new, |name| format!(" {name}"));
     let children = group.len();
     let cancelled = if group.is_cancelled() { ", cancelled" } else { "" };
     format!("the group{name} opened at {}{cancelled}, living children: {children}", group.location())
