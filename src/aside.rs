@@ -28,7 +28,8 @@ use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::shield::Held;
 use crate::spawner::Spawner;
-use crate::state::{State, Table, Ticket};
+use crate::state::State;
+use crate::table::{Table, Ticket};
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, to run when the current member of the group has ended.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::state::{State, Ticket};
+use crate::state::State;
+use crate::table::Ticket;
 
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]

@@ -25,7 +25,8 @@ use crate::handle::Packet;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
-use crate::state::{End, State, Ticket};
+use crate::state::{End, State};
+use crate::table::Ticket;
 use crate::unwind::catch;
 
 pin_project! {

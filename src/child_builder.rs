@@ -19,7 +19,8 @@ use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
 use crate::shield::shield;
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
-use crate::state::{State, Ticket};
+use crate::state::State;
+use crate::table::Ticket;
 
 /// What a child with the output `O` leaves to its handle.
 pub(crate) type Value<O, E> = <O as ChildOutput<E>>::Value;

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker};
 use crate::context::{self, Withheld};
 use crate::error::{JoinError, Name, Origin, Why};
 use crate::lock::Lock;
-use crate::state::{State, Ticket};
+use crate::state::State;
+use crate::table::Ticket;
 use crate::unwind::wake;
 
 /// The value of one child, once it is there.

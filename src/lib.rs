@@ -201,6 +201,7 @@ mod spawner;
 mod start;
 mod state;
 mod sync;
+mod table;
 mod task_group;
 mod timer;
 #[cfg(feature = "tracing")]

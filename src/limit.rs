@@ -19,7 +19,8 @@ use crate::effects::Effects;
 use crate::error::Refusal;
 use crate::handle::Packet;
 use crate::member::{Key, Kind, Member, Slot};
-use crate::state::{State, Table, Ticket, slot_of};
+use crate::state::State;
+use crate::table::{Table, Ticket, slot_of};
 
 /// What becomes of a child that finds no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use pin_project_lite::pin_project;
 use crate::context::{Context, Withheld};
 use crate::effects::Effects;
 use crate::member::Key;
-use crate::state::{State, Ticket};
+use crate::state::State;
+use crate::table::Ticket;
 
 /// Runs a future to its end, even if the child or body that awaits it is cancelled meanwhile.
 ///

@@ -16,7 +16,8 @@ use crate::error::{CancelReason, Name};
 use crate::group::Policy;
 use crate::member::{Kind, Member, Work};
 use crate::observe::Marks;
-use crate::state::{State, Table};
+use crate::state::State;
+use crate::table::Table;
 use crate::unwind::drop_quietly;
 
 mod blame;

@@ -14,7 +14,7 @@ use crate::member::{Member, Work};
 use crate::output::ChildOutput;
 use crate::shield::Held;
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
-use crate::state::Ticket;
+use crate::table::Ticket;
 
 impl<S, E> Group<S, E> {
     /// A child that something is to be said of before it starts: a name, or that it is a background child.

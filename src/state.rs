@@ -13,7 +13,7 @@
 //!    unread failures were handed outwards.
 //! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
 //! 6. Locks are never nested, and nothing of the user's runs under one: see [`Effects`].
-//! 7. The `Task` of a child that has ended is let go by that child itself, or kept for a while (`Table::yard`) where its
+//! 7. The `Task` of a child that has ended is let go by that child itself, or kept for a while (the yard of [`Table`]) where its
 //!    spawner asks for that; none is kept once no child lives. It is detached: its future is gone, and whatever the spawner
 //!    has put around that comes to its end.
 //!
@@ -33,32 +33,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_task::Task;
-use slab::Slab;
 
-use crate::aside::Background;
 use crate::config::Config;
-use crate::deadline::Deadline;
 use crate::effects::{Effects, dispose};
 use crate::error::{CancelReason, Name, Refusal, step};
-use crate::limit::{Limit, Place};
+use crate::limit::Place;
 use crate::lock::{Guard, Lock};
-use crate::member::{BODY, Key, Kind, Member, Slot};
+use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
-use crate::outcome::Outcome;
 use crate::signal::Signal;
+use crate::table::{Table, Ticket, slot_of};
 #[cfg(feature = "tracing")]
 use crate::trace::{Cancelled, Span};
 use crate::word::{Locked, Seen, Word};
-
-/// The id of a group's first child.
-const FIRST: u64 = 1;
-
-/// How many `Task`s of ended children are kept, and how many of them each spawn drops.
-const YARD: usize = 16;
-const SWEPT: usize = 2;
-
-/// How large the table of an empty group may be: one that was larger is given back.
-const KEPT_SLOTS: usize = 1024;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,22 +66,6 @@ pub(crate) enum BodyFate {
     Drop,
 }
 
-/// Names one child among all that a group ever has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
-    pub(crate) key: Key,
-    pub(crate) id: u64,
-    /// It has no place under the limit yet.
-    pub(crate) queued: bool,
-}
-
-impl Ticket {
-    /// Whether the group never had a child before.
-    pub(crate) fn is_first(self) -> bool {
-        self.id == FIRST
-    }
-}
-
 /// Ordered with a view to children on several threads: whoever turns round at the lock must not take away the memory that its
 /// holder is writing to. So what every child writes lies together, with the rest between it and the lock.
 #[repr(C)]
@@ -110,113 +81,6 @@ pub(crate) struct State {
     changed: Signal,
     table: Lock<Table>,
     pub(crate) word: Word,
-}
-
-/// Ordered as [`State`] is.
-#[repr(C)]
-pub(crate) struct Table {
-    pub(crate) locked: Locked,
-    pub(crate) background: Background,
-    pub(crate) deadline: Deadline,
-    /// The body; gone from the start in a group without one.
-    pub(crate) body: Member,
-    pub(crate) reason: Option<Box<CancelReason>>,
-    #[cfg(feature = "tracing")]
-    pub(crate) span: Span,
-    /// Not known where polls are not marked.
-    pub(crate) cancelled_at: Option<Instant>,
-    /// How many living children were cancelled by themselves.
-    pub(crate) singled: usize,
-    /// Our place in the list of the member that opened us, while we are in it.
-    pub(crate) link: Option<usize>,
-    /// Nobody is left who could read the outcome.
-    pub(crate) abandoned: bool,
-    pub(crate) outcome: Outcome,
-    pub(crate) limit: Option<Box<Limit>>,
-    is_limited: bool,
-    /// The runtime is gone, so no `Task` is kept.
-    pub(crate) bereft: bool,
-    /// Whether `Task`s of children that have ended are kept.
-    pub(crate) keeps_ended: bool,
-    /// Such `Task`s, for whoever spawns next. Empty while no child lives.
-    yard: Vec<Task<()>>,
-    next_id: u64,
-    pub(crate) slots: Slab<Slot>,
-}
-
-impl Table {
-    /// The member under `key`, with its `Task` if it is a child.
-    pub(crate) fn member<R>(
-        &mut self,
-        key: Key,
-        f: impl FnOnce(&mut Member, &mut Option<Task<()>>) -> R,
-    ) -> Option<R> {
-        if key == BODY {
-            return Some(f(&mut self.body, &mut None));
-        }
-        self.slots.get_mut(key as usize).map(|slot| f(&mut slot.member, &mut slot.task))
-    }
-
-    /// The body and every child.
-    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
-        std::iter::once(&self.body).chain(self.slots.iter().map(|(_, slot)| &slot.member))
-    }
-
-    pub(crate) fn id(&self, key: Key) -> Option<u64> {
-        if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.id) }
-    }
-
-    pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
-        slot_of(&mut self.slots, ticket)
-    }
-}
-
-/// The entry of this very child, if it is still there.
-pub(crate) fn slot_of(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
-    slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id)
-}
-
-impl Table {
-    /// Keeps the `Task` of a child that has ended, if there is room: its cell is best freed where it was made.
-    fn keep(&mut self, task: Task<()>) -> Option<Task<()>> {
-        if self.yard.len() == YARD {
-            return Some(task);
-        }
-        if self.yard.capacity() == 0 {
-            self.yard.reserve_exact(YARD);
-        }
-        self.yard.push(task);
-        None
-    }
-
-    /// Gives the memory of a table back that was large and is empty.
-    fn shrink(&mut self) {
-        if self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS {
-            self.slots = Slab::new();
-        }
-    }
-
-    /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
-    /// queued.
-    fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
-        let cancelled = match (self.reason.as_deref(), member.kind) {
-            (None, _) | (_, Kind::Cleanup) => false,
-            // A deadline outranks it.
-            (Some(CancelReason::Explicit(_)), Kind::Watch) => false,
-            (Some(_), _) => true,
-        };
-        if cancelled {
-            return Some(Refusal::Cancelled);
-        }
-        if member.kind.is_background() {
-            if self.background.ended {
-                return Some(Refusal::Closed);
-            }
-            self.background.living += 1;
-            self.background.keepers += usize::from(member.kind == Kind::Watch);
-        }
-        self.limit.as_mut().and_then(|limit| limit.admit(member, place))
-    }
 }
 
 impl State {
@@ -238,30 +102,13 @@ impl State {
         if has_body && observed {
             body.observe();
         }
+        let table = Table::new(&config, body);
+        #[cfg(feature = "tracing")]
+        let table = table.traced(span);
         Arc::new(Self {
             word: Word::new(observed),
             path,
-            table: Lock::new(Table {
-                locked: Locked::default(),
-                bereft: false,
-                keeps_ended: false,
-                is_limited: config.limit.is_some(),
-                slots: Slab::new(),
-                next_id: FIRST,
-                yard: Vec::new(),
-                limit: config.limit.map(|most| Box::new(Limit::new(most))),
-                background: Background::default(),
-                deadline: config.deadline(),
-                body,
-                reason: None,
-                #[cfg(feature = "tracing")]
-                span,
-                cancelled_at: None,
-                singled: 0,
-                link: None,
-                abandoned: false,
-                outcome: Outcome::default(),
-            }),
+            table: Lock::new(table),
             changed: Signal::new(),
             depth: parent.as_ref().map_or(0, |parent| parent.group.depth + 1),
             opened: observed.then(Instant::now),
@@ -290,21 +137,14 @@ impl State {
         }
         let mut table = self.lock();
         let seen = self.word.look();
-        if !seen.is_open() || kind != Kind::Ordinary || table.is_limited {
+        if !seen.is_open() || kind != Kind::Ordinary || table.is_limited() {
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
                 return Err(refusal);
             }
         }
         self.word.enter(&mut table.locked, kind);
-        let swept: Option<[_; SWEPT]> = table.keeps_ended.then(|| std::array::from_fn(|_| table.yard.pop()));
-        let (id, queued) = (table.next_id, member.queued);
-        table.next_id += 1;
-        let slot = Slot { id, location, task: None, member };
-        let key = Key::try_from(table.slots.insert(slot)).expect("fewer than 2^32 children live at once");
-        let ticket = Ticket { key, id, queued };
-        if queued {
-            table.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
-        }
+        let swept = table.sweep();
+        let ticket = table.insert(location, member);
         drop(table);
         swept.into_iter().flatten().flatten().for_each(Task::detach);
         #[cfg(feature = "tracing")]
@@ -363,7 +203,7 @@ impl State {
         let mut yard = None;
         if table.keeps_ended {
             match seen.children() {
-                0 => yard = Some(std::mem::take(&mut table.yard)),
+                0 => yard = Some(table.clear()),
                 _ => task = task.and_then(|task| table.keep(task)),
             }
         }
@@ -433,7 +273,7 @@ impl State {
         }
         let seen = self.word.leave(&mut table.locked, slot.member.kind);
         if seen.children() == 0 {
-            std::mem::take(&mut table.yard).into_iter().for_each(|task| effects.dispose(Some(task)));
+            table.clear().into_iter().for_each(|task| effects.dispose(Some(task)));
         }
         self.left(slot.member.kind, seen, effects);
     }

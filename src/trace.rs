@@ -16,7 +16,8 @@ use crate::error::{CancelReason, Origin, sane, shorten};
 use crate::member::{BODY, Key, Kind};
 use crate::nesting::Parent;
 use crate::outcome::Raw;
-use crate::state::{End, State, Ticket};
+use crate::state::{End, State};
+use crate::table::Ticket;
 use crate::unwind::{catch, drop_quietly};
 
 /// The span of a group or a child, if somebody listens.

@@ -6,7 +6,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::state::{State, Ticket};
+use crate::state::State;
+use crate::table::Ticket;
 
 /// A child of a group.
 pub(crate) type Child = (Arc<State>, Ticket);

@@ -1,0 +1,211 @@
+//! The table in which a group has its children, and whatever else is changed under its lock.
+//!
+//! A child has a slot from before its future reaches the spawner until nothing of it is left. The `Task`s of children that have
+//! ended may stay for a while in the *yard*, where the spawner asks for that: its cell is best freed where it was made.
+
+use std::panic::Location;
+use std::time::Instant;
+
+use async_task::Task;
+use slab::Slab;
+
+use crate::aside::Background;
+use crate::config::Config;
+use crate::deadline::Deadline;
+use crate::error::{CancelReason, Refusal};
+use crate::limit::{Limit, Place};
+use crate::member::{BODY, Key, Kind, Member, Slot};
+use crate::outcome::Outcome;
+#[cfg(feature = "tracing")]
+use crate::trace::Span;
+use crate::word::Locked;
+
+/// The id of a group's first child.
+const FIRST: u64 = 1;
+
+/// How many `Task`s of ended children are kept, and how many of them each spawn drops.
+const YARD: usize = 16;
+const SWEPT: usize = 2;
+
+/// How large the table of an empty group may be: one that was larger is given back.
+const KEPT_SLOTS: usize = 1024;
+
+/// Names one child among all that a group ever has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) key: Key,
+    pub(crate) id: u64,
+    /// It has no place under the limit yet.
+    pub(crate) queued: bool,
+}
+
+impl Ticket {
+    /// Whether the group never had a child before.
+    pub(crate) fn is_first(self) -> bool {
+        self.id == FIRST
+    }
+}
+
+/// Ordered as [`State`](crate::state::State) is.
+#[repr(C)]
+pub(crate) struct Table {
+    pub(crate) locked: Locked,
+    pub(crate) background: Background,
+    pub(crate) deadline: Deadline,
+    /// The body; gone from the start in a group without one.
+    pub(crate) body: Member,
+    pub(crate) reason: Option<Box<CancelReason>>,
+    #[cfg(feature = "tracing")]
+    pub(crate) span: Span,
+    /// Not known where polls are not marked.
+    pub(crate) cancelled_at: Option<Instant>,
+    /// How many living children were cancelled by themselves.
+    pub(crate) singled: usize,
+    /// Our place in the list of the member that opened us, while we are in it.
+    pub(crate) link: Option<usize>,
+    /// Nobody is left who could read the outcome.
+    pub(crate) abandoned: bool,
+    pub(crate) outcome: Outcome,
+    pub(crate) limit: Option<Box<Limit>>,
+    is_limited: bool,
+    /// The runtime is gone, so no `Task` is kept.
+    pub(crate) bereft: bool,
+    /// Whether `Task`s of children that have ended are kept.
+    pub(crate) keeps_ended: bool,
+    /// Such `Task`s, for whoever spawns next. Empty while no child lives.
+    yard: Vec<Task<()>>,
+    next_id: u64,
+    pub(crate) slots: Slab<Slot>,
+}
+
+impl Table {
+    pub(crate) fn new(config: &Config, body: Member) -> Self {
+        Self {
+            locked: Locked::default(),
+            background: Background::default(),
+            deadline: config.deadline(),
+            body,
+            reason: None,
+            #[cfg(feature = "tracing")]
+            span: Span::default(),
+            cancelled_at: None,
+            singled: 0,
+            link: None,
+            abandoned: false,
+            outcome: Outcome::default(),
+            limit: config.limit.map(|most| Box::new(Limit::new(most))),
+            is_limited: config.limit.is_some(),
+            bereft: false,
+            keeps_ended: false,
+            yard: Vec::new(),
+            next_id: FIRST,
+            slots: Slab::new(),
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn traced(self, span: Span) -> Self {
+        Self { span, ..self }
+    }
+
+    /// The member under `key`, with its `Task` if it is a child.
+    pub(crate) fn member<R>(
+        &mut self,
+        key: Key,
+        f: impl FnOnce(&mut Member, &mut Option<Task<()>>) -> R,
+    ) -> Option<R> {
+        if key == BODY {
+            return Some(f(&mut self.body, &mut None));
+        }
+        self.slots.get_mut(key as usize).map(|slot| f(&mut slot.member, &mut slot.task))
+    }
+
+    /// The body and every child.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        std::iter::once(&self.body).chain(self.slots.iter().map(|(_, slot)| &slot.member))
+    }
+
+    pub(crate) fn id(&self, key: Key) -> Option<u64> {
+        if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.id) }
+    }
+
+    pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
+        slot_of(&mut self.slots, ticket)
+    }
+
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+
+    /// Gives a child its slot, and queues it if it is to wait for a place.
+    #[inline]
+    pub(crate) fn insert(&mut self, location: &'static Location<'static>, member: Member) -> Ticket {
+        let (id, queued) = (self.next_id, member.queued);
+        self.next_id += 1;
+        let slot = Slot { id, location, task: None, member };
+        let key = Key::try_from(self.slots.insert(slot)).expect("fewer than 2^32 children live at once");
+        let ticket = Ticket { key, id, queued };
+        if queued {
+            self.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
+        }
+        ticket
+    }
+
+    /// Takes some `Task`s out of the yard.
+    #[inline]
+    pub(crate) fn sweep(&mut self) -> Option<[Option<Task<()>>; SWEPT]> {
+        self.keeps_ended.then(|| std::array::from_fn(|_| self.yard.pop()))
+    }
+
+    /// Takes all of them.
+    pub(crate) fn clear(&mut self) -> Vec<Task<()>> {
+        std::mem::take(&mut self.yard)
+    }
+
+    /// Keeps the `Task` of a child that has ended, if there is room: its cell is best freed where it was made.
+    pub(crate) fn keep(&mut self, task: Task<()>) -> Option<Task<()>> {
+        if self.yard.len() == YARD {
+            return Some(task);
+        }
+        if self.yard.capacity() == 0 {
+            self.yard.reserve_exact(YARD);
+        }
+        self.yard.push(task);
+        None
+    }
+
+    /// Gives the memory of a table back that was large and is empty.
+    pub(crate) fn shrink(&mut self) {
+        if self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS {
+            self.slots = Slab::new();
+        }
+    }
+
+    /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
+    /// queued.
+    pub(crate) fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
+        let cancelled = match (self.reason.as_deref(), member.kind) {
+            (None, _) | (_, Kind::Cleanup) => false,
+            // A deadline outranks it.
+            (Some(CancelReason::Explicit(_)), Kind::Watch) => false,
+            (Some(_), _) => true,
+        };
+        if cancelled {
+            return Some(Refusal::Cancelled);
+        }
+        if member.kind.is_background() {
+            if self.background.ended {
+                return Some(Refusal::Closed);
+            }
+            self.background.living += 1;
+            self.background.keepers += usize::from(member.kind == Kind::Watch);
+        }
+        self.limit.as_mut().and_then(|limit| limit.admit(member, place))
+    }
+}
+
+/// The entry of this very child, if it is still there.
+pub(crate) fn slot_of(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
+    slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id)
+}
