@@ -119,7 +119,7 @@ impl State {
             table.background.ended = true;
             let Table { slots, singled, locked, .. } = &mut *table;
             self.word.close(locked);
-            for (_, slot) in slots.iter_mut().filter(|(_, slot)| slot.member.kind.is_background()) {
+            for (_, slot) in slots.iter_mut().filter(|(_, slot)| slot.member.kind().is_background()) {
                 *singled += usize::from(self.single_out(slot, locked, &mut effects));
             }
         }

@@ -79,7 +79,7 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     #[track_caller]
     #[inline]
     pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
-        let mut member = Member::of_kind(self.kind).working(self.work);
+        let mut member = Member::new(self.kind, self.work);
         if let Some(name) = &self.name {
             member = member.named(name.clone());
         }

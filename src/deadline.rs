@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::effects::Effects;
 use crate::error::CancelReason;
+use crate::facts::Fact;
 use crate::signal::Waiter;
 use crate::state::State;
 use crate::timer::{Clock, Sleep};
@@ -64,7 +65,7 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         table.deadline.at = None;
-        let alive = !table.body.gone || self.len() > 0;
+        let alive = !table.body.is(Fact::GONE) || self.len() > 0;
         if alive && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }

@@ -18,7 +18,7 @@ impl State {
     pub(crate) fn origin(&self, key: Key) -> Origin {
         let table = self.lock();
         match table.slots.get(key as usize).filter(|_| key != BODY) {
-            Some(slot) => self.origin_of_child(slot.id, slot.location, slot.member.name().cloned()),
+            Some(slot) => self.origin_of_child(slot.member.id(), slot.location, slot.member.name().cloned()),
             None => Origin { group: self.config.location, child: None, name: None, path: self.path.clone() },
         }
     }

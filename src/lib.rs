@@ -172,6 +172,7 @@ mod deadline;
 mod effects;
 mod ending;
 pub mod error;
+mod facts;
 pub mod futures;
 pub mod group;
 #[cfg(doc)]

@@ -17,6 +17,7 @@ use slab::Slab;
 
 use crate::effects::Effects;
 use crate::error::Refusal;
+use crate::facts::Fact;
 use crate::handle::Packet;
 use crate::member::{Key, Kind, Member, Slot};
 use crate::state::State;
@@ -66,14 +67,14 @@ impl Limit {
     /// Gives a child a place, marks it as queued, or says why not.
     pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         match place {
-            _ if member.kind != Kind::Ordinary => {}
+            _ if member.kind() != Kind::Ordinary => {}
             Place::Exempt => {}
-            Place::Reserved => member.placed = true,
+            Place::Reserved => member.facts.set(Fact::PLACED),
             Place::Now if self.is_full() => return Some(Refusal::Full),
-            Place::Queue if self.is_full() => member.queued = true,
+            Place::Queue if self.is_full() => member.facts.set(Fact::QUEUED),
             Place::Now | Place::Queue => {
                 self.taken += 1;
-                member.placed = true;
+                member.facts.set(Fact::PLACED);
             }
         }
         None
@@ -85,9 +86,9 @@ impl Limit {
 
     /// A child has left the table.
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        if member.placed {
+        if member.is(Fact::PLACED) {
             self.give_back(slots, effects);
-        } else if member.queued {
+        } else if member.is(Fact::QUEUED) {
             self.stale += 1;
             self.tidy(slots);
         }
@@ -135,7 +136,7 @@ impl Limit {
 }
 
 fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
-    slot_of(slots, ticket).filter(|slot| slot.member.queued && !slot.member.cancelled)
+    slot_of(slots, ticket).filter(|slot| slot.member.is(Fact::QUEUED) && !slot.member.is(Fact::CANCELLED))
 }
 
 impl State {
@@ -144,10 +145,10 @@ impl State {
         let mut effects = Effects::default();
         let mut waker = Some(waker.clone());
         let queued = self.lock().member(key, |member, _| {
-            if member.queued {
+            if member.is(Fact::QUEUED) {
                 member.keep_queued(waker.take().expect("called once"), &mut effects);
             }
-            member.queued
+            member.is(Fact::QUEUED)
         });
         drop(waker);
         effects.run();
@@ -158,7 +159,7 @@ impl State {
     pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
         let mut effects = Effects::default();
         let mut table = self.lock();
-        let lends = table.member(awaiter, |member, _| member.placed).unwrap_or(false);
+        let lends = table.member(awaiter, |member, _| member.is(Fact::PLACED)).unwrap_or(false);
         if let Some(slot) = waiting(&mut table.slots, ticket).filter(|_| lends) {
             slot.member.place(&mut effects);
             if let Some(limit) = &mut table.limit {

@@ -24,6 +24,7 @@ use slab::Slab;
 
 use crate::effects::Effects;
 use crate::error::Name;
+use crate::facts::{Fact, Facts};
 use crate::handle::Packet;
 use crate::observe::Marks;
 use crate::state::State;
@@ -71,8 +72,6 @@ pub(crate) enum Work {
 
 /// A child in the table of its group.
 pub(crate) struct Slot {
-    /// Tells this child from an earlier one with the same key.
-    pub(crate) id: u64,
     pub(crate) location: &'static Location<'static>,
     /// Not there while the spawner is at work, and once the child is cut or ends.
     pub(crate) task: Option<Task<()>>,
@@ -82,20 +81,7 @@ pub(crate) struct Slot {
 /// What is known of a child or a body, besides its future.
 #[derive(Default)]
 pub(crate) struct Member {
-    /// Somebody wants it to end.
-    pub(crate) cancelled: bool,
-    /// It is not polled any more.
-    pub(crate) cut: bool,
-    /// Its future is destroyed.
-    pub(crate) gone: bool,
-    /// It was cancelled by itself, not along with its group.
-    pub(crate) singled: bool,
-    /// It waits for a place under the limit.
-    pub(crate) queued: bool,
-    /// It has one.
-    pub(crate) placed: bool,
-    pub(crate) kind: Kind,
-    pub(crate) work: Work,
+    pub(crate) facts: Facts,
     hold: Option<Box<Hold>>,
 }
 
@@ -130,18 +116,39 @@ struct Inner {
 impl Member {
     /// The body of a group that has none.
     pub(crate) fn gone() -> Self {
-        Self { gone: true, ..Self::default() }
+        let mut gone = Self::default();
+        gone.facts.set(Fact::GONE);
+        gone
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, fact: Fact) -> bool {
+        self.facts.is(fact)
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.facts.id()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.facts.kind()
     }
 
     /// Whether there is nothing to see to when it leaves but its future.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.hold.is_none() && self.kind == Kind::Ordinary && !(self.singled || self.placed || self.queued)
+        self.hold.is_none() && self.facts.is_plain()
     }
 
     #[inline]
     pub(crate) fn of_kind(kind: Kind) -> Self {
-        Self { kind, ..Self::default() }
+        Self::new(kind, Work::Future)
+    }
+
+    #[inline]
+    pub(crate) fn new(kind: Kind, work: Work) -> Self {
+        Self { facts: Facts::new(kind, work), hold: None }
     }
 
     /// Notes its polls from now on.
@@ -187,11 +194,6 @@ impl Member {
         self.hold.as_ref().is_some_and(|hold| hold.begun)
     }
 
-    pub(crate) fn working(mut self, work: Work) -> Self {
-        self.work = work;
-        self
-    }
-
     /// Puts it under a shield from the start.
     pub(crate) fn shielded(mut self) -> Self {
         self.shield();
@@ -209,10 +211,10 @@ impl Member {
 
     /// Marks the member as cancelled, and cuts it unless a shield forbids it.
     pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
-        if self.cancelled {
+        if self.is(Fact::CANCELLED) {
             return;
         }
-        self.cancelled = true;
+        self.facts.set(Fact::CANCELLED);
         if self.shields() == 0 {
             return self.cut(task, effects);
         }
@@ -230,20 +232,20 @@ impl Member {
 
     /// Cuts a member that is cancelled and whose last shield has ended.
     pub(crate) fn cut_if_due(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
-        if self.cancelled && !self.cut && self.shields() == 0 {
+        if self.is(Fact::CANCELLED) && !self.is(Fact::CUT) && self.shields() == 0 {
             self.cut(task, effects);
         }
     }
 
     fn cut(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
-        self.cut = true;
+        self.facts.set(Fact::CUT);
         self.cancel_groups(effects);
         self.release(task, effects);
     }
 
     /// Marks the future as destroyed: what it opened is cancelled. Says whether the member may leave the table.
     pub(crate) fn end(&mut self, effects: &mut Effects) -> bool {
-        self.gone = true;
+        self.facts.set(Fact::GONE);
         self.cancel_groups(effects);
         self.clean_up(effects);
         !self.holds_groups()
@@ -253,7 +255,7 @@ impl Member {
     ///
     /// `None` if they have been told: a group inside may outlive the future of its host, and register here.
     pub(crate) fn register_cleanup(&mut self, begin: &Arc<Packet<()>>) -> Option<Option<Arc<Packet<()>>>> {
-        let told = self.gone || (self.kind == Kind::Body && self.may_be_dropped());
+        let told = self.is(Fact::GONE) || (self.kind() == Kind::Body && self.may_be_dropped());
         (!told).then(|| self.hold.get_or_insert_default().cleanup.replace(begin.clone()))
     }
 
@@ -273,14 +275,14 @@ impl Member {
     pub(crate) fn release(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
         if self.may_be_dropped() {
             effects.dispose(task.take());
-            if self.kind == Kind::Body {
+            if self.kind() == Kind::Body {
                 self.clean_up(effects);
             }
         }
     }
 
     pub(crate) fn may_be_dropped(&self) -> bool {
-        self.cut && !self.awaits_groups()
+        self.is(Fact::CUT) && !self.awaits_groups()
     }
 
     /// Whether groups live in it that have to end before it is dropped: all but those that it owns.
@@ -294,7 +296,7 @@ impl Member {
 
     /// Registers a group opened in this member. `None` if the member is cut, or gone.
     pub(crate) fn link(&mut self, group: &Arc<State>) -> Option<usize> {
-        if self.cut || self.gone {
+        if self.is(Fact::CUT) || self.is(Fact::GONE) {
             return None;
         }
         let hold = self.hold.get_or_insert_default();
@@ -339,15 +341,15 @@ impl Member {
 
     /// Gives a queued child its place.
     pub(crate) fn place(&mut self, effects: &mut Effects) {
-        self.queued = false;
-        self.placed = true;
+        self.facts.clear(Fact::QUEUED);
+        self.facts.set(Fact::PLACED);
         effects.wake(self.hold.as_mut().and_then(|hold| hold.waker.take()));
     }
 
     /// Keeps the waker of a poll under a shield, or wakes it if a cancel came while there was none.
     pub(crate) fn keep_waker(&mut self, waker: Waker, effects: &mut Effects) {
         match self.hold.as_mut().filter(|hold| hold.shields > 0) {
-            Some(hold) if !self.cancelled => effects.forget(hold.waker.replace(waker)),
+            Some(hold) if !self.facts.is(Fact::CANCELLED) => effects.forget(hold.waker.replace(waker)),
             Some(hold) if !hold.told => {
                 hold.told = true;
                 effects.wake(Some(waker));

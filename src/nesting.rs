@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::effects::Effects;
 use crate::error::Origin;
+use crate::facts::Fact;
 use crate::member::{BODY, Key, Kind, Member};
 use crate::state::State;
 
@@ -52,7 +53,7 @@ impl State {
     pub(crate) fn begin_shield(&self, key: Key) -> Option<u64> {
         let mut table = self.lock();
         let id = table.id(key)?;
-        let began = table.member(key, |member, _| !member.cut && member.shield())?;
+        let began = table.member(key, |member, _| !member.is(Fact::CUT) && member.shield())?;
         began.then_some(id)
     }
 
@@ -94,11 +95,11 @@ impl State {
     }
 
     pub(crate) fn is_member_cut(&self, key: Key) -> bool {
-        self.lock().member(key, |member, _| member.cut).unwrap_or(true)
+        self.lock().member(key, |member, _| member.is(Fact::CUT)).unwrap_or(true)
     }
 
     pub(crate) fn is_member_cancelled(&self, key: Key) -> bool {
-        self.lock().member(key, |member, _| member.cancelled).unwrap_or(true)
+        self.lock().member(key, |member, _| member.is(Fact::CANCELLED)).unwrap_or(true)
     }
 
     // ---- groups inside groups ----
@@ -141,7 +142,7 @@ impl State {
             .member(key, |member, task| {
                 let group = member.unlink(link);
                 member.release(task, effects);
-                (group, member.gone && !member.holds_groups())
+                (group, member.is(Fact::GONE) && !member.holds_groups())
             })
             .expect("a member stays in the table while a group is linked to it");
         if key == BODY {
@@ -157,7 +158,8 @@ impl State {
     pub(crate) fn settle(self: &Arc<Self>, effects: &mut Effects) {
         let mut table = self.lock();
         let seen = self.word.look();
-        let over = seen.is_finished() || (seen.is_cancelled() && (table.body.cut || table.body.gone));
+        let over = seen.is_finished()
+            || (seen.is_cancelled() && (table.body.is(Fact::CUT) || table.body.is(Fact::GONE)));
         if !seen.is_clear() || !over {
             return;
         }

@@ -119,12 +119,12 @@ impl State {
         while let Some(group) = groups.pop() {
             let table = group.lock();
             groups.extend(table.members().flat_map(|member| member.groups().cloned()));
-            for (_, slot) in table.slots.iter().filter(|(_, slot)| slot.member.kind == Kind::Ordinary) {
+            for (_, slot) in table.slots.iter().filter(|(_, slot)| slot.member.kind() == Kind::Ordinary) {
                 if report.forced.len() == NAMED {
                     report.more += 1;
                 } else {
                     let name = slot.member.name().cloned();
-                    report.forced.push(group.origin_of_child(slot.id, slot.location, name));
+                    report.forced.push(group.origin_of_child(slot.member.id(), slot.location, name));
                 }
             }
         }

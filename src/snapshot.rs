@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{CancelReason, Name};
+use crate::facts::Fact;
 use crate::group::Policy;
 use crate::member::{Kind, Member, Work};
 use crate::observe::Marks;
@@ -237,9 +238,9 @@ impl Snapshot {
     fn copy_members(&mut self, state: &State, table: &Table, inner: &mut Inner) -> Result<(), TooSmall> {
         let group = self.groups.len();
         let body = (0, state.config.location, &table.body);
-        let children = table.slots.iter().map(|(_, slot)| (slot.id, slot.location, &slot.member));
+        let children = table.slots.iter().map(|(_, slot)| (slot.member.id(), slot.location, &slot.member));
         for (id, location, member) in std::iter::once(body).chain(children) {
-            if member.gone && !member.holds_groups() {
+            if member.is(Fact::GONE) && !member.holds_groups() {
                 continue;
             }
             let first = inner.groups.len();
@@ -259,8 +260,8 @@ impl Snapshot {
                 location,
                 kind: MemberKind::of(member),
                 state: MemberState::of(member),
-                cancelled: member.cancelled,
-                singled: member.singled,
+                cancelled: member.is(Fact::CANCELLED),
+                singled: member.is(Fact::SINGLED),
                 marks: member.marks().copied(),
                 groups: first..inner.groups.len(),
             });
@@ -337,7 +338,7 @@ impl GroupEntry {
 
 impl MemberKind {
     fn of(member: &Member) -> Self {
-        match (member.kind, member.work) {
+        match (member.kind(), member.facts.work()) {
             (Kind::Body, _) => Self::Body,
             (Kind::Background, _) => Self::Background,
             (Kind::Watch, _) => Self::Deadline,
@@ -352,12 +353,12 @@ impl MemberKind {
 impl MemberState {
     fn of(member: &Member) -> Self {
         match member {
-            _ if member.gone => Self::Gone,
-            _ if member.cut && member.awaits_groups() => Self::Frozen,
-            _ if member.cut => Self::Cancelled,
-            _ if member.kind == Kind::Cleanup && member.has_begun() => Self::CleaningUp,
-            _ if member.kind == Kind::Cleanup => Self::Waiting,
-            _ if member.queued => Self::Queued,
+            _ if member.is(Fact::GONE) => Self::Gone,
+            _ if member.is(Fact::CUT) && member.awaits_groups() => Self::Frozen,
+            _ if member.is(Fact::CUT) => Self::Cancelled,
+            _ if member.kind() == Kind::Cleanup && member.has_begun() => Self::CleaningUp,
+            _ if member.kind() == Kind::Cleanup => Self::Waiting,
+            _ if member.is(Fact::QUEUED) => Self::Queued,
             _ if member.shields() > 0 => Self::Shielded,
             _ => match member.marks() {
                 None => Self::Active,

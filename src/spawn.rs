@@ -10,7 +10,7 @@ use crate::error::SpawnError;
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet, Spawned};
 use crate::limit::Place;
-use crate::member::{Member, Work};
+use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
 use crate::shield::Held;
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
@@ -262,7 +262,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         let run = task.run(MemberCancelled);
         let location = Location::caller();
         // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
-        let member = Member::default().working(Work::Adopted).shielded();
+        let member = Member::new(Kind::Ordinary, Work::Adopted).shielded();
         let Ok(ticket) = self.state().enter(location, member, Place::Exempt) else {
             return JoinHandle::refused();
         };

@@ -37,6 +37,7 @@ use async_task::Task;
 use crate::config::Config;
 use crate::effects::{Effects, dispose};
 use crate::error::{CancelReason, Name, Refusal, step};
+use crate::facts::Fact;
 use crate::limit::Place;
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
@@ -131,7 +132,7 @@ impl State {
         mut member: Member,
         place: Place,
     ) -> Result<Ticket, Refusal> {
-        let kind = member.kind;
+        let kind = member.kind();
         if self.is_observed() {
             member.observe();
         }
@@ -160,7 +161,7 @@ impl State {
         let mut table = self.lock();
         let bereft = table.bereft;
         if let Some(slot) = table.slot(ticket) {
-            if !bereft && !slot.member.gone && !slot.member.may_be_dropped() {
+            if !bereft && !slot.member.is(Fact::GONE) && !slot.member.may_be_dropped() {
                 slot.task = refused.take();
             }
         }
@@ -180,7 +181,7 @@ impl State {
     /// Whether the end of this child is one that was asked for.
     pub(crate) fn is_child_cancelled(&self, key: Key) -> bool {
         self.word.look().is_cancelled()
-            || self.lock().member(key, |member, _| member.cancelled).unwrap_or(false)
+            || self.lock().member(key, |member, _| member.is(Fact::CANCELLED)).unwrap_or(false)
     }
 
     /// Takes out a child whose future is destroyed and whose result is delivered.
@@ -243,7 +244,8 @@ impl State {
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
-        let cut_with_group = end == End::Cut && !slot.member.singled && slot.member.kind == Kind::Ordinary;
+        let cut_with_group =
+            end == End::Cut && !slot.member.is(Fact::SINGLED) && slot.member.kind() == Kind::Ordinary;
         let task = slot.task.take();
         if slot.member.end(&mut effects) {
             self.free(&mut table, key, &mut effects);
@@ -260,22 +262,22 @@ impl State {
         if let Some(limit) = &mut table.limit {
             limit.left(&slot.member, &mut table.slots, effects);
         }
-        if slot.member.kind.is_background() {
+        if slot.member.kind().is_background() {
             table.background.living -= 1;
-            table.background.keepers -= usize::from(slot.member.kind == Kind::Watch);
+            table.background.keepers -= usize::from(slot.member.kind() == Kind::Watch);
         }
         table.shrink();
-        if slot.member.singled {
+        if slot.member.is(Fact::SINGLED) {
             table.singled -= 1;
             if table.singled == 0 {
                 self.word.none_singled_out(&mut table.locked);
             }
         }
-        let seen = self.word.leave(&mut table.locked, slot.member.kind);
+        let seen = self.word.leave(&mut table.locked, slot.member.kind());
         if seen.children() == 0 {
             table.clear().into_iter().for_each(|task| effects.dispose(Some(task)));
         }
-        self.left(slot.member.kind, seen, effects);
+        self.left(slot.member.kind(), seen, effects);
     }
 
     /// Takes a group in the body out of the count.
@@ -334,7 +336,7 @@ impl State {
             limit.give_up(effects);
         }
         for (_, slot) in slots {
-            if slot.member.kind != Kind::Watch || !explicit {
+            if slot.member.kind() != Kind::Watch || !explicit {
                 slot.member.cancel(&mut slot.task, effects);
             }
         }
@@ -356,10 +358,10 @@ impl State {
 
     /// Cancels one child, and says whether it was not on its way out before.
     pub(crate) fn single_out(&self, slot: &mut Slot, locked: &mut Locked, effects: &mut Effects) -> bool {
-        if slot.member.cancelled || slot.member.gone {
+        if slot.member.is(Fact::CANCELLED) || slot.member.is(Fact::GONE) {
             return false;
         }
-        slot.member.singled = true;
+        slot.member.facts.set(Fact::SINGLED);
         slot.member.mark_singled();
         #[cfg(feature = "tracing")]
         if self.is_observed() {
@@ -385,7 +387,7 @@ impl State {
             return BodyFate::Poll;
         }
         let table = self.lock();
-        match (table.body.cut, table.body.awaits_groups()) {
+        match (table.body.is(Fact::CUT), table.body.awaits_groups()) {
             (false, _) => BodyFate::Poll,
             (true, true) => BodyFate::Hold,
             (true, false) => BodyFate::Drop,

@@ -13,6 +13,7 @@ use crate::aside::Background;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{CancelReason, Refusal};
+use crate::facts::Fact;
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::outcome::Outcome;
@@ -79,6 +80,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    #[inline]
     pub(crate) fn new(config: &Config, body: Member) -> Self {
         Self {
             locked: Locked::default(),
@@ -126,7 +128,7 @@ impl Table {
     }
 
     pub(crate) fn id(&self, key: Key) -> Option<u64> {
-        if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.id) }
+        if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.member.id()) }
     }
 
     pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
@@ -140,10 +142,11 @@ impl Table {
 
     /// Gives a child its slot, and queues it if it is to wait for a place.
     #[inline]
-    pub(crate) fn insert(&mut self, location: &'static Location<'static>, member: Member) -> Ticket {
-        let (id, queued) = (self.next_id, member.queued);
+    pub(crate) fn insert(&mut self, location: &'static Location<'static>, mut member: Member) -> Ticket {
+        let (id, queued) = (self.next_id, member.is(Fact::QUEUED));
         self.next_id += 1;
-        let slot = Slot { id, location, task: None, member };
+        member.facts.identify(id);
+        let slot = Slot { location, task: None, member };
         let key = Key::try_from(self.slots.insert(slot)).expect("fewer than 2^32 children live at once");
         let ticket = Ticket { key, id, queued };
         if queued {
@@ -185,7 +188,7 @@ impl Table {
     /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
     /// queued.
     pub(crate) fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
-        let cancelled = match (self.reason.as_deref(), member.kind) {
+        let cancelled = match (self.reason.as_deref(), member.kind()) {
             (None, _) | (_, Kind::Cleanup) => false,
             // A deadline outranks it.
             (Some(CancelReason::Explicit(_)), Kind::Watch) => false,
@@ -194,12 +197,12 @@ impl Table {
         if cancelled {
             return Some(Refusal::Cancelled);
         }
-        if member.kind.is_background() {
+        if member.kind().is_background() {
             if self.background.ended {
                 return Some(Refusal::Closed);
             }
             self.background.living += 1;
-            self.background.keepers += usize::from(member.kind == Kind::Watch);
+            self.background.keepers += usize::from(member.kind() == Kind::Watch);
         }
         self.limit.as_mut().and_then(|limit| limit.admit(member, place))
     }
@@ -207,5 +210,5 @@ impl Table {
 
 /// The entry of this very child, if it is still there.
 pub(crate) fn slot_of(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
-    slots.get_mut(ticket.key as usize).filter(|slot| slot.id == ticket.id)
+    slots.get_mut(ticket.key as usize).filter(|slot| slot.member.id() == ticket.id)
 }

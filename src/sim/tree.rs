@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Origin;
+use crate::facts::Fact;
 use crate::member::Key;
 use crate::sim::trace::{Id, SCENARIO};
 use crate::sim::world::{Inner, Task};
@@ -136,7 +137,12 @@ fn describe(group: &State) -> String {
 /// What holds a member.
 fn flags(group: &State, key: Key) -> &'static str {
     let flags = group.lock().member(key, |member, _| {
-        match (member.gone, member.cut, member.cancelled, member.queued) {
+        match (
+            member.is(Fact::GONE),
+            member.is(Fact::CUT),
+            member.is(Fact::CANCELLED),
+            member.is(Fact::QUEUED),
+        ) {
             (true, ..) => ", ended but for its groups",
             (_, true, ..) => ", frozen until its groups have ended",
             (_, _, true, _) => ", cancelled, under a shield",

@@ -1,0 +1,102 @@
+//! What is known of a member besides its future, in one word: each child has it in the table, where bytes count.
+
+use crate::member::{Kind, Work};
+
+/// The id, the kind, the work, and what has become of the member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts(u64);
+
+/// One thing that is so or not.
+#[derive(Clone, Copy)]
+pub(crate) struct Fact(u64);
+
+impl Fact {
+    /// Somebody wants the member to end. Never cleared.
+    pub(crate) const CANCELLED: Self = Self(1 << 0);
+    /// It is not polled any more. Set when it is cancelled and no shield holds; never cleared.
+    pub(crate) const CUT: Self = Self(1 << 1);
+    /// Its future is destroyed. Never cleared.
+    pub(crate) const GONE: Self = Self(1 << 2);
+    /// It was cancelled by itself, not along with its group. Set with `CANCELLED` or never.
+    pub(crate) const SINGLED: Self = Self(1 << 3);
+    /// It waits for a place under the limit. Set from the start or never; cleared when it has one.
+    pub(crate) const QUEUED: Self = Self(1 << 4);
+    /// It has a place. Never cleared.
+    pub(crate) const PLACED: Self = Self(1 << 5);
+}
+
+const KIND: u32 = 6;
+const KINDS: [Kind; 8] = {
+    use Kind::{Background, Body, Cleanup, Ordinary, Watch};
+    [Ordinary, Background, Watch, Cleanup, Body, Body, Body, Body]
+};
+const WORK: u32 = 9;
+const WORKS: [Work; 4] = [Work::Future, Work::Blocking, Work::Adopted, Work::Adopted];
+/// Where the id begins, which has 53 bits: at a thousand million children a second they last for a hundred days.
+const ID: u32 = 11;
+
+impl Facts {
+    pub(crate) const fn new(kind: Kind, work: Work) -> Self {
+        Self((kind as u64) << KIND | (work as u64) << WORK)
+    }
+
+    #[inline]
+    pub(crate) fn is(self, fact: Fact) -> bool {
+        self.0 & fact.0 != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, fact: Fact) {
+        self.0 |= fact.0;
+    }
+
+    pub(crate) fn clear(&mut self, fact: Fact) {
+        self.0 &= !fact.0;
+    }
+
+    /// Whether it is an ordinary child that was neither cancelled by itself nor ever under a limit.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        let special = 0b111 << KIND | Fact::SINGLED.0 | Fact::PLACED.0 | Fact::QUEUED.0;
+        self.0 & special == 0
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> Kind {
+        KINDS[(self.0 >> KIND) as usize % KINDS.len()]
+    }
+
+    pub(crate) fn work(self) -> Work {
+        WORKS[(self.0 >> WORK) as usize % WORKS.len()]
+    }
+
+    #[inline]
+    pub(crate) fn id(self) -> u64 {
+        self.0 >> ID
+    }
+
+    /// Gives it an id, once.
+    #[inline]
+    pub(crate) fn identify(&mut self, id: u64) {
+        self.0 |= id << ID;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_comes_out() {
+        let kinds = [Kind::Ordinary, Kind::Background, Kind::Watch, Kind::Cleanup, Kind::Body];
+        for kind in kinds {
+            for work in [Work::Future, Work::Blocking, Work::Adopted] {
+                let mut facts = Facts::new(kind, work);
+                facts.identify((1 << 53) - 1);
+                facts.set(Fact::PLACED);
+                assert_eq!((facts.kind(), facts.work(), facts.id()), (kind, work, (1 << 53) - 1));
+                assert!(facts.is(Fact::PLACED) && !facts.is(Fact::QUEUED) && !facts.is_plain());
+            }
+        }
+    }
+}
