@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim};
+use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled};
 use crate::backend::handing_over;
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::error::{Name, Refusal, SpawnError};
@@ -17,7 +17,7 @@ use crate::handle::{JoinHandle, Packet, Spawned};
 use crate::limit::Place;
 use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
-use crate::shield::shield;
+use crate::shield::{Held, shield};
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::table::Ticket;
@@ -76,14 +76,19 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         self
     }
 
-    #[track_caller]
     #[inline]
-    pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
+    fn member(&self) -> Member {
         let mut member = Member::new(self.kind, self.work);
         if let Some(name) = &self.name {
             member = member.named(name.clone());
         }
-        self.group.state().enter(Location::caller(), member, place)
+        member
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
+        self.group.state().enter(Location::caller(), self.member(), place)
     }
 
     pub(crate) fn handle<T>(
@@ -135,6 +140,90 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         if let Ok(ticket) = self.enter(Place::Queue) {
             self.group.hand_over(ticket, false, future, Discard(PhantomData::<fn(E)>));
         }
+    }
+
+    /// Starts it when there is a place for it. See [`Group::spawn_when_free`]. A background child needs none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::num::NonZero;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::builder::<()>(Smol).limit(NonZero::new(2).unwrap()).open();
+    /// for page in 0..10 {
+    ///     let child = group.child().name(format!("page {page}"));
+    ///     child.spawn_when_free(async move { println!("page {page}") }).await;
+    /// }
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    #[allow(clippy::async_yields_async, reason = "what is waited for is that the child starts")]
+    pub fn spawn_when_free<F>(
+        self,
+        future: F,
+    ) -> impl Future<Output = JoinHandle<Value<F::Output, E>>> + Send + use<S, E, F>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let Self { name, kind, work, .. } = self;
+        let (group, location) = (self.group.clone(), Location::caller());
+        async move {
+            let mut room = (kind == Kind::Ordinary).then(|| group.state().room()).flatten();
+            if let Some(room) = &mut room {
+                std::future::poll_fn(|cx| room.poll(cx)).await;
+            }
+            let child = ChildBuilder { group: &group, name, kind, work };
+            let entered = match room {
+                Some(room) => room.enter(location, child.member()),
+                None => group.state().enter(location, child.member(), Place::Exempt),
+            };
+            child.spawn_entered(entered, location, future).unwrap_or_else(|refused| refused.no_handle())
+        }
+    }
+
+    /// Takes in a task that already runs. See [`Group::adopt`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let handle = group.child().name("answer").adopt(smol::spawn(async { Ok(42) }));
+    /// assert_eq!(handle.name(), Some("answer"));
+    /// assert_eq!(handle.await.unwrap(), 42);
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn adopt<A>(mut self, task: A) -> JoinHandle<Value<A::Output, E>>
+    where
+        A: Adopt,
+        A::Output: ChildOutput<E>,
+        Value<A::Output, E>: Send + 'static,
+    {
+        let run = task.run(MemberCancelled);
+        self.work = Work::Adopted;
+        // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
+        let (state, location) = (self.group.state(), Location::caller());
+        let Ok(ticket) = state.enter(location, self.member().shielded(), Place::Exempt) else {
+            return JoinHandle::refused();
+        };
+        let held = Held::child(state.clone(), ticket);
+        let packet = Packet::new();
+        let waiting = async move {
+            let _held = held;
+            Adopted(run.await)
+        };
+        self.group.hand_over(ticket, true, waiting, ToHandle::new(packet.clone()));
+        self.handle(packet, ticket, location)
     }
 
     /// Runs `work` where it may block. See [`Group::spawn_blocking`].

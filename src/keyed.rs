@@ -9,6 +9,8 @@ use std::panic::Location;
 use std::sync::{Arc, PoisonError};
 
 use crate::child::ToHandle;
+use crate::child_builder::ChildBuilder;
+use crate::error::Name;
 use crate::group::Group;
 use crate::handle::{CancelHandle, JoinHandle, Packet};
 use crate::limit;
@@ -23,8 +25,8 @@ use crate::sync::{Mutex, MutexGuard};
 ///
 /// # Panics
 ///
-/// If `Hash` or `Eq` of a key panics, the panic goes to whoever called, and no child is started; where a child that ends
-/// takes its own key away, it is the child's. Neither may use this very set.
+/// If `Hash` or `Eq` of a key panics, or what makes a name of it, the panic goes to whoever called, and no child is
+/// started; where a child that ends takes its own key away, it is the child's. None of them may use this very set.
 ///
 /// # Examples
 ///
@@ -46,7 +48,10 @@ use crate::sync::{Mutex, MutexGuard};
 pub struct Keyed<S, K, E = Infallible> {
     group: Group<S, E>,
     children: Arc<Children<K>>,
+    name: Option<Arc<Namer<K>>>,
 }
+
+type Namer<K> = dyn Fn(&K) -> Name + Send + Sync;
 
 struct Children<K>(Mutex<HashMap<K, Arc<Entry>>>);
 
@@ -97,7 +102,7 @@ impl Entry {
 impl<S: Clone, E> Group<S, E> {
     /// A set of children that are found by a key.
     pub fn keyed<K>(&self) -> Keyed<S, K, E> {
-        Keyed { group: self.clone(), children: Arc::new(Children(Mutex::new(HashMap::new()))) }
+        Keyed { group: self.clone(), children: Arc::new(Children(Mutex::new(HashMap::new()))), name: None }
     }
 }
 
@@ -118,7 +123,7 @@ where
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         // Neither cloned nor dropped under the lock: the key is the user's.
-        let (own, entry) = (key.clone(), Arc::<Entry>::default());
+        let (own, entry, child) = (key.clone(), Arc::<Entry>::default(), self.child(&key));
         let mut map = self.children.lock();
         let before = match map.get_mut(&key) {
             Some(there) => Some(std::mem::replace(there, entry.clone())),
@@ -128,7 +133,7 @@ where
         if let Some(before) = before {
             before.cancel();
         }
-        self.start(own, entry, future)
+        self.start(child, own, entry, future)
     }
 
     /// Starts a child under `key`, unless there is one: `None` then, and the future is dropped unpolled.
@@ -143,19 +148,28 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        let (own, entry) = (key.clone(), Arc::<Entry>::default());
+        let (own, entry, child) = (key.clone(), Arc::<Entry>::default(), self.child(&key));
         let mut map = self.children.lock();
         if map.contains_key(&key) {
             return None;
         }
         map.insert(key, entry.clone());
         drop(map);
-        Some(self.start(own, entry, future))
+        Some(self.start(child, own, entry, future))
+    }
+
+    fn child(&self, key: &K) -> ChildBuilder<'_, S, E> {
+        let child = self.group.child();
+        match &self.name {
+            Some(name) => child.name(name(key)),
+            None => child,
+        }
     }
 
     #[track_caller]
     fn start<F>(
         &self,
+        builder: ChildBuilder<'_, S, E>,
         key: K,
         entry: Arc<Entry>,
         future: F,
@@ -170,7 +184,6 @@ where
             let _place = place;
             future.await
         };
-        let builder = self.group.child();
         let Ok(ticket) = builder.enter(limit::Place::Queue) else { return JoinHandle::refused() };
         let packet = Packet::new();
         let handle = builder.handle(packet.clone(), ticket, Location::caller());
@@ -196,6 +209,26 @@ impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
 }
 
 impl<S, K, E> Keyed<S, K, E> {
+    /// Names each child after its key, for its handle and for reports. Clones made before do not know of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let peers = group.keyed().named(|peer: &u32| format!("peer {peer}"));
+    /// let child = peers.replace(17, async {});
+    /// assert_eq!(child.name(), Some("peer 17"));
+    /// # });
+    /// # }
+    /// ```
+    pub fn named<N: Into<Arc<str>>>(mut self, name: impl Fn(&K) -> N + Send + Sync + 'static) -> Self {
+        self.name = Some(Arc::new(move |key| name(key).into()));
+        self
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.children.lock().len()
@@ -228,7 +261,7 @@ impl<K: Hash + Eq> Drop for Place<K> {
 
 impl<S: Clone, K, E> Clone for Keyed<S, K, E> {
     fn clone(&self) -> Self {
-        Self { group: self.group.clone(), children: self.children.clone() }
+        Self { group: self.group.clone(), children: self.children.clone(), name: self.name.clone() }
     }
 }
 

@@ -1,18 +1,14 @@
 //! Starting children: the ways there are, with what may be said of a child beforehand.
 
 use std::future::Future;
-use std::panic::Location;
 
-use crate::adopt::{Adopt, Adopted, MemberCancelled};
-use crate::child::{Deliver, ToHandle};
+use crate::adopt::Adopt;
+use crate::child::Deliver;
 use crate::child_builder::{ChildBuilder, Value, hand_over};
 use crate::error::SpawnError;
 use crate::group::Group;
-use crate::handle::{JoinHandle, Packet, Spawned};
-use crate::limit::Place;
-use crate::member::{Kind, Member, Work};
+use crate::handle::JoinHandle;
 use crate::output::ChildOutput;
-use crate::shield::Held;
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
 use crate::table::Ticket;
 
@@ -158,7 +154,6 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// # }
     /// ```
     #[track_caller]
-    #[allow(clippy::async_yields_async, reason = "what is waited for is that the child starts")]
     pub fn spawn_when_free<F>(
         &self,
         future: F,
@@ -168,21 +163,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
-        let (group, location) = (self.clone(), Location::caller());
-        async move {
-            let mut room = group.state().room();
-            if let Some(room) = &mut room {
-                std::future::poll_fn(|cx| room.poll(cx)).await;
-            }
-            let entered = match room {
-                Some(room) => room.enter(location, Member::default()),
-                None => group.state().enter(location, Member::default(), Place::Exempt),
-            };
-            group
-                .child()
-                .spawn_entered(entered, location, future)
-                .unwrap_or_else(|refused| refused.no_handle())
-        }
+        self.child().spawn_when_free(future)
     }
 
     /// Runs `work` on a thread where it may block, as a child of the group.
@@ -259,21 +240,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         A::Output: ChildOutput<E>,
         Value<A::Output, E>: Send + 'static,
     {
-        let run = task.run(MemberCancelled);
-        let location = Location::caller();
-        // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
-        let member = Member::new(Kind::Ordinary, Work::Adopted).shielded();
-        let Ok(ticket) = self.state().enter(location, member, Place::Exempt) else {
-            return JoinHandle::refused();
-        };
-        let held = Held::child(self.state().clone(), ticket);
-        let packet = Packet::new();
-        let waiting = async move {
-            let _held = held;
-            Adopted(run.await)
-        };
-        self.hand_over(ticket, true, waiting, ToHandle::new(packet.clone()));
-        JoinHandle::new(packet, self.state().clone(), ticket, Spawned { location, name: None })
+        self.child().adopt(task)
     }
 
     /// Hands a child that was entered to the runtime.

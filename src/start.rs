@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::child_builder::ChildBuilder;
 use crate::error::StartError;
 use crate::group::Group;
 use crate::handle::JoinHandle;
@@ -59,6 +60,38 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// ```
     #[track_caller]
     pub fn start<V, M, F>(&self, child: M) -> Start<V, E>
+    where
+        M: FnOnce(Ready<V>) -> F,
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        V: Send + 'static,
+    {
+        self.child().start(child)
+    }
+}
+
+impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+    /// Starts it, and waits until it says that it is ready. See [`Group::start`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup, group::Ready};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let cache = group.child().name("cache").background();
+    /// let size = cache.start(|ready: Ready<usize>| async move {
+    ///     ready.set(1024);
+    ///     std::future::pending::<()>().await
+    /// });
+    /// assert_eq!(size.await?, 1024);
+    /// group.join().await.unwrap();
+    /// # Ok::<(), taskgroup::error::StartError<_>>(()) }).unwrap();
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn start<V, M, F>(self, child: M) -> Start<V, E>
     where
         M: FnOnce(Ready<V>) -> F,
         F: Future + Send + 'static,

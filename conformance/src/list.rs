@@ -198,6 +198,7 @@ macro_rules! __for_all_cases {
                 a_task_that_somebody_else_aborts_is_lost
                 a_closed_group_aborts_what_it_does_not_take
                 its_panic_is_the_groups
+                it_has_a_name_and_its_error_tells_it
             }
             orphans {
                 no_capture_is_alive_after_the_outer_join
@@ -309,6 +310,7 @@ macro_rules! __for_all_cases {
                 a_child_whose_key_hashes_once_is_started_and_can_be_replaced
                 a_closed_group_takes_no_child_and_keeps_no_key
                 many_who_replace_one_key_leave_nothing
+                children_are_named_after_their_keys
             }
             start {
                 it_is_ready_and_goes_on
@@ -328,6 +330,7 @@ macro_rules! __for_all_cases {
                 a_closed_group_takes_none
                 another_task_says_that_it_is_ready
                 another_task_says_so_after_it_has_ended
+                it_has_a_name_and_may_be_a_background_child
             }
             background {
                 o_71_leaving_with_children_alive
@@ -472,6 +475,7 @@ macro_rules! __for_all_cases {
                 a_place_is_given_in_the_order_in_which_it_was_asked_for
                 a_wait_that_is_dropped_loses_no_place
                 a_wait_that_is_dropped_with_its_place_gives_it_to_the_next
+                one_that_waits_for_its_place_keeps_its_name
                 a_wait_ends_when_the_group_is_cancelled
                 a_place_in_a_closed_group_is_of_no_use_and_not_lost
                 many_wait_at_once_and_all_come_in

@@ -160,3 +160,11 @@ pub async fn its_panic_is_the_groups(t: &Test) {
     assert_eq!(panic_text(group.join()).await, "in the task");
     assert!(handle.await.unwrap_err().is_panicked());
 }
+
+pub async fn it_has_a_name_and_its_error_tells_it(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    let handle = group.child().name("reader").adopt(start(t, async { Err::<(), _>("its error") }));
+    assert_eq!(handle.name(), Some("reader"));
+    let error = group.join().await.unwrap_err();
+    assert_eq!(error.origin().unwrap().name(), Some("reader"));
+}

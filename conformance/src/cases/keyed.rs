@@ -210,3 +210,19 @@ pub async fn many_who_replace_one_key_leave_nothing(t: &Test) {
     group.join().await.unwrap();
     assert!(peers.is_empty());
 }
+
+pub async fn children_are_named_after_their_keys(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let peers = group.keyed().named(|peer: &u32| match peer {
+        0 => quiet_panic("nobody"),
+        _ => format!("peer {peer}"),
+    });
+    let first = peers.replace(1, t.waiting(&there));
+    let second = peers.clone().spawn_if_absent(2, t.child(async {})).unwrap();
+    assert_eq!((first.name(), second.name()), (Some("peer 1"), Some("peer 2")));
+    assert_eq!(panic_text(async { drop(peers.replace(0, t.stuck())) }).await, "nobody");
+    assert!(!peers.contains(&0));
+    there.take(1).await;
+    assert!(peers.cancel(&1));
+    group.join().await.unwrap();
+}

@@ -335,3 +335,21 @@ pub async fn a_scope_may_have_a_limit_and_its_body_needs_no_place(t: &Test) {
     assert_eq!(limited.limit(most(1)).await.unwrap(), 3);
     assert_eq!(t.log.lines(), ["0", "1", "2"]);
 }
+
+pub async fn one_that_waits_for_its_place_keeps_its_name(t: &Test) {
+    let (group, begun) = (limited(t.spawner(), 1), Tally::new());
+    let first = group.child().name("first").spawn_when_free(t.waiting(&begun)).await;
+    begun.take(1).await;
+    // In no place, and so at once.
+    let beside = group.child().name("beside").background().spawn_when_free(t.waiting(&begun)).await;
+    begun.take(1).await;
+    let second = group.child().name("second").spawn_when_free(says(t, "second"));
+    first.cancel();
+    let second = second.await;
+    let names = [&first, &second].map(|child| child.name().map(str::to_string));
+    assert_eq!(names, [Some("first".to_string()), Some("second".to_string())]);
+    assert_eq!(beside.name(), Some("beside"));
+    second.await.unwrap();
+    group.try_spawn(says(t, "the place is free again")).unwrap().await.unwrap();
+    group.join().await.unwrap();
+}

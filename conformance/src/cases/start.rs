@@ -260,3 +260,17 @@ pub async fn another_task_says_so_after_it_has_ended(t: &Test) {
     assert_eq!((t.ledger.read().made, t.ledger.read().dropped), (2, 2), "the value is nobody's");
     group.join().await.unwrap();
 }
+
+pub async fn it_has_a_name_and_may_be_a_background_child(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let child = group.child().name("server").background();
+    let port = child.start(|ready: Ready<u16>| {
+        t.child(async move {
+            ready.set(80);
+            pending::<()>().await
+        })
+    });
+    assert_eq!(port.await.unwrap(), 80);
+    assert!(group.snapshot().members().any(|member| member.name() == Some("server")));
+    group.join().await.unwrap();
+}
