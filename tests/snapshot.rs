@@ -316,6 +316,38 @@ fn a_tree_of_any_depth_fits_on_a_small_stack() {
 }
 
 #[test]
+fn the_path_of_a_member_that_is_deep_inside_stays_short() {
+    /// Each name is of several bytes a character, so that a cut could be in the middle of one.
+    fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let group = TaskGroup::builder::<()>(executor.clone()).name("ł".repeat(100)).open();
+            let child = group.child().name(format!("depth {depth}"));
+            match depth {
+                0 => child.launch(pending::<()>()),
+                _ => child.launch(nest(executor, depth - 1)),
+            }
+            drop(group.join().await);
+        })
+    }
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).name("outermost").open();
+        group.launch(nest(executor.clone(), 2_000));
+        settle(&executor);
+        let snapshot = group.snapshot();
+        for member in snapshot.members() {
+            let origin = member.origin();
+            let path = origin.path().unwrap();
+            assert!(path.len() < 2048, "{path}");
+            assert!(path.starts_with("outermost/") || path.starts_with("…/"), "{path}");
+        }
+        assert!(named(&snapshot, "depth 0").origin().path().unwrap().ends_with("/depth 0"));
+        drop(group);
+        settle(&executor);
+    });
+}
+
+#[test]
 fn each_group_is_consistent_in_itself_while_all_is_cancelled() {
     for _ in 0..20 {
         watched(STACK, || {

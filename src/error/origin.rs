@@ -1,11 +1,15 @@
 //! Which member of which group.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 /// The name of a group or a child, or a path of them.
 pub(crate) type Name = Arc<str>;
+
+/// From how many bytes on a path loses its outer half.
+const LONGEST_PATH: usize = 1024;
 
 /// Which member of which group something happened in.
 ///
@@ -51,8 +55,9 @@ impl Origin {
 
     /// The names of the groups and children around it and its own, outermost first and with `/` in between.
     ///
-    /// A child without a name appears under its number, as `#3`; groups without one, and bodies, do not appear. `None` if
-    /// nobody in there has a name.
+    /// A child without a name appears under its number, as `#3`; groups without one, and bodies, do not appear. Of a name
+    /// there are 64 characters at most. A path of more than a thousand bytes has lost its outer half, and begins with `…/`.
+    /// `None` if nobody in there has a name.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
@@ -86,7 +91,16 @@ pub(crate) fn step(around: Option<&Name>, name: Option<&Name>, child: Option<u64
         (None, Some(id)) if around.is_some() => format!("#{id}"),
         _ => return around.cloned(),
     };
-    Some(around.map_or_else(|| own.clone(), |around| format!("{around}/{own}")).into())
+    Some(around.map_or_else(|| own.clone(), |around| format!("{}/{own}", inner(around))).into())
+}
+
+/// As much of a path as is kept where it goes on: a tree that is deep would otherwise hold the square of its depth.
+fn inner(path: &str) -> Cow<'_, str> {
+    let cut = path.len().checked_sub(LONGEST_PATH / 2).filter(|_| path.len() > LONGEST_PATH);
+    match cut.and_then(|cut| path.bytes().skip(cut).position(|byte| byte == b'/').map(|at| cut + at)) {
+        Some(slash) => format!("…{}", &path[slash..]).into(),
+        None => path.into(),
+    }
 }
 
 /// What of a name is fit to be shown: in one line, and of a length that somebody reads.
