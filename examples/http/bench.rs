@@ -32,7 +32,7 @@ pub async fn run<R: Sockets>(runtime: &R, seconds: u64) -> Outcome {
 }
 
 async fn in_group<R: Sockets>(runtime: &R, time: Duration) -> Outcome<u64> {
-    let (server, address, _) = open(runtime)?;
+    let (server, address, _) = open(runtime, 0)?;
     let load = Load::start(address, CLIENTS, "/hello");
     let speed = measure(runtime, load, time).await;
     server.shutdown(GRACE).await?;
@@ -41,7 +41,7 @@ async fn in_group<R: Sockets>(runtime: &R, time: Duration) -> Outcome<u64> {
 
 /// The same server without a group: nobody waits for its connections, or can ask them to stop.
 async fn plain<R: Sockets>(runtime: &R, time: Duration) -> Outcome<u64> {
-    let (bound, address) = listen()?;
+    let (bound, address) = listen(0)?;
     let (listener, spawner) = (runtime.listener(bound)?, runtime.clone());
     let (stop, stopped) = async_channel::bounded::<()>(1);
     runtime.detach(async move {

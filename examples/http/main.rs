@@ -4,6 +4,7 @@
 //! cargo run --all-features --example http                              # checks itself
 //! cargo run --all-features --release --example http -- bench 1         # requests/s, with and without a group
 //! cargo run --all-features --release --example http -- shutdowns 20    # ended so often, while it is used
+//! examples/http/wrk.sh                                                 # both with `wrk` as the client
 //! ```
 //!
 //! `server.rs` is the program, the rest is there to try it. hyper speaks HTTP on streams of either runtime; each connection is
@@ -17,6 +18,7 @@ mod checks;
 mod clock;
 mod load;
 mod runtimes;
+mod serve;
 mod server;
 
 use std::error::Error;
@@ -38,15 +40,16 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const GRACE: Duration = Duration::from_secs(10);
 
-fn listen() -> Outcome<(TcpListener, SocketAddr)> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+/// On any port that is free, if it is 0.
+fn listen(port: u16) -> Outcome<(TcpListener, SocketAddr)> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let address = bound.local_addr()?;
     Ok((bound, address))
 }
 
 /// Opens a server, in a group, that counts what it sees.
-fn open<R: Sockets>(runtime: &R) -> Outcome<(TaskGroup<R, io::Error>, SocketAddr, Seen)> {
-    let (bound, address) = listen()?;
+fn open<R: Sockets>(runtime: &R, port: u16) -> Outcome<(TaskGroup<R, io::Error>, SocketAddr, Seen)> {
+    let (bound, address) = listen(port)?;
     let (listener, seen) = (runtime.listener(bound)?, Seen::default());
     let server = TaskGroup::builder(runtime.clone()).name("server").open();
     server.child().name("accept").launch(server::serve(server.group(), listener, seen.clone()));
@@ -65,7 +68,7 @@ fn descriptors() -> usize {
 
 /// A server under load that is shut down after a while. Nothing that it has seen may go without an answer.
 async fn shut_down<R: Sockets>(runtime: &R) -> Outcome<String> {
-    let (server, address, seen) = open(runtime)?;
+    let (server, address, seen) = open(runtime, 0)?;
     let load = Load::start(address, 32, "/5");
     tick(runtime, Duration::from_millis(100)).await;
     let report = server.shutdown(GRACE).await?;
@@ -96,7 +99,7 @@ fn run<R: Sockets>(name: &str, runtime: &R, arguments: &[&str]) -> Outcome {
     runtime.block_on(async {
         match arguments {
             [] => {
-                let (server, address, _) = open(runtime)?;
+                let (server, address, _) = open(runtime, 0)?;
                 let (done, checked) = async_channel::bounded(1);
                 thread::spawn(move || drop(done.send_blocking(checks::all(address))));
                 checked.recv().await??;
@@ -105,7 +108,9 @@ fn run<R: Sockets>(name: &str, runtime: &R, arguments: &[&str]) -> Outcome {
             }
             ["bench", seconds] => bench::run(runtime, seconds.parse()?).await,
             ["shutdowns", times] => shut_down_again_and_again(runtime, times.parse()?).await,
-            _ => Err("usage: http [bench SECONDS | shutdowns TIMES]".into()),
+            ["serve", port] => serve::in_group(runtime, port.parse()?).await,
+            ["serve", port, "plain"] => serve::plain(runtime, port.parse()?).await,
+            _ => Err("usage: http [RUNTIME] [bench SECONDS | shutdowns TIMES | serve PORT [plain]]".into()),
         }
     })
 }
@@ -113,7 +118,15 @@ fn run<R: Sockets>(name: &str, runtime: &R, arguments: &[&str]) -> Outcome {
 fn main() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    run("smol", &Smol, &arguments)?;
-    let tokio = tokio::runtime::Runtime::new()?;
-    run("Tokio", tokio.handle(), &arguments)
+    let (only, arguments) = match arguments.split_first() {
+        Some((&only @ ("smol" | "tokio"), rest)) => (Some(only), rest),
+        _ => (None, &arguments[..]),
+    };
+    if only != Some("tokio") {
+        run("smol", &Smol, arguments)?;
+    }
+    if only != Some("smol") {
+        run("Tokio", tokio::runtime::Runtime::new()?.handle(), arguments)?;
+    }
+    Ok(())
 }
