@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::deadline::{Deadline, Watch};
 use crate::error::{Name, Origin};
+use crate::metrics::Metrics;
 use crate::outcome::{Raw, SUPPRESSED};
 use crate::policy::Policy;
 use crate::timer::{Clock, Sleep};
@@ -22,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) owned: bool,
     /// Polls are marked.
     pub(crate) observe_polls: bool,
+    /// What becomes of children is counted here.
+    pub(crate) metrics: Option<Metrics>,
     pub(crate) location: &'static Location<'static>,
     extras: Option<Box<Extras>>,
 }
@@ -56,6 +59,7 @@ impl Config {
             limit: None,
             owned: false,
             observe_polls: false,
+            metrics: None,
             location,
             extras: None,
         }
@@ -284,6 +288,34 @@ macro_rules! settings {
         pub fn observe_polls(mut self) -> Self {
             let $this = &mut self;
             $config.observe_polls = true;
+            self
+        }
+
+        /// Counts what becomes of the children in [`metrics`](crate::group::Metrics), here and in all groups inside that are
+        /// given none of their own.
+        ///
+        /// It costs what [`observe_polls`](Self::observe_polls) does, and a few counters that all threads share.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use taskgroup::{Smol, TaskGroup, group::Metrics};
+        /// # smol::block_on(async {
+        /// let metrics = Metrics::new();
+        /// let group = TaskGroup::builder::<()>(Smol).metrics(&metrics).open();
+        /// group.launch(std::future::pending::<()>());
+        /// assert_eq!(metrics.live(), 1);
+        /// group.cancel();
+        /// group.join().await.unwrap();
+        /// assert_eq!((metrics.live(), metrics.cancelled()), (0, 1));
+        /// # });
+        /// # }
+        /// ```
+        #[track_caller]
+        pub fn metrics(mut self, metrics: &crate::group::Metrics) -> Self {
+            let $this = &mut self;
+            $config.metrics = Some(metrics.clone());
             self
         }
 

@@ -34,9 +34,8 @@ impl State {
     }
 
     pub(crate) fn record(self: &Arc<Self>, key: Key, failure: Raw) {
-        #[cfg(feature = "tracing")]
         if self.is_observed() {
-            self.trace_failure(key, &failure);
+            self.observe_failure(key, &failure);
         }
         let mut effects = Effects::default();
         self.record_into(failure, self.origin(key), &mut effects);

@@ -5,6 +5,7 @@ pub use crate::backend::companions::*;
 pub use crate::child_builder::ChildBuilder;
 pub use crate::handle::CancelHandle;
 pub use crate::keyed::Keyed;
+pub use crate::metrics::{Metrics, Timing};
 pub use crate::policy::Policy;
 pub use crate::race::{Finish, Racers};
 pub use crate::results::{InOrder, Results};
@@ -301,6 +302,29 @@ impl<S, E> Group<S, E> {
     /// ```
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.state)
+    }
+
+    /// Where the children of this group are counted, if anywhere: what it was [given](Builder::metrics), or has from the
+    /// group around it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Group, Smol, TaskGroup, group::Metrics, scope};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::builder::<()>(Smol).metrics(&Metrics::new()).open();
+    /// group.launch(async {
+    ///     drop(scope(Smol, async |inside: Group<Smol, ()>| Ok(inside.launch(async { Ok(()) }))).await);
+    /// });
+    /// let metrics = group.metrics().cloned();
+    /// group.join().await.unwrap();
+    /// assert_eq!(metrics.unwrap().returned(), 2);
+    /// # });
+    /// # }
+    /// ```
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.state.config.metrics.as_ref()
     }
 
     /// Waits until the group is cancelled or has ended.

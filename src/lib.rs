@@ -183,6 +183,7 @@ mod keyed;
 mod limit;
 mod lock;
 mod member;
+mod metrics;
 mod nesting;
 mod observe;
 mod outcome;

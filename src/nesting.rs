@@ -25,7 +25,10 @@ impl State {
             let origin = group.origin(key);
             Box::new(Parent { group, key, origin })
         });
-        config.observe_polls |= parent.as_ref().is_some_and(|parent| parent.group.config.observe_polls);
+        if let Some(around) = parent.as_ref().map(|parent| &parent.group.config) {
+            config.observe_polls |= around.observe_polls;
+            config.metrics = config.metrics.or_else(|| around.metrics.clone());
+        }
         let state = Self::open_root(config, has_body, parent);
         let Some(parent) = &state.parent else { return state };
 

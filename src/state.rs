@@ -89,7 +89,7 @@ impl State {
     pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Box<Parent>>) -> Arc<Self> {
         let around = parent.as_ref().and_then(|parent| parent.origin.path.as_ref());
         let path = step(around, config.name(), None);
-        let observed = config.observe_polls;
+        let observed = config.observe_polls || config.metrics.is_some();
         #[cfg(feature = "tracing")]
         let span = Span::of_group(
             config.location,
@@ -148,9 +148,8 @@ impl State {
         let ticket = table.insert(location, member);
         drop(table);
         swept.into_iter().flatten().flatten().for_each(Task::detach);
-        #[cfg(feature = "tracing")]
         if self.is_observed() {
-            self.trace_child(ticket, kind);
+            self.observe_child(ticket, kind);
         }
         Ok(ticket)
     }
@@ -238,9 +237,8 @@ impl State {
         if end == End::Lost {
             self.cancel_into(CancelReason::Lost, &mut effects);
         }
-        #[cfg(feature = "tracing")]
         if self.is_observed() {
-            self.trace_child_end(key, end);
+            self.observe_end(key, end);
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");

@@ -220,7 +220,6 @@ impl State {
     }
 
     /// A child was entered, and not handed to its runtime yet.
-    #[cold]
     pub(crate) fn trace_child(&self, ticket: Ticket, kind: Kind) {
         let around = self.span_of(BODY);
         if !around.is_some() {
@@ -233,13 +232,11 @@ impl State {
     }
 
     /// A child is about to leave: whoever joins the group finds its span closed.
-    #[cold]
     pub(crate) fn trace_child_end(&self, key: Key, end: End) {
         let span = self.lock().member(key, |member, _| member.take_span());
         span.unwrap_or_default().end(end.outcome());
     }
 
-    #[cold]
     pub(crate) fn trace_failure(&self, key: Key, failure: &Raw) {
         self.span_of(key).fail(failure);
     }

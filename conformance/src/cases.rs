@@ -20,6 +20,7 @@ pub mod keyed;
 pub mod lifecycle;
 pub mod limits;
 pub mod matrix;
+pub mod metrics;
 pub mod nesting;
 pub mod origin;
 pub mod orphans;

@@ -487,6 +487,21 @@ macro_rules! __for_all_cases {
                 the_body_has_no_place_to_lend
                 a_queued_child_that_is_awaited_and_then_cancelled_is_told_of
             }
+            metrics {
+                each_child_counts_by_how_it_ended
+                a_lost_child_counts_as_lost_and_its_siblings_as_cancelled
+                a_child_that_is_refused_is_not_counted
+                a_child_is_live_from_its_spawn_to_its_end
+                groups_share_what_they_are_given
+                groups_inside_inherit_and_may_have_their_own
+                the_body_of_a_scope_is_not_counted
+                background_children_and_clean_ups_are_counted_and_whoever_keeps_the_deadline_is_not
+                a_cancel_is_timed_from_the_request_to_the_end
+                a_cancel_of_one_child_is_timed_from_then
+                the_longest_poll_is_known_and_that_of_the_body_is_none
+                a_child_that_panics_on_its_way_out_counts_once
+                all_is_counted_when_the_group_is_joined
+            }
             matrix {
                 every_combination_ends_as_the_model_says
             }

@@ -76,6 +76,10 @@ fn types_have_the_auto_traits_that_users_need() {
     is_send::<Finally<std::future::Ready<()>, Hostile>>();
     is_send::<ShutdownReport>();
     is_sync::<ShutdownReport>();
+    is_send::<Metrics>();
+    is_sync::<Metrics>();
+    is_unpin::<Metrics>();
+    is_debug::<(Metrics, Timing)>();
     is_send::<AnySpawner>();
     is_sync::<AnySpawner>();
     is_send::<taskgroup::runtime::Hooked<ThreadEach, ()>>();

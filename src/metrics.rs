@@ -1,0 +1,356 @@
+//! Counters of what becomes of children.
+//!
+//! A group that is opened with [`Metrics`] is *observed*, and its children go the way that `observe` describes; all others do
+//! nothing for it. The counters are no part of the protocol: they are written after what they count has happened, and before
+//! the child leaves the group, so whoever has joined that reads all of it.
+
+use std::fmt;
+use std::sync::Arc;
+// Not those of the model checker: nothing waits for what they say.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+#[cfg(feature = "metrics")]
+use crate::unwind::{catch, drop_quietly};
+
+/// Counters of what becomes of the children of any number of groups.
+///
+/// A clone is the same counters. Groups are given them [when they are opened](crate::group::Builder::metrics), and those
+/// opened inside inherit them; so a server has one for all that it does, or one for each of its parts. They outlive the
+/// groups, and can be read at any time, for the price of a few loads.
+///
+/// Whatever a group starts is a child: also background children, clean-ups, and tasks that were adopted. The body of a
+/// scope is not. A child counts as
+///
+/// | | if |
+/// |---|---|
+/// | [`returned`](Self::returned) | its future came to its end without an error, cancelled or not |
+/// | [`failed`](Self::failed) | it returned an error, or was a clean-up that took too long |
+/// | [`panicked`](Self::panicked) | it panicked, or its destructor did |
+/// | [`cancelled`](Self::cancelled) | it was dropped, along with its group or alone |
+/// | [`lost`](Self::lost) | its runtime dropped it unasked; that cancels the group, so its siblings count as cancelled |
+///
+/// whatever comes first: one that fails, and panics on its way out, has failed. One that was refused by a closed or cancelled
+/// group was never a child, and is not counted.
+///
+/// The children of a group with metrics are [observed](crate::group::Builder::observe_polls), at the cost that is named
+/// there. Without metrics nothing is done, and no clock is read.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup, group::Metrics};
+/// # smol::block_on(async {
+/// let metrics = Metrics::new();
+/// for _request in 0..3 {
+///     let group = TaskGroup::builder::<&str>(Smol).metrics(&metrics).collect().open();
+///     group.launch(async { Ok(()) });
+///     group.launch(async { Err::<(), _>("connection reset") });
+///     group.join().await.unwrap_err();
+/// }
+/// assert_eq!((metrics.spawned(), metrics.live()), (6, 0));
+/// assert_eq!((metrics.returned(), metrics.failed()), (3, 3));
+/// println!("the longest poll took {:?}", metrics.polls().longest());
+/// # });
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Counters>);
+
+#[derive(Default)]
+struct Counters {
+    spawned: AtomicU64,
+    ended: [AtomicU64; 5],
+    polls: Times,
+    cancels: Times,
+    #[cfg(feature = "metrics")]
+    exported: Option<Exported>,
+}
+
+/// What became of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Returned,
+    Failed,
+    Panicked,
+    Cancelled,
+    Lost,
+}
+
+impl Metrics {
+    /// Makes counters that stand at zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many children have not ended, queued ones among them.
+    ///
+    /// A child ends when its future is destroyed and its result delivered. It is still counted by
+    /// [`Group::len`](crate::Group::len) if a group lives on that was opened in it.
+    pub fn live(&self) -> u64 {
+        // In this order: what has ended was spawned.
+        let ended = self.ended();
+        self.spawned().saturating_sub(ended)
+    }
+
+    /// How many children were spawned.
+    pub fn spawned(&self) -> u64 {
+        self.0.spawned.load(Ordering::Relaxed)
+    }
+
+    /// How many children have ended, however they did.
+    pub fn ended(&self) -> u64 {
+        // Pairs with `end`: who sees the end of a child sees that it was spawned.
+        self.0.ended.iter().map(|count| count.load(Ordering::Acquire)).sum()
+    }
+
+    /// How many children returned a value.
+    pub fn returned(&self) -> u64 {
+        self.how_many(Ended::Returned)
+    }
+
+    /// How many children failed.
+    pub fn failed(&self) -> u64 {
+        self.how_many(Ended::Failed)
+    }
+
+    /// How many children panicked.
+    pub fn panicked(&self) -> u64 {
+        self.how_many(Ended::Panicked)
+    }
+
+    /// How many children were dropped because somebody cancelled them.
+    pub fn cancelled(&self) -> u64 {
+        self.how_many(Ended::Cancelled)
+    }
+
+    /// How many children were dropped by their runtime unasked.
+    pub fn lost(&self) -> u64 {
+        self.how_many(Ended::Lost)
+    }
+
+    fn how_many(&self, how: Ended) -> u64 {
+        self.0.ended[how as usize].load(Ordering::Relaxed)
+    }
+
+    /// How long it took from the request to the end, of children that had been cancelled when they ended.
+    ///
+    /// It counts from when its group was cancelled, or it alone, whatever the reason was; and for all of them, also
+    /// those that were under a shield and returned. Children that are lost are not among them.
+    pub fn cancels(&self) -> Timing {
+        self.0.cancels.read()
+    }
+
+    /// How long the polls took.
+    ///
+    /// Where a future is destroyed outside of a poll, as that of a child that is cancelled, it counts as one. A poll
+    /// that has not returned is not there yet; [`Group::snapshot`](crate::Group::snapshot) shows those.
+    pub fn polls(&self) -> Timing {
+        self.0.polls.read()
+    }
+
+    pub(crate) fn spawn(&self) {
+        self.0.spawned.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.export(|exported| {
+            exported.spawned.increment(1);
+            exported.live.increment(1.0);
+        });
+    }
+
+    /// A child has ended, so long after it was cancelled.
+    pub(crate) fn end(&self, how: Ended, cancelled: Option<Duration>) {
+        if let Some(cancelled) = cancelled {
+            self.0.cancels.add(cancelled);
+        }
+        // Pairs with `ended`.
+        self.0.ended[how as usize].fetch_add(1, Ordering::Release);
+        #[cfg(feature = "metrics")]
+        self.export(|exported| {
+            exported.live.decrement(1.0);
+            exported.ended[how as usize].increment(1);
+            cancelled.into_iter().for_each(|time| exported.cancels.record(time));
+        });
+    }
+
+    pub(crate) fn poll(&self, took: Duration) {
+        self.0.polls.add(took);
+        #[cfg(feature = "metrics")]
+        self.export(|exported| exported.polls.record(took));
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("live", &self.live())
+            .field("spawned", &self.spawned())
+            .field("returned", &self.returned())
+            .field("failed", &self.failed())
+            .field("panicked", &self.panicked())
+            .field("cancelled", &self.cancelled())
+            .field("lost", &self.lost())
+            .field("cancels", &self.cancels())
+            .field("polls", &self.polls())
+            .finish()
+    }
+}
+
+/// In nanoseconds, of which 64 bits hold five hundred years.
+#[derive(Default)]
+struct Times {
+    count: AtomicU64,
+    total: AtomicU64,
+    longest: AtomicU64,
+}
+
+impl Times {
+    fn add(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(nanos, Ordering::Relaxed);
+        self.longest.fetch_max(nanos, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Timing {
+        let nanos = |time: &AtomicU64| Duration::from_nanos(time.load(Ordering::Relaxed));
+        Timing {
+            count: self.count.load(Ordering::Relaxed),
+            total: nanos(&self.total),
+            longest: nanos(&self.longest),
+        }
+    }
+}
+
+/// How often something happened and how long it took, by the clock of the machine: see [`Metrics`].
+///
+/// While children run, the three may be a few events apart.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup, group::Metrics};
+/// # smol::block_on(async {
+/// let metrics = Metrics::new();
+/// let group = TaskGroup::builder::<()>(Smol).metrics(&metrics).open();
+/// group.launch(std::future::pending::<()>());
+/// group.cancel();
+/// group.join().await.unwrap();
+/// let cancels = metrics.cancels();
+/// assert_eq!(cancels.count(), 1);
+/// assert_eq!(cancels.mean(), Some(cancels.longest()));
+/// # });
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    count: u64,
+    total: Duration,
+    longest: Duration,
+}
+
+impl Timing {
+    /// How often.
+    pub fn count(self) -> u64 {
+        self.count
+    }
+
+    /// How long all of them took together.
+    pub fn total(self) -> Duration {
+        self.total
+    }
+
+    /// How long the longest one took. Zero if there was none.
+    pub fn longest(self) -> Duration {
+        self.longest
+    }
+
+    /// How long one of them took on average, if there was any.
+    pub fn mean(self) -> Option<Duration> {
+        let nanos = self.total.as_nanos().checked_div(u128::from(self.count))?;
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The same for a recorder of the `metrics` crate. It is foreign code: called with no lock held, and caught.
+#[cfg(feature = "metrics")]
+struct Exported {
+    spawned: metrics::Counter,
+    ended: [metrics::Counter; 5],
+    live: metrics::Gauge,
+    polls: metrics::Histogram,
+    cancels: metrics::Histogram,
+}
+
+#[cfg(feature = "metrics")]
+impl Metrics {
+    /// Makes counters that tell the recorder of the `metrics` crate as well. Needs the feature `metrics`.
+    ///
+    /// That is the one that is installed when this is called. All have the label `group`, which is `name`:
+    ///
+    /// | | |
+    /// |---|---|
+    /// | `taskgroup_spawned_total` | counter |
+    /// | `taskgroup_ended_total` | counter, with the label `outcome`: `returned`, `failed`, `panicked`, `cancelled`, `lost` |
+    /// | `taskgroup_live` | gauge |
+    /// | `taskgroup_poll_seconds` | histogram |
+    /// | `taskgroup_cancel_seconds` | histogram |
+    ///
+    /// A recorder that panics changes nothing for the group, nor for what is read here: the panic is caught, and std's hook
+    /// has told of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use taskgroup::group::Metrics;
+    ///
+    /// // after `metrics_exporter_prometheus::PrometheusBuilder::new().install()`, say
+    /// let metrics = Metrics::exported("server");
+    /// assert_eq!(metrics.spawned(), 0);
+    /// ```
+    pub fn exported(name: impl Into<String>) -> Self {
+        let exported = match catch(|| Exported::new(name.into())) {
+            Ok(exported) => Some(exported),
+            Err(payload) => {
+                drop_quietly(payload);
+                None
+            }
+        };
+        Self(Arc::new(Counters { exported, ..Counters::default() }))
+    }
+
+    fn export(&self, f: impl FnOnce(&Exported)) {
+        if let Some(exported) = &self.0.exported {
+            drop_quietly(catch(|| f(exported)));
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Exported {
+    fn new(group: String) -> Self {
+        use metrics::Unit::{Count, Seconds};
+        metrics::describe_counter!("taskgroup_spawned_total", Count, "Children that were spawned.");
+        metrics::describe_counter!("taskgroup_ended_total", Count, "Children that have ended, by outcome.");
+        metrics::describe_gauge!("taskgroup_live", Count, "Children that have not ended.");
+        metrics::describe_histogram!("taskgroup_poll_seconds", Seconds, "How long each poll took.");
+        metrics::describe_histogram!(
+            "taskgroup_cancel_seconds",
+            Seconds,
+            "From the request to cancel a child to its end."
+        );
+        // In the order of `Ended`.
+        let outcomes = ["returned", "failed", "panicked", "cancelled", "lost"];
+        Self {
+            spawned: metrics::counter!("taskgroup_spawned_total", "group" => group.clone()),
+            ended: outcomes.map(|outcome| {
+                metrics::counter!("taskgroup_ended_total", "group" => group.clone(), "outcome" => outcome)
+            }),
+            live: metrics::gauge!("taskgroup_live", "group" => group.clone()),
+            polls: metrics::histogram!("taskgroup_poll_seconds", "group" => group.clone()),
+            cancels: metrics::histogram!("taskgroup_cancel_seconds", "group" => group),
+        }
+    }
+}
