@@ -158,6 +158,8 @@
 //! what there is for it.
 //!
 //! The [`guide`] has longer texts: how to come here from elsewhere, what a cancel cuts, and how to write a spawner.
+// Says of each item which feature it needs. Only a nightly toolchain can.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod adopt;
