@@ -350,6 +350,7 @@ pub async fn one_that_waits_for_its_place_keeps_its_name(t: &Test) {
     assert_eq!(names, [Some("first".to_string()), Some("second".to_string())]);
     assert_eq!(beside.name(), Some("beside"));
     second.await.unwrap();
+    group.idle().await;
     group.try_spawn(says(t, "the place is free again")).unwrap().await.unwrap();
     group.join().await.unwrap();
 }
