@@ -2,7 +2,7 @@
 # The server of this example, with `wrk` as its client: requests a second by turns with and without a group, and then
 # shutdowns under load, after which every request that the server has seen must have been answered.
 #
-#     examples/http/wrk.sh [SECONDS [ROUNDS [SHUTDOWNS]]]
+#     [RUNTIMES=tokio] examples/http/wrk.sh [SECONDS [ROUNDS [SHUTDOWNS]]]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-3} rounds=${2:-7} shutdowns=${3:-20} port=${PORT:-18080}
@@ -34,7 +34,7 @@ median() {
     sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'
 }
 
-for runtime in smol tokio; do
+for runtime in ${RUNTIMES:-smol tokio}; do
     rm -f "$work/group" "$work/plain"
     for ((round = 0; round < rounds; round++)); do
         for kind in group plain; do
@@ -45,10 +45,11 @@ for runtime in smol tokio; do
             echo "$((answered * 1000 / millis))" >>"$work/$kind"
         done
     done
-    echo "$runtime: $(median <"$work/group") requests/s in a group, $(median <"$work/plain") without"
+    ratio=$(paste "$work/group" "$work/plain" | awk '{ printf "%.3f\n", $1 / $2 }' | median)
+    echo "$runtime: $(median <"$work/group") requests/s in a group, $(median <"$work/plain") without, $ratio in one round"
 done
 
-for runtime in smol tokio; do
+for runtime in ${RUNTIMES:-smol tokio}; do
     total=0
     for ((time = 0; time < shutdowns; time++)); do
         serve "$runtime" 1
