@@ -15,7 +15,9 @@ mod unordered;
 use std::future::Future;
 use std::ops::Range;
 
-use self::features::{Collecting, Feature, Hook, Limited, Named, Supervising, With, WithDeadline};
+use self::features::{
+    Collecting, Feature, Hook, Limited, Measured, Named, Observed, Supervising, With, WithDeadline,
+};
 use self::handles::Handles;
 use self::join_set::{Set, SharedSet};
 use self::nursery::InNursery;
@@ -73,6 +75,8 @@ fn ours<R: Runtime>() -> Vec<Entry<R>> {
         ours_with::<R, Collecting>("ours+collect"),
         ours_with::<R, Supervising>("ours+supervise"),
         ours_with::<R, Hook>("ours+hook"),
+        ours_with::<R, Observed>("ours+observe"),
+        ours_with::<R, Measured>("ours+metrics"),
     ]
 }
 

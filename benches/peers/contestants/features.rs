@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use taskgroup::group::Builder;
+use taskgroup::group::{Builder, Metrics};
 use taskgroup::runtime::{Hooked, SpawnHook, Timed};
 use taskgroup::{Spawner, TaskGroup};
 
@@ -85,6 +85,19 @@ settings! {
     Supervising {
         fn set(builder: Builder<S>) -> Builder<S> {
             builder.supervise(|_, failure| panic!("nothing fails: {failure:?}"))
+        }
+    }
+    /// Polls are noted.
+    Observed {
+        fn set(builder: Builder<S>) -> Builder<S> {
+            builder.observe_polls()
+        }
+    }
+    /// Children are counted, all groups' in one place.
+    Measured {
+        fn set(builder: Builder<S>) -> Builder<S> {
+            static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+            builder.metrics(&METRICS)
         }
     }
 }
