@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -207,6 +208,49 @@ fn a_panic_is_told_with_its_message() {
     let told = log.of("child child=2");
     assert_eq!(told, ["spawned", "cancelled reason=\"alone\"", "ended outcome=\"cancelled\""]);
     assert_eq!((log.open, log.inside), (0, 0));
+}
+
+#[test]
+fn a_name_is_told_in_one_line_and_short() {
+    let log = seen(|| {
+        let group = TaskGroup::builder::<()>(Ex::default()).name("a\nb").open();
+        group.child().name("x".repeat(10 << 20)).launch(pending::<()>());
+        drop(group);
+    });
+    let group = log.around.keys().find(|label| label.starts_with("group")).unwrap();
+    assert_eq!(group, r#"group name="a\\nb""#);
+    let child = log.around.keys().find(|label| label.starts_with("child")).unwrap();
+    assert_eq!(*child, format!("child child=1 name=\"{}…\"", "x".repeat(64)));
+}
+
+/// Opens a group in the child of a group in the child of a group, and so on.
+fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let group = TaskGroup::new(executor.clone());
+        if depth > 0 {
+            group.launch(nest(executor, depth - 1));
+        } else {
+            group.launch(pending::<()>());
+        }
+        drop(group.join().await);
+    })
+}
+
+/// On the stack of a thread as std makes it, whichever end the spans are closed from.
+#[test]
+fn a_tree_of_any_depth_is_told() {
+    const DEPTH: usize = 5_000;
+    let log = seen(|| {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        group.launch(nest(executor.clone(), DEPTH));
+        while executor.try_tick() {}
+        group.cancel();
+        smol::block_on(executor.run(group.join())).unwrap();
+    });
+    assert_eq!((log.open, log.inside), (0, 0));
+    let ended = log.events.iter().filter(|(_, event)| event.starts_with("ended")).count();
+    assert_eq!(ended, 2 * (DEPTH + 2));
 }
 
 #[test]
