@@ -13,6 +13,7 @@
 mod digest;
 mod files;
 mod options;
+mod output;
 mod report;
 mod runtime;
 #[allow(dead_code, reason = "nobody calls it without a runtime")]
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     match options::parse(std::env::args_os().skip(1)) {
         Ok(Request::Run(options)) => checksum(options),
         Ok(Request::Help) => {
-            report::print(|out| out.write_all(options::USAGE.as_bytes()));
+            output::print(|out| out.write_all(options::USAGE.as_bytes()));
             ExitCode::SUCCESS
         }
         Err(misuse) => refuse(&format!("{misuse}\n{}", options::USAGE)),
@@ -47,6 +48,6 @@ fn checksum(options: Options) -> ExitCode {
 }
 
 fn refuse(misuse: &str) -> ExitCode {
-    report::note(|err| writeln!(err, "checksum: {}", misuse.trim_end()));
+    output::note(|err| writeln!(err, "checksum: {}", misuse.trim_end()));
     ExitCode::from(MISUSE)
 }

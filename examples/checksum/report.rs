@@ -1,7 +1,7 @@
 //! What the user sees.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use taskgroup::{Failure, GroupError};
 
 use crate::digest::Digest;
 use crate::files::FileError;
+use crate::output::{bytes, note, print, write_digest};
 
 /// The time between two looks of the progress line.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -133,51 +134,4 @@ impl Report {
         note(|err| writeln!(err, "{}", self.summary));
         printed
     }
-}
-
-/// Writes a line as `sha256sum` does, which marks and escapes names that would break it.
-fn write_digest(out: &mut dyn Write, path: &Path, digest: &Digest) -> io::Result<()> {
-    let name = bytes(path);
-    if name.iter().any(|byte| escape(*byte).is_some()) {
-        out.write_all(b"\\")?;
-    }
-    digest.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
-    out.write_all(b"  ")?;
-    for byte in name {
-        match escape(*byte) {
-            Some(escaped) => out.write_all(escaped)?,
-            None => out.write_all(&[*byte])?,
-        }
-    }
-    out.write_all(b"\n")
-}
-
-fn escape(byte: u8) -> Option<&'static [u8]> {
-    match byte {
-        b'\\' => Some(b"\\\\"),
-        b'\n' => Some(b"\\n"),
-        b'\r' => Some(b"\\r"),
-        _ => None,
-    }
-}
-
-fn bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_encoded_bytes()
-}
-
-/// Writes to standard output, and says whether it went well. A reader that goes away is no failure.
-pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            note(|err| writeln!(err, "checksum: standard output: {error}"));
-            false
-        }
-        _ => true,
-    }
-}
-
-/// Writes to standard error, if that is possible: there is nowhere to report a failure to.
-pub fn note(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-    let _ = write(&mut io::stderr().lock());
 }

@@ -105,8 +105,7 @@ pub fn draw(run: &Run, failed: u32, end: u32) -> Result<String, std::fmt::Error>
         }
         y += 14;
     }
-    let height = y + 44;
-    let mut svg = String::new();
+    let (height, mut svg) = (y + 44, String::new());
     writeln!(
         svg,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}">"#
