@@ -120,6 +120,11 @@
 //! a clock for instance, is in [`runtime`]. [`AnySpawner`] is for structs that are not to be generic. If the runtime goes
 //! away, its children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
 //!
+//! # Looking into it
+//!
+//! [`Group::snapshot`] says why a group is still open. [`Metrics`](group::Metrics) count what becomes of the children of many
+//! groups. With the feature `tracing` each group and each child has a span. The [`guide`] has a page on them.
+//!
 //! # Testing
 //!
 //! The feature `sim` adds a runtime for tests: one thread, virtual time, and a seed that decides who is next. It runs a
