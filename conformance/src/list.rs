@@ -152,8 +152,13 @@ macro_rules! __for_all_cases {
                 value_outside_of_the_group_panics
                 value_of_a_child_cancelled_by_hand_panics
                 value_panics_where_the_awaiter_is_not_cut
+                value_panics_in_its_first_poll_where_the_awaiter_is_not_cut
+                value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_group
+                a_child_that_was_cut_is_not_polled_on_when_another_such_child_has_gone
                 a_second_await_after_the_result_panics
                 awaiting_ones_own_handle_panics
+                groups_and_handles_say_what_they_are
+                a_handle_knows_where_its_child_was_spawned
                 join_error_says_why_there_is_no_value
                 join_error_of_a_lost_child
                 join_error_of_a_refused_child

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use futures_lite::future::{poll_once, yield_now};
+use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
 
 use crate::ledger::{Entry, Gate, Tally};
@@ -232,6 +232,71 @@ pub async fn value_panics_where_the_awaiter_is_not_cut(t: &Test) {
     assert_eq!(t.ledger.read().completed, 2);
 }
 
+pub async fn value_panics_in_its_first_poll_where_the_awaiter_is_not_cut(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let stuck = group.spawn(t.stuck());
+    stuck.cancel();
+    t.nothing_alive().await;
+    while !stuck.is_finished() {
+        yield_now().await;
+    }
+    assert_misuse(&panic_text(async { poll_once(stuck.value()).await }).await, " was cancelled;");
+    group.join().await.unwrap();
+}
+
+pub async fn value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_group(t: &Test) {
+    let there = &Tally::new();
+    let cut = scope(t.spawner(), |group| async move {
+        let stuck = group.spawn(t.waiting(there));
+        there.take(1).await;
+        stuck.cancel();
+        while !stuck.is_finished() {
+            yield_now().await;
+        }
+        group.cancel();
+        // Nothing is waited for any more: it would panic, or go on.
+        stuck.value().await;
+        t.log.write("the body went on");
+        Ok::<_, Infallible>(())
+    });
+    assert!(cut.await.unwrap_err().is_cancelled());
+    assert_eq!(t.log.lines(), [""; 0]);
+}
+
+pub async fn a_child_that_was_cut_is_not_polled_on_when_another_such_child_has_gone(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (wake, end) = (Gate::new(), Gate::new());
+    let (spawner, begun, opened, ended, log) =
+        (t.spawner(), there.clone(), wake.clone(), end.clone(), t.log.clone());
+    let held = group.spawn(t.child(async move {
+        let inner = scope(spawner, |inner| async move {
+            inner.launch(shield(async move {
+                begun.add();
+                ended.wait().await;
+            }));
+            pending::<Result<(), Infallible>>().await
+        });
+        let polled = async {
+            opened.wait().await;
+            log.write("polled on");
+        };
+        drop(zip(inner, polled).await);
+    }));
+    let other = group.spawn(t.waiting(&there));
+    there.take(2).await;
+    held.cancel();
+    other.cancel();
+    while group.len() > 1 {
+        yield_now().await;
+    }
+    wake.open();
+    t.step().await;
+    end.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), [""; 0]);
+    assert_eq!(t.ledger.read().completed, 0);
+}
+
 pub async fn a_second_await_after_the_result_panics(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let mut handle = group.spawn(t.child(async { Ok(7) }));
@@ -245,12 +310,36 @@ pub async fn a_second_await_after_the_result_panics(t: &Test) {
 pub async fn awaiting_ones_own_handle_panics(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let (give, own) = async_channel::bounded::<JoinHandle<()>>(1);
+    group.launch(t.child(async {}));
     let mut handle = group.spawn(t.child(async move { drop(own.recv().await.unwrap().await) }));
     assert!(poll_once(&mut handle).await.is_none(), "waiting for it outside is no misuse");
     give.try_send(handle).unwrap();
     let text = panic_text(group.join()).await;
-    assert!(text.contains("a child would wait for itself") && text.contains("child 1, "), "{text}");
-    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (0, 1));
+    assert!(text.contains("a child would wait for itself") && text.contains("child 2, "), "{text}");
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
+}
+
+pub async fn groups_and_handles_say_what_they_are(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    group.launch(t.child(async {}));
+    let handle = group.spawn(t.child(async { Ok(7) }));
+    let (canceller, member) = (handle.cancel_handle(), group.group());
+    assert!(format!("{member:?}").starts_with("Group {"), "{member:?}");
+    assert_eq!(format!("{canceller:?}"), "CancelHandle { id: Some(2), .. }");
+    assert_eq!(format!("{handle:?}"), format!("JoinHandle {{ child: {canceller:?}, .. }}"));
+    let shown = format!("{handle:?}");
+    let value = handle.value();
+    assert_eq!(format!("{value:?}"), format!("Value {{ handle: {shown}, .. }}"));
+    assert_eq!(value.await, 7);
+    group.join().await.unwrap();
+}
+
+pub async fn a_handle_knows_where_its_child_was_spawned(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (handle, line) = (group.spawn(t.child(async {})), line!());
+    let location = handle.location().unwrap();
+    assert_eq!((location.file(), location.line()), (file!(), line));
+    group.join().await.unwrap();
 }
 
 /// Which of the predicates hold: failed, cancelled, panicked, lost.
