@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "what is public in a section is for the list")]
 
 pub mod adoption;
+pub mod asked;
 pub mod background;
 pub mod bad_input;
 pub mod blocked;

@@ -205,6 +205,15 @@ macro_rules! __for_all_cases {
                 its_panic_is_the_groups
                 it_has_a_name_and_its_error_tells_it
             }
+            asked {
+                a_spawner_is_told_of_a_group_once_before_its_first_child
+                another_spawner_is_told_before_the_first_child_it_is_given
+                at_most_sixteen_cells_of_ended_children_are_kept
+                whoever_spawns_next_frees_cells_that_are_kept
+                no_cell_is_kept_when_no_child_lives
+                no_cell_is_kept_when_the_last_child_is_cancelled
+                a_child_that_is_being_started_when_its_runtime_goes_is_lost
+            }
             orphans {
                 no_capture_is_alive_after_the_outer_join
             }

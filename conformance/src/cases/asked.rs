@@ -1,0 +1,181 @@
+//! What a group tells its spawner and asks of it, besides starting children.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, Weak};
+
+use taskgroup::async_task::{self, Runnable};
+use taskgroup::runtime::Dependent;
+use taskgroup::{AnySpawner, JoinHandle, Spawner, Task, TaskGroup};
+
+use crate::ledger::{Gate, Ledger, Log};
+use crate::test::Test;
+
+/// Writes down what it is told and what it starts.
+#[derive(Clone)]
+struct Noting {
+    spawner: AnySpawner,
+    log: Log,
+    name: &'static str,
+}
+
+impl Noting {
+    fn new(t: &Test, name: &'static str) -> Self {
+        Self { spawner: t.spawner(), log: t.log.clone(), name }
+    }
+}
+
+impl Spawner for Noting {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.log.write(format!("{} starts a child", self.name));
+        self.spawner.spawn(future)
+    }
+
+    fn register(&self, group: Weak<dyn Dependent>) {
+        self.log.write(format!("{} is told", self.name));
+        self.spawner.register(group);
+    }
+}
+
+pub async fn a_spawner_is_told_of_a_group_once_before_its_first_child(t: &Test) {
+    let group = TaskGroup::new(Noting::new(t, "here"));
+    t.log.write("open");
+    group.launch(t.child(async {}));
+    group.launch(t.child(async {}));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["open", "here is told", "here starts a child", "here starts a child"]);
+}
+
+pub async fn another_spawner_is_told_before_the_first_child_it_is_given(t: &Test) {
+    let group = TaskGroup::new(Noting::new(t, "here"));
+    let elsewhere = group.on(Noting::new(t, "there"));
+    group.launch(t.child(async {}));
+    elsewhere.launch(t.child(async {}));
+    elsewhere.clone().launch(t.child(async {}));
+    group.join().await.unwrap();
+    let here = ["here is told", "here starts a child"];
+    let there = ["there is told", "there starts a child", "there starts a child"];
+    assert_eq!(t.log.lines(), [&here[..], &there[..]].concat());
+}
+
+/// Asks for the cells of children that have ended to be kept, and counts all that there are.
+#[derive(Clone, Default)]
+struct Cells {
+    queue: Arc<Mutex<VecDeque<Runnable>>>,
+    ledger: Ledger,
+}
+
+impl Cells {
+    /// Runs children until none can run.
+    fn run(&self) {
+        let next = || self.queue.lock().unwrap().pop_front();
+        while let Some(runnable) = next() {
+            runnable.run();
+        }
+    }
+
+    fn alive(&self) -> usize {
+        self.ledger.read().alive()
+    }
+}
+
+impl Spawner for Cells {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (queue, counted) = (self.queue.clone(), self.ledger.capture());
+        let (runnable, task) = async_task::spawn(future, move |runnable| {
+            let _counted = &counted;
+            queue.lock().unwrap().push_back(runnable);
+        });
+        runnable.schedule();
+        task
+    }
+
+    fn keeps_ended(&self) -> bool {
+        true
+    }
+}
+
+/// A group of one child that lives until the gate is opened, and of twenty that have ended.
+fn twenty_have_ended(t: &Test, cells: &Cells, gate: &Gate) -> (TaskGroup<Cells>, JoinHandle<()>) {
+    let group = TaskGroup::new(cells.clone());
+    let opened = gate.clone();
+    let last = group.spawn(t.child(async move { opened.wait().await }));
+    (0..20).for_each(|_| group.launch(t.child(async {})));
+    cells.run();
+    assert_eq!((group.len(), t.ledger.read().alive()), (1, 1));
+    (group, last)
+}
+
+pub async fn at_most_sixteen_cells_of_ended_children_are_kept(t: &Test) {
+    let (cells, gate) = (Cells::default(), Gate::new());
+    let (group, _last) = twenty_have_ended(t, &cells, &gate);
+    assert_eq!(cells.alive(), 1 + 16);
+    gate.open();
+    cells.run();
+    group.join().await.unwrap();
+}
+
+pub async fn whoever_spawns_next_frees_cells_that_are_kept(t: &Test) {
+    let (cells, gate) = (Cells::default(), Gate::new());
+    let (group, _last) = twenty_have_ended(t, &cells, &gate);
+    let kept = cells.alive();
+    group.launch(t.child(async {}));
+    group.launch(t.child(async {}));
+    assert!(cells.alive() < kept, "two are new, and more than two are gone");
+    gate.open();
+    cells.run();
+    group.join().await.unwrap();
+}
+
+pub async fn no_cell_is_kept_when_no_child_lives(t: &Test) {
+    let (cells, gate) = (Cells::default(), Gate::new());
+    let (group, _last) = twenty_have_ended(t, &cells, &gate);
+    gate.open();
+    cells.run();
+    assert_eq!((group.len(), cells.alive()), (0, 0));
+    group.join().await.unwrap();
+}
+
+pub async fn no_cell_is_kept_when_the_last_child_is_cancelled(t: &Test) {
+    let (cells, gate) = (Cells::default(), Gate::new());
+    let (group, last) = twenty_have_ended(t, &cells, &gate);
+    last.cancel();
+    cells.run();
+    assert_eq!((group.len(), cells.alive()), (0, 0));
+    group.join().await.unwrap();
+}
+
+/// Finds that it will poll nothing any more while it is at work on a child, and says so.
+#[derive(Clone, Default)]
+struct Going(Arc<Mutex<Vec<Weak<dyn Dependent>>>>);
+
+impl Spawner for Going {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (runnable, task) = async_task::spawn(future, drop::<Runnable>);
+        runnable.run();
+        let groups = std::mem::take(&mut *self.0.lock().unwrap());
+        groups.iter().filter_map(Weak::upgrade).for_each(|group| group.runtime_lost());
+        task
+    }
+
+    fn register(&self, group: Weak<dyn Dependent>) {
+        self.0.lock().unwrap().push(group);
+    }
+}
+
+pub async fn a_child_that_is_being_started_when_its_runtime_goes_is_lost(t: &Test) {
+    let group = TaskGroup::new(Going::default());
+    let handle = group.spawn(t.stuck());
+    assert_eq!((t.ledger.read().polls, t.ledger.read().alive()), (1, 0));
+    assert!(handle.await.unwrap_err().is_lost());
+    assert!(group.join().await.unwrap_err().is_lost());
+}
