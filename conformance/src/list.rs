@@ -354,6 +354,7 @@ macro_rules! __for_all_cases {
                 a_failure_of_one_is_a_failure_of_the_group
                 a_panic_of_one_is_resumed
                 one_that_ends_by_itself_leaves_its_value
+                one_that_has_ended_by_itself_does_not_keep_a_clean_up_from_spawning
                 a_shielded_one_holds_the_group
                 a_failure_of_one_that_is_being_ended_is_a_failure
                 once_they_are_being_ended_nothing_starts

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use futures_lite::future::{poll_once, yield_now, zip};
+use taskgroup::group::MemberKind;
 use taskgroup::{TaskGroup, scope, shield};
 
 use crate::ledger::{Entry, Gate, Tally};
@@ -176,4 +177,29 @@ pub async fn a_child_that_one_of_them_spawns_is_waited_for(t: &Test) {
     gate.open();
     join.await.unwrap();
     assert_eq!(t.log.lines(), ["ordinary done", "background gone"]);
+}
+
+/// What is counted as background no more does not close the group to a clean-up.
+pub async fn one_that_has_ended_by_itself_does_not_keep_a_clean_up_from_spawning(t: &Test) {
+    let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    group.child().background().launch(t.child(async {}));
+    while group.snapshot().members().any(|member| member.kind() == MemberKind::Background) {
+        yield_now().await;
+    }
+    let (member, opened, log) = (group.group(), gate.clone(), t.log.clone());
+    group.launch(t.child(async move {
+        let late = member.clone();
+        member.defer(async move {
+            opened.wait().await;
+            log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
+        });
+    }));
+    while group.len() > 0 {
+        yield_now().await;
+    }
+    let mut join = group.join();
+    assert!(poll_once(&mut join).await.is_none(), "the clean-up goes on");
+    gate.open();
+    join.await.unwrap();
+    assert_eq!(t.log.lines(), ["taken"]);
 }
