@@ -186,6 +186,21 @@ fn the_body_of_a_scope_is_a_member() {
 }
 
 #[test]
+fn nothing_is_known_of_the_polls_of_a_body_where_they_are_not_observed() {
+    watched(STACK, || {
+        let (give, take) = mpsc::channel();
+        let mut open = pin!(scope(Ex::default(), |group: Group<Ex, ()>| {
+            give.send(group).unwrap();
+            pending::<Result<(), ()>>()
+        }));
+        assert!(poll(open.as_mut()).is_pending());
+        let snapshot = take.recv().unwrap().snapshot();
+        let body = snapshot.members().next().unwrap();
+        assert_eq!((body.kind(), body.polls(), body.age()), (MemberKind::Body, None, None));
+    });
+}
+
+#[test]
 fn who_is_in_a_poll_is_known_where_polls_are_observed() {
     watched(STACK, || {
         let executor = Ex::default();
