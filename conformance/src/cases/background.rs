@@ -194,7 +194,7 @@ pub async fn one_that_has_ended_by_itself_does_not_keep_a_clean_up_from_spawning
             log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
         });
     }));
-    while group.len() > 0 {
+    while !group.is_empty() {
         yield_now().await;
     }
     let mut join = group.join();
