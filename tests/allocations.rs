@@ -2,12 +2,13 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use async_executor::Executor;
 use futures_lite::future::{block_on, yield_now};
-use taskgroup::TaskGroup;
+use taskgroup::async_task::{self, Runnable};
+use taskgroup::{Spawner, Task, TaskGroup};
 
 struct Counting;
 
@@ -107,8 +108,90 @@ fn a_burst_of_children_leaves_nothing_behind() {
     }));
 }
 
+/// Allocations while so many children come and go a second time.
+async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> usize {
+    let mut counted = 0;
+    for _ in 0..2 {
+        let before = ALLOCATIONS.load(Relaxed);
+        (0..1024).for_each(|_| launch());
+        while !is_over() {
+            yield_now().await;
+        }
+        counted = ALLOCATIONS.load(Relaxed) - before;
+    }
+    counted
+}
+
+fn the_table_of_a_thousand_children_is_kept_for_the_next_thousand() {
+    let executor = &Arc::new(Executor::new());
+    let raw = second_burst(|| executor.spawn(yield_now()).detach(), || executor.is_empty());
+    let raw = block_on(executor.run(raw));
+    let group = TaskGroup::new(executor.clone());
+    let grouped = second_burst(|| group.launch(yield_now()), || group.is_empty());
+    let grouped = block_on(executor.run(grouped));
+    println!("allocations for the second thousand: {raw} by Executor::spawn, {grouped} by Group::launch");
+    // A table that grew anew would ask for memory nine times.
+    assert!(grouped <= raw + 4, "{grouped} against {raw}");
+}
+
+/// A queue of children, which are run by whoever has it.
+#[derive(Clone)]
+struct Queue {
+    runnables: Arc<Mutex<Vec<Runnable>>>,
+    keeps_ended: bool,
+}
+
+impl Spawner for Queue {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runnables = self.runnables.clone();
+        let (runnable, task) =
+            async_task::spawn(future, move |runnable| runnables.lock().unwrap().push(runnable));
+        runnable.schedule();
+        task
+    }
+
+    fn keeps_ended(&self) -> bool {
+        self.keeps_ended
+    }
+}
+
+/// Allocations while sixteen children end, and another one does not.
+fn allocations_at_the_end(keeps_ended: bool) -> usize {
+    let queue = Queue { runnables: Arc::default(), keeps_ended };
+    let run = || {
+        let runnables = std::mem::take(&mut *queue.runnables.lock().unwrap());
+        for runnable in runnables {
+            runnable.run();
+        }
+    };
+    let group = TaskGroup::new(queue.clone());
+    let stuck = group.spawn(std::future::pending::<()>());
+    (0..16).for_each(|_| group.launch(async {}));
+    let before = ALLOCATIONS.load(Relaxed);
+    run();
+    let counted = ALLOCATIONS.load(Relaxed) - before;
+    assert_eq!(group.len(), 1);
+    stuck.cancel();
+    run();
+    block_on(group.join()).unwrap();
+    counted
+}
+
+fn cells_of_ended_children_that_are_kept_cost_one_allocation_a_group() {
+    // The thread's own come first.
+    allocations_at_the_end(false);
+    let (dropped, kept) = (allocations_at_the_end(false), allocations_at_the_end(true));
+    println!("allocations while sixteen children end: {dropped}, and {kept} where their cells are kept");
+    assert_eq!(kept, dropped + 1);
+}
+
 #[test]
 fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
+    cells_of_ended_children_that_are_kept_cost_one_allocation_a_group();
+    the_table_of_a_thousand_children_is_kept_for_the_next_thousand();
     a_launched_child_allocates_what_the_executors_spawn_does();
     a_finished_child_leaves_nothing_behind();
     a_burst_of_children_leaves_nothing_behind();
