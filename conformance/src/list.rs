@@ -108,6 +108,7 @@ macro_rules! __for_all_cases {
                 o_53_two_rounds_do_not_mix
                 o_54_nothing_is_kept_alive_by_a_finished_group
                 o_55_changing_settings_too_late
+                whoever_joins_is_woken_when_the_last_child_leaves_and_not_before
             }
             cancel {
                 o_56_from_the_body

@@ -1,15 +1,16 @@
 //! F. Opening, closing, reuse.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Waker};
 
-use futures_lite::future::poll_once;
+use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{AnySpawner, CancelReason, Group, Spawner, Task, TaskGroup, scope};
 
-use crate::ledger::{Entry, Tally};
+use crate::ledger::{Entry, Gate, Tally, Wakes};
 use crate::test::{Test, panic_text};
 
 pub async fn o_49_opening_twice(t: &Test) {
@@ -187,4 +188,26 @@ pub async fn o_55_changing_settings_too_late(t: &Test) {
     .await
     .unwrap();
     assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (0, 1));
+}
+
+pub async fn whoever_joins_is_woken_when_the_last_child_leaves_and_not_before(t: &Test) {
+    let (group, first, last) = (TaskGroup::new(t.spawner()), Gate::new(), Gate::new());
+    for gate in [&first, &last] {
+        let opened = gate.clone();
+        // With a name, there is more to do when it leaves.
+        group.child().name("child").launch(t.child(async move { opened.wait().await }));
+    }
+    let (member, wakes) = (group.group(), Arc::new(Wakes::default()));
+    let (mut join, waker) = (pin!(group.join()), Waker::from(wakes.clone()));
+    assert!(join.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    first.open();
+    while member.len() > 1 {
+        yield_now().await;
+    }
+    assert_eq!(wakes.count(), 0);
+    last.open();
+    while wakes.count() == 0 {
+        yield_now().await;
+    }
+    join.await.unwrap();
 }
