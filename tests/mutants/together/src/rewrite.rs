@@ -1,0 +1,201 @@
+//! Puts all mutants of a file into it, each behind `crate::mutant(id)`.
+//!
+//! ```text
+//! fn f() -> bool { a == b }   becomes   fn f() -> bool { if mutant(1) { return true; } ((a == b) ^ mutant(2)) }
+//! a && b                      becomes   ((((a) ^ mutant(3)) && ((b) ^ mutant(3))) ^ mutant(3))
+//! ```
+//!
+//! The second one is `a || b` when 3 is chosen, and evaluates no more than that would.
+
+use proc_macro2::LineColumn;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Arm, BinOp, ExprBinary, ExprUnary};
+
+use crate::Mutant;
+
+/// The file with these mutants in it, and those that cannot be put there.
+pub fn rewrite<'a>(text: &str, mutants: impl Iterator<Item = &'a Mutant>) -> (String, Vec<usize>) {
+    let file = syn::parse_file(text).expect("it compiles");
+    let mutants: Vec<_> = mutants.collect();
+    let mut edits = Edits { text, lines: lines(text), mutants: &mutants, made: Vec::new(), done: Vec::new() };
+    edits.replace_bodies();
+    edits.visit_file(&file);
+    let apart = mutants.iter().map(|mutant| mutant.id).filter(|id| !edits.done.contains(id)).collect();
+    (edits.apply(), apart)
+}
+
+/// The mutant whose body begins in this line of such a file.
+pub fn body_of(line: &str) -> Option<usize> {
+    line.strip_prefix("/* ")?.split(' ').next()?.parse().ok()
+}
+
+fn lines(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
+fn chosen(id: usize) -> String {
+    format!("crate::mutant({id})")
+}
+
+/// What is put in: before whatever begins there, or after whatever ends there.
+enum Edit {
+    Open(usize, String),
+    Close(usize, String),
+    Cut(usize, usize),
+}
+
+struct Edits<'a> {
+    text: &'a str,
+    /// Where each begins.
+    lines: Vec<usize>,
+    mutants: &'a [&'a Mutant],
+    made: Vec<Edit>,
+    done: Vec<usize>,
+}
+
+impl Edits<'_> {
+    fn offset(&self, at: LineColumn) -> usize {
+        let line = self.lines[at.line - 1];
+        line + self.text[line..].chars().take(at.column).map(char::len_utf8).sum::<usize>()
+    }
+
+    fn range(&self, of: &impl Spanned) -> (usize, usize) {
+        (self.offset(of.span().start()), self.offset(of.span().end()))
+    }
+
+    fn open(&mut self, at: usize, text: impl Into<String>) {
+        self.made.push(Edit::Open(at, text.into()));
+    }
+
+    fn close(&mut self, at: usize, text: impl Into<String>) {
+        self.made.push(Edit::Close(at, text.into()));
+    }
+
+    /// A replaced body is left at once, on a line of its own.
+    fn replace_bodies(&mut self) {
+        // What is opaque cannot be of two types.
+        let here = |mutant: &&&Mutant| mutant.is_body && !mutant.name.contains(" -> impl ");
+        for mutant in self.mutants.iter().filter(here) {
+            let at = self.offset(LineColumn { line: mutant.line, column: mutant.column - 1 });
+            let Mutant { id, replacement, .. } = mutant;
+            self.open(at, format!("\n/* {id} */ if {} {{ return {replacement}; }}\n", chosen(*id)));
+            self.done.push(*id);
+        }
+    }
+
+    /// Those that change what begins here: their ids, and what comes in its place.
+    fn at(&mut self, at: LineColumn, what: &str) -> Vec<(usize, String)> {
+        let here = |mutant: &&&Mutant| {
+            let at_it = (mutant.line, mutant.column) == (at.line, at.column + 1);
+            at_it && !mutant.is_body && mutant.name.contains(what)
+        };
+        let found: Vec<_> =
+            self.mutants.iter().filter(here).map(|mutant| (mutant.id, mutant.replacement.clone())).collect();
+        self.done.extend(found.iter().map(|(id, _)| id));
+        found
+    }
+
+    /// `left op right` with other operators in the place of this one.
+    fn replace_operator(&mut self, expr: &ExprBinary, found: &[(usize, String)]) {
+        let (begin, end) = self.range(expr);
+        let (left_end, right) = (self.range(&*expr.left).1, self.range(&*expr.right).0);
+        let operator = self.text[left_end..right].trim();
+        let (left, before) = match expr.op {
+            BinOp::Add(_) | BinOp::Sub(_) | BinOp::Gt(_) | BinOp::Lt(_) | BinOp::Ge(_) | BinOp::Le(_) => {
+                self.open(begin, "(match ");
+                self.made.push(Edit::Cut(left_end, right));
+                self.open(right, " { left => match ");
+                ("left", " })")
+            }
+            // It assigns: what is on the left stays a place.
+            _ => {
+                self.open(begin, "match ");
+                self.made.push(Edit::Cut(begin, right));
+                (&self.text[begin..left_end], "")
+            }
+        };
+        let other =
+            |(id, other): &(usize, String)| format!("if {} {{ {left} {other} right }} else ", chosen(*id));
+        let others: String = found.iter().map(other).collect();
+        self.close(end, format!(" {{ right => {others}{{ {left} {operator} right }} }}{before}"));
+    }
+
+    fn apply(self) -> String {
+        let mut cuts = Vec::new();
+        let mut put = Vec::new();
+        for (number, edit) in self.made.into_iter().enumerate() {
+            match edit {
+                Edit::Cut(from, to) => cuts.push(from..to),
+                // What is outermost was visited first: it opens first, and closes last.
+                Edit::Open(at, text) => put.push((at, 1, number as isize, text)),
+                Edit::Close(at, text) => put.push((at, 0, -(number as isize), text)),
+            }
+        }
+        put.sort();
+        let mut put = put.into_iter().peekable();
+        let mut out = String::new();
+        for (at, char) in self.text.char_indices() {
+            while let Some((_, _, _, text)) = put.next_if(|next| next.0 <= at) {
+                out += &text;
+            }
+            if !cuts.iter().any(|cut| cut.contains(&at)) {
+                out.push(char);
+            }
+        }
+        out
+    }
+}
+
+impl<'ast> Visit<'ast> for Edits<'_> {
+    fn visit_expr_unary(&mut self, expr: &'ast ExprUnary) {
+        for (id, _) in self.at(expr.op.span().start(), "delete !") {
+            let (begin, end) = self.range(expr);
+            self.open(begin, "((");
+            self.close(end, format!(") ^ {})", chosen(id)));
+        }
+        visit::visit_expr_unary(self, expr);
+    }
+
+    fn visit_expr_binary(&mut self, expr: &'ast ExprBinary) {
+        let found = self.at(expr.op.span().start(), "replace ");
+        let Some((id, _)) = found.first() else { return visit::visit_expr_binary(self, expr) };
+        let (chosen, (begin, end)) = (chosen(*id), self.range(expr));
+        match expr.op {
+            BinOp::And(_) | BinOp::Or(_) => {
+                let (left_end, right) = (self.range(&*expr.left).1, self.range(&*expr.right).0);
+                self.open(begin, "((((");
+                self.close(end, format!(") ^ {chosen})) ^ {chosen})"));
+                self.close(left_end, format!(") ^ {chosen})"));
+                self.open(right, "((");
+            }
+            BinOp::Eq(_) | BinOp::Ne(_) => {
+                self.open(begin, "((");
+                self.close(end, format!(") ^ {chosen})"));
+            }
+            _ => {
+                self.replace_operator(expr, &found);
+                // What is on the left of an assignment is cut.
+                return self.visit_expr(&expr.right);
+            }
+        }
+        visit::visit_expr_binary(self, expr);
+    }
+
+    fn visit_arm(&mut self, arm: &'ast Arm) {
+        if let Some((_, guard)) = &arm.guard {
+            for (id, other) in self.at(guard.span().start(), "match guard") {
+                let (begin, end) = self.range(&**guard);
+                self.open(begin, "((");
+                let and =
+                    if other == "true" { format!("| {}", chosen(id)) } else { format!("& !{}", chosen(id)) };
+                self.close(end, format!(") {and})"));
+            }
+        }
+        for (id, _) in self.at(arm.span().start(), "delete match arm") {
+            let end = self.range(&arm.pat).1;
+            self.close(end, format!(" if !{}", chosen(id)));
+        }
+        visit::visit_arm(self, arm);
+    }
+}
