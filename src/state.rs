@@ -453,8 +453,4 @@ impl State {
     pub(crate) fn notify(&self) {
         self.changed.notify();
     }
-
-    pub(crate) fn id_of(&self, key: Key) -> Option<u64> {
-        self.lock().id(key)
-    }
 }

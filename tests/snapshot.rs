@@ -223,6 +223,23 @@ fn who_is_in_a_poll_is_known_where_polls_are_observed() {
 }
 
 #[test]
+fn a_child_that_is_cancelled_again_has_been_cancelled_since_the_first_time() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).observe_polls().open();
+        let stubborn = group.child().name("stubborn").spawn(shield(pending::<()>()));
+        settle(&executor);
+        stubborn.cancel();
+        let since = || named(&group.snapshot(), "stubborn").cancelled_for().unwrap();
+        while since() < Duration::from_millis(50) {
+            thread::yield_now();
+        }
+        stubborn.cancel();
+        assert!(since() >= Duration::from_millis(50));
+    });
+}
+
+#[test]
 fn groups_inside_are_observed_as_well() {
     watched(STACK, || {
         let executor = Ex::default();
