@@ -138,7 +138,7 @@ impl State {
         }
         let mut table = self.lock();
         let seen = self.word.look();
-        if !seen.is_open() || kind != Kind::Ordinary || table.is_limited() {
+        if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
                 return Err(refusal);
             }
@@ -427,11 +427,6 @@ impl State {
 
     pub(crate) fn is_finished(&self) -> bool {
         self.word.look().is_finished()
-    }
-
-    /// Whether nothing is counted.
-    pub(crate) fn is_clear(&self) -> bool {
-        self.word.look().is_clear()
     }
 
     pub(crate) fn reason(&self) -> Option<CancelReason> {

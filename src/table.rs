@@ -68,7 +68,6 @@ pub(crate) struct Table {
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,
     pub(crate) limit: Option<Box<Limit>>,
-    is_limited: bool,
     /// The runtime is gone, so no `Task` is kept.
     pub(crate) bereft: bool,
     /// Whether `Task`s of children that have ended are kept.
@@ -96,7 +95,6 @@ impl Table {
             abandoned: false,
             outcome: Outcome::default(),
             limit: config.limit.map(|most| Box::new(Limit::new(most))),
-            is_limited: config.limit.is_some(),
             bereft: false,
             keeps_ended: false,
             yard: Vec::new(),
@@ -133,11 +131,6 @@ impl Table {
 
     pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         slot_of(&mut self.slots, ticket)
-    }
-
-    #[inline]
-    pub(crate) fn is_limited(&self) -> bool {
-        self.is_limited
     }
 
     /// Gives a child its slot, and queues it if it is to wait for a place.

@@ -255,8 +255,7 @@ impl<S, E: 'static> Future for Join<S, E> {
         let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
         refuse_own_child(state, "to join its own group");
         // Whoever finds that nothing is left has nothing to wait for.
-        let ended = state.is_clear().then(|| state.conclude(&mut this.withheld, cx)).flatten();
-        let ended = ended.or_else(|| {
+        let ended = state.conclude(&mut this.withheld, cx).or_else(|| {
             state.watch();
             state.signal().wake_owner(cx.waker());
             state.end_background();

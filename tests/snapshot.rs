@@ -1,6 +1,6 @@
 //! What a snapshot of a group says, and what it looks like.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
@@ -236,6 +236,36 @@ fn a_child_that_is_cancelled_again_has_been_cancelled_since_the_first_time() {
         }
         stubborn.cancel();
         assert!(since() >= Duration::from_millis(50));
+    });
+}
+
+#[test]
+fn a_child_that_is_cut_stays_frozen_when_another_such_child_has_gone() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        let (spawner, (tell, wakers)) = (executor.clone(), mpsc::channel());
+        let held = group.child().name("held").spawn(async move {
+            let mut inner = pin!(scope(spawner, |inner: Group<Ex, ()>| async move {
+                inner.launch(shield(pending::<()>()));
+                pending::<Result<(), ()>>().await
+            }));
+            let polled = poll_fn(|cx| {
+                tell.send(cx.waker().clone()).unwrap();
+                inner.as_mut().poll(cx)
+            });
+            drop(polled.await);
+        });
+        let other = group.spawn(pending::<()>());
+        settle(&executor);
+        held.cancel();
+        other.cancel();
+        settle(&executor);
+        assert_eq!(group.len(), 1);
+        wakers.try_iter().last().unwrap().wake();
+        settle(&executor);
+        assert_eq!(wakers.try_iter().count(), 0, "it was polled");
+        assert_eq!(at_now(&group.snapshot(), "held"), MemberState::Frozen);
     });
 }
 

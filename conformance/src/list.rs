@@ -155,7 +155,6 @@ macro_rules! __for_all_cases {
                 value_panics_where_the_awaiter_is_not_cut
                 value_panics_in_its_first_poll_where_the_awaiter_is_not_cut
                 value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_group
-                a_child_that_was_cut_is_not_polled_on_when_another_such_child_has_gone
                 a_second_await_after_the_result_panics
                 awaiting_ones_own_handle_panics
                 groups_and_handles_say_what_they_are
@@ -245,6 +244,7 @@ macro_rules! __for_all_cases {
                 a_cancel_of_one_shielded_child_waits_as_well
                 spawning_under_a_shield_does_not_shield_the_child
                 a_leaked_shield_holds_its_member_only_until_that_ends
+                a_shield_that_outlives_its_child_is_not_that_of_the_next
                 outside_of_any_group_a_shield_only_runs_its_future
                 a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one
             }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use futures_lite::future::{poll_once, yield_now, zip};
+use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
 
 use crate::ledger::{Entry, Gate, Tally};
@@ -263,40 +263,6 @@ pub async fn value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_gro
     assert_eq!(t.log.lines(), [""; 0]);
 }
 
-pub async fn a_child_that_was_cut_is_not_polled_on_when_another_such_child_has_gone(t: &Test) {
-    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
-    let (wake, end) = (Gate::new(), Gate::new());
-    let (spawner, begun, opened, ended, log) =
-        (t.spawner(), there.clone(), wake.clone(), end.clone(), t.log.clone());
-    let held = group.spawn(t.child(async move {
-        let inner = scope(spawner, |inner| async move {
-            inner.launch(shield(async move {
-                begun.add();
-                ended.wait().await;
-            }));
-            pending::<Result<(), Infallible>>().await
-        });
-        let polled = async {
-            opened.wait().await;
-            log.write("polled on");
-        };
-        drop(zip(inner, polled).await);
-    }));
-    let other = group.spawn(t.waiting(&there));
-    there.take(2).await;
-    held.cancel();
-    other.cancel();
-    while group.len() > 1 {
-        yield_now().await;
-    }
-    wake.open();
-    t.step().await;
-    end.open();
-    group.join().await.unwrap();
-    assert_eq!(t.log.lines(), [""; 0]);
-    assert_eq!(t.ledger.read().completed, 0);
-}
-
 pub async fn a_second_await_after_the_result_panics(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let mut handle = group.spawn(t.child(async { Ok(7) }));
@@ -310,9 +276,10 @@ pub async fn a_second_await_after_the_result_panics(t: &Test) {
 pub async fn awaiting_ones_own_handle_panics(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let (give, own) = async_channel::bounded::<JoinHandle<()>>(1);
-    group.launch(t.child(async {}));
+    let other = group.spawn(t.child(async { Ok(()) }));
     let mut handle = group.spawn(t.child(async move { drop(own.recv().await.unwrap().await) }));
     assert!(poll_once(&mut handle).await.is_none(), "waiting for it outside is no misuse");
+    other.await.unwrap();
     give.try_send(handle).unwrap();
     let text = panic_text(group.join()).await;
     assert!(text.contains("a child would wait for itself") && text.contains("child 2, "), "{text}");

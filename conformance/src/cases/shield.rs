@@ -1,7 +1,7 @@
 //! Shields, in the corners that no numbered scenario has.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -270,6 +270,26 @@ pub async fn a_leaked_shield_holds_its_member_only_until_that_ends(t: &Test) {
     });
     assert_eq!(value.await.unwrap(), 7);
     assert_eq!(t.ledger.read().completed, 1);
+}
+
+pub async fn a_shield_that_outlives_its_child_is_not_that_of_the_next(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (give, moved) = async_channel::bounded(1);
+    group.launch(t.child(async move {
+        let mut shielded = Box::pin(shield(pending::<()>()));
+        assert!(poll_once(&mut shielded).await.is_none());
+        give.send(shielded).await.unwrap();
+    }));
+    group.idle().await;
+    // It has the place in the table that the first one had.
+    let (gate, begun) = (Gate::new(), Tally::new());
+    group.launch(t.child(section(gate.clone(), begun.clone(), t.log.clone(), "section")));
+    begun.take(1).await;
+    drop(moved.recv().await.unwrap());
+    group.cancel();
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["section"]);
 }
 
 pub async fn outside_of_any_group_a_shield_only_runs_its_future(t: &Test) {
