@@ -1,11 +1,12 @@
 //! What comes of the timeline that `examples/traced` writes: a file that Perfetto can read.
 
+mod common;
+
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::future::pending;
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -20,13 +21,7 @@ type Ex = Arc<Executor<'static>>;
 
 /// Runs `f` on a thread of its own, and fails if it takes too long.
 fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f)))));
-    match result.recv_timeout(Duration::from_secs(60)) {
-        Ok(Ok(value)) => value,
-        Ok(Err(payload)) => resume_unwind(payload),
-        Err(_) => panic!("the watch-dog bit"),
-    }
+    common::watched(thread::Builder::new(), Duration::from_secs(60), f)
 }
 
 #[derive(Clone, Default)]

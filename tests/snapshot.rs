@@ -1,8 +1,9 @@
 //! What a snapshot of a group says, and what it looks like.
 
+mod common;
+
 use std::future::{Future, pending, poll_fn};
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -19,14 +20,7 @@ type Ex = Arc<Executor<'static>>;
 
 /// Runs `f` on a thread of its own, and fails if it takes too long.
 fn watched<T: Send + 'static>(stack: usize, f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = mpsc::channel();
-    let thread = thread::Builder::new().stack_size(stack);
-    thread.spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f))))).unwrap();
-    match result.recv_timeout(Duration::from_secs(120)) {
-        Ok(Ok(value)) => value,
-        Ok(Err(payload)) => resume_unwind(payload),
-        Err(_) => panic!("the watch-dog bit"),
-    }
+    common::watched(thread::Builder::new().stack_size(stack), Duration::from_secs(120), f)
 }
 
 const STACK: usize = 8 << 20;

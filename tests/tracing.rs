@@ -1,12 +1,13 @@
 //! What a subscriber is told of groups and children.
 
+mod common;
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::{Future, pending};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -23,13 +24,7 @@ type Ex = Arc<Executor<'static>>;
 
 /// Runs `f` on a thread of its own, and fails if it takes too long.
 fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, result) = mpsc::channel();
-    thread::spawn(move || drop(done.send(catch_unwind(AssertUnwindSafe(f)))));
-    match result.recv_timeout(Duration::from_secs(60)) {
-        Ok(Ok(value)) => value,
-        Ok(Err(payload)) => resume_unwind(payload),
-        Err(_) => panic!("the watch-dog bit"),
-    }
+    common::watched(thread::Builder::new(), Duration::from_secs(60), f)
 }
 
 /// What was seen: spans with what is around them, events with the span they are in, and how many spans are open.
