@@ -2,7 +2,7 @@
 # The suite with every memory access checked, and whatever is left when it is over.
 #
 #     tests/memory.sh asan       # AddressSanitizer and its leak checker: all of it, with a nightly toolchain
-#     tests/memory.sh valgrind   # valgrind's memcheck: three runtimes, as it takes thirty times as long
+#     tests/memory.sh valgrind   # valgrind's memcheck: all but the largest cases, in five minutes
 #
 # What follows is passed on to the test binary: `tests/memory.sh asan nesting`.
 set -euo pipefail
@@ -24,15 +24,11 @@ asan() {
 }
 
 valgrind_memcheck() {
-    local sections=("$@")
-    if [ ${#sections[@]} -eq 0 ]; then
-        sections=(smol_executor_1 tokio_current_thread pool::)
-    fi
     # One thread runs at a time there, so a case that waits by looking needs the fair scheduler to come to its end.
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1 --fair-sched=yes \
         --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite"
     # What is left out has ten thousand children or thousands of trees, and would meet the watch-dog.
-    cargo test --all-features --test it -- --test-threads=2 "${sections[@]}" \
+    cargo test --all-features --test it -- --test-threads=2 "$@" \
         --skip orphans --skip matrix --skip o_07 --skip two_thousand --skip no_wake_up_is_lost \
         --skip no_spawn_is_lost --skip nothing_is_left --skip races
 }
