@@ -1,7 +1,7 @@
 //! A rig for each runtime.
 
 #[cfg(feature = "smol")]
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 #[cfg(feature = "smol")]
 use async_executor::{Executor, StaticExecutor};
@@ -13,6 +13,10 @@ use taskgroup_conformance::Rig;
 use taskgroup_conformance::spawners::{Inline, Spurious, ThreadEach};
 #[cfg(feature = "tokio")]
 use tokio::runtime::{Builder, Handle, Runtime};
+
+#[cfg(feature = "smol")]
+#[path = "../common/executors.rs"]
+mod executors;
 
 /// A thread for each child.
 pub fn threads() -> Rig<ThreadEach> {
@@ -53,7 +57,7 @@ pub fn smol_executor_4() -> Rig<Arc<Executor<'static>>> {
 /// A static executor, driven by the thread of the host alone.
 #[cfg(feature = "smol")]
 pub fn smol_static() -> Rig<&'static StaticExecutor> {
-    let executor = executors::leaked();
+    let executor = leaked();
     Rig::new(executor).one_thread().block_on(|host| block_on(executor.run(host)))
 }
 
@@ -118,54 +122,13 @@ fn pooled<S: Spawner>(rig: Rig<S>) -> Rig<Pool<S>> {
     rig.with_spawner(pool)
 }
 
+/// Keeps static executors reachable, so that a leak checker does not take them for lost.
 #[cfg(feature = "smol")]
-mod executors {
-    use std::sync::{Arc, Mutex};
-    use std::thread::{self, JoinHandle};
+static REGISTRY: Mutex<Vec<&'static StaticExecutor>> = Mutex::new(Vec::new());
 
-    use async_executor::{Executor, StaticExecutor};
-    use futures_lite::future::block_on;
-    use taskgroup_conformance::Host;
-
-    /// Threads that drive an executor until this is dropped.
-    pub(super) struct Threads {
-        stop: async_channel::Sender<()>,
-        threads: Vec<JoinHandle<()>>,
-    }
-
-    impl Threads {
-        pub(super) fn that_drive(n: usize, executor: &Arc<Executor<'static>>) -> Self {
-            let (stop, stopped) = async_channel::bounded::<()>(1);
-            let threads = (0..n)
-                .map(|_| {
-                    let (executor, stopped) = (executor.clone(), stopped.clone());
-                    thread::spawn(move || {
-                        let _closed = block_on(executor.run(stopped.recv()));
-                    })
-                })
-                .collect();
-            Self { stop, threads }
-        }
-
-        /// Runs a host beside them.
-        pub(super) fn block_on(&self, host: Host<'_>) {
-            block_on(host);
-        }
-    }
-
-    impl Drop for Threads {
-        fn drop(&mut self) {
-            self.stop.close();
-            self.threads.drain(..).for_each(|thread| thread.join().unwrap());
-        }
-    }
-
-    /// Keeps static executors reachable, so that a leak checker does not take them for lost.
-    static REGISTRY: Mutex<Vec<&'static StaticExecutor>> = Mutex::new(Vec::new());
-
-    pub(super) fn leaked() -> &'static StaticExecutor {
-        let executor: &'static StaticExecutor = Box::leak(Box::new(StaticExecutor::new()));
-        REGISTRY.lock().unwrap().push(executor);
-        executor
-    }
+#[cfg(feature = "smol")]
+fn leaked() -> &'static StaticExecutor {
+    let executor: &'static StaticExecutor = Box::leak(Box::new(StaticExecutor::new()));
+    REGISTRY.lock().unwrap().push(executor);
+    executor
 }

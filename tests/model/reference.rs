@@ -4,6 +4,10 @@
 //! as it happens, and knows from the ones before whether it may. It has no futures, no tasks and no wakers. What it knows
 //! are the rules: who is cancelled along with whom, what a shield puts off, who must not be polled any more, who has to be
 //! gone before whom, and what a group ends with.
+//!
+//! Where several things happen at once it is told of them in some order, and asks only for what holds in any: nobody is
+//! polled or dropped twice, nobody goes before what is inside, nothing is left of a group that was joined, each failure is
+//! told once and comes out, and handles say what was.
 
 use std::time::Duration;
 
@@ -19,6 +23,7 @@ pub enum Reason {
     Explicit,
     Dropped,
     Deadline,
+    Lost,
 }
 
 /// What a member ends with by itself.
@@ -45,6 +50,7 @@ pub enum Answer {
     Failed,
     Panicked,
     Cancelled,
+    Lost,
 }
 
 #[derive(Debug)]
@@ -72,6 +78,10 @@ struct Member {
     group: GroupId,
     is_body: bool,
     groups: Vec<GroupId>,
+    /// What its group has to say to it, if only one thing happens at a time.
+    welcome: bool,
+    /// It is there: its group has taken it, or it was polled.
+    there: bool,
     polling: bool,
     shields: u32,
     cancelled: bool,
@@ -85,8 +95,11 @@ struct Member {
     reported: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reference {
+    in_order: bool,
+    /// The runtime is going away, and asks nobody.
+    torn: bool,
     groups: Vec<Group>,
     members: Vec<Member>,
     failures: FailureId,
@@ -95,10 +108,25 @@ pub struct Reference {
 }
 
 impl Reference {
+    pub fn new(in_order: bool) -> Self {
+        let (groups, members) = (Vec::new(), Vec::new());
+        Self { in_order, torn: false, groups, members, failures: 0, wrong: Vec::new() }
+    }
+
     fn must(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.wrong.push(what());
         }
+    }
+
+    /// As it is when one thing happens after the other.
+    fn must_in_order(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        self.must(holds || !self.in_order, what);
+    }
+
+    /// The runtime goes away.
+    pub fn tear(&mut self) {
+        self.torn = true;
     }
 
     pub fn new_failure(&mut self) -> FailureId {
@@ -130,7 +158,7 @@ impl Reference {
             let body = self.new_member(id, true);
             self.groups[id].body = Some(body);
             let member = &mut self.members[body];
-            (member.cancelled, member.cut, member.gone) = (born_cancelled, born_cancelled, born_cancelled);
+            (member.cancelled, member.cut) = (born_cancelled, born_cancelled);
         }
         if let Some(host) = host {
             self.members[host].groups.push(id);
@@ -199,14 +227,18 @@ impl Reference {
                 Some(Reason::Explicit) => self.is_alive(id) && self.is_watched(id),
                 Some(_) => false,
             };
-            self.must(!missed, || format!("group {id} went on after its deadline"));
+            self.must_in_order(!missed, || format!("group {id} went on after its deadline"));
         }
     }
 
     /// Whether the deadline of this group is still to be looked out for.
     pub fn awaits_deadline(&self, group: GroupId) -> bool {
+        let in_order = self.in_order;
         let group = &self.groups[group];
-        group.deadline.is_some() && !group.finished && matches!(group.reason, None | Some(Reason::Explicit))
+        in_order
+            && group.deadline.is_some()
+            && !group.finished
+            && matches!(group.reason, None | Some(Reason::Explicit))
     }
 
     pub fn deadline(&mut self, id: GroupId, now: Duration) {
@@ -223,8 +255,8 @@ impl Reference {
     pub fn dropping(&mut self, id: GroupId) {
         let host = self.groups[id].host;
         let asked_nobody = host.is_some_and(|host| self.members[host].polling || self.members[host].forced);
-        let last = host.is_some_and(|host| self.members[host].cut && self.members[host].returned.is_none());
-        self.must(!last || asked_nobody || self.is_over(id), || {
+        let cut = host.is_some_and(|host| self.members[host].returned.is_none());
+        self.must(!cut || asked_nobody || self.torn || self.is_over(id), || {
             format!("the host of group {id} was dropped while the group lived")
         });
         self.cancel(id, Reason::Dropped);
@@ -240,7 +272,15 @@ impl Reference {
     }
 
     fn is_alive(&self, id: GroupId) -> bool {
-        !self.is_over(id) || self.groups[id].body.is_some_and(|body| !self.members[body].gone)
+        !self.is_over(id) || self.groups[id].body.is_some_and(|body| self.is_there(body))
+    }
+
+    pub fn has_ended(&self, id: MemberId) -> bool {
+        self.members[id].gone
+    }
+
+    fn is_there(&self, id: MemberId) -> bool {
+        self.members[id].there && !self.members[id].gone
     }
 
     /// Whether somebody sees to the deadline: a child of a free-standing group, or whoever polls the scope.
@@ -255,7 +295,7 @@ impl Reference {
         let mut todo = vec![group];
         while let Some(group) = todo.pop() {
             let group = &self.groups[group];
-            if group.children.iter().any(|child| !self.members[*child].gone) {
+            if group.children.iter().any(|child| self.is_there(*child)) {
                 return false;
             }
             let members = group.children.iter().chain(&group.body);
@@ -268,10 +308,31 @@ impl Reference {
     pub fn joined(&mut self, id: GroupId, outcome: &Outcome) {
         self.must(!self.is_alive(id), || format!("group {id} was joined and something is left"));
         let expected = self.outcome(id);
-        self.must(*outcome == expected, || format!("group {id} ended with {outcome:?} and not {expected:?}"));
+        if self.in_order {
+            self.must(*outcome == expected, || {
+                format!("group {id} ended with {outcome:?} and not {expected:?}")
+            });
+        } else {
+            self.must(self.is_complete(id, outcome), || {
+                format!("group {id} ended with {outcome:?}, and what happened in it is {expected:?}")
+            });
+        }
         let group = &mut self.groups[id];
         group.finished = true;
         group.failures.clear();
+    }
+
+    /// Whether no failure was lost, and none made up. A panic hides all others.
+    fn is_complete(&self, id: GroupId, outcome: &Outcome) -> bool {
+        let failures = &self.groups[id].failures;
+        match outcome {
+            Outcome::Value | Outcome::Cut(_) => failures.is_empty(),
+            Outcome::Panic(panic) => failures.contains(&(*panic, true)),
+            Outcome::Failures(told) => {
+                told.len() == failures.len()
+                    && failures.iter().all(|(id, panics)| !panics && told.contains(id))
+            }
+        }
     }
 
     fn outcome(&self, id: GroupId) -> Outcome {
@@ -284,7 +345,8 @@ impl Reference {
         }
         let was_cut = |member: &MemberId| {
             let member = &self.members[*member];
-            member.returned.is_none() && !member.singled
+            let refused = !member.is_body && !member.there;
+            member.returned.is_none() && !member.singled && !refused
         };
         let body_cut = group.body.iter().any(was_cut);
         match group.reason {
@@ -303,6 +365,8 @@ impl Reference {
             group,
             is_body,
             groups: Vec::new(),
+            welcome: true,
+            there: false,
             polling: false,
             shields: 0,
             cancelled: false,
@@ -316,15 +380,34 @@ impl Reference {
         self.members.len() - 1
     }
 
-    /// A child is about to be spawned. Gives none if the group has to refuse it.
-    pub fn spawn(&mut self, group: GroupId) -> Option<MemberId> {
+    /// A child is about to be spawned.
+    pub fn offer(&mut self, group: GroupId) -> MemberId {
         let Group { closed, finished, reason, .. } = &self.groups[group];
-        if *closed || *finished || reason.is_some() {
-            return None;
-        }
+        let welcome = !*closed && !*finished && reason.is_none();
         let child = self.new_member(group, false);
         self.groups[group].children.push(child);
-        Some(child)
+        let member = &mut self.members[child];
+        member.welcome = welcome;
+        member.there = welcome && self.in_order;
+        child
+    }
+
+    /// Its group has taken a child, or refused it.
+    pub fn offered(&mut self, id: MemberId, taken: bool) {
+        let Member { group, welcome, there, gone, .. } = self.members[id];
+        let finished = self.groups[group].finished;
+        self.must_in_order(taken == welcome, || {
+            format!("group {group} took a child, or refused it, and must not have")
+        });
+        self.must(taken || !there, || format!("group {group} had member {id} polled, and refused it"));
+        self.must(!taken || gone || !finished, || format!("group {group} was joined, and took member {id}"));
+        self.members[id].there |= taken;
+    }
+
+    /// The future of a member is there. A body is when it begins.
+    pub fn made(&mut self, id: MemberId) {
+        let member = &mut self.members[id];
+        member.there |= member.is_body;
     }
 
     /// Cancels one child.
@@ -340,10 +423,13 @@ impl Reference {
     }
 
     pub fn poll_begins(&mut self, id: MemberId) {
-        let Member { cut, gone, returned, .. } = self.members[id];
-        self.must(!cut, || format!("member {id} was polled after it was cut"));
+        let Member { group, cut, gone, polling, returned, .. } = self.members[id];
+        let finished = self.groups[group].finished;
+        self.must_in_order(!cut, || format!("member {id} was polled after it was cut"));
         self.must(!gone && returned.is_none(), || format!("member {id} was polled after its end"));
-        self.members[id].polling = true;
+        self.must(!polling, || format!("member {id} was polled twice at once"));
+        self.must(!finished, || format!("member {id} was polled after group {group} was joined"));
+        (self.members[id].polling, self.members[id].there) = (true, true);
     }
 
     pub fn poll_ends(&mut self, id: MemberId) {
@@ -371,7 +457,7 @@ impl Reference {
     pub fn shield_begins(&mut self, id: MemberId) {
         for id in self.task(id) {
             let cut = self.members[id].cut;
-            self.must(!cut, || format!("a shield began in member {id}, which was cut"));
+            self.must_in_order(!cut, || format!("a shield began in member {id}, which was cut"));
             self.members[id].shields += 1;
         }
     }
@@ -409,7 +495,7 @@ impl Reference {
             });
             match comes_from {
                 Some(inner) => {
-                    let ended = self.is_over(inner) && !self.groups[inner].finished;
+                    let ended = (self.is_over(inner) || self.torn) && !self.groups[inner].finished;
                     self.must(ended, || format!("group {inner} was given up before its end"));
                     self.groups[inner].failures.retain(|(other, _)| *other != failure);
                 }
@@ -424,13 +510,16 @@ impl Reference {
 
     /// Nothing is left of a member: its future and all it captured are destroyed.
     pub fn ended(&mut self, id: MemberId) {
-        let Member { cut, gone, forced, returned, reported, .. } = self.members[id];
+        let Member { cut, there, gone, forced, returned, reported, .. } = self.members[id];
         self.must(!gone, || format!("member {id} ended twice"));
-        self.must(returned.is_some() || cut || forced, || format!("member {id} ended and nobody had asked"));
+        self.must_in_order(!there || returned.is_some() || cut || forced, || {
+            format!("member {id} ended and nobody had asked")
+        });
         let failed = matches!(returned, Some(Returned::Error(_) | Returned::Panic(_)));
         self.must(reported || !failed, || format!("the failure of member {id} was lost"));
         let groups = self.members[id].groups.clone();
-        let bottom_up = returned.is_some() || forced || groups.iter().all(|group| self.is_over(*group));
+        let bottom_up =
+            returned.is_some() || forced || self.torn || groups.iter().all(|group| self.is_over(*group));
         self.must(bottom_up, || format!("member {id} was dropped while groups in it lived"));
         let member = &mut self.members[id];
         member.gone = true;
@@ -446,8 +535,9 @@ impl Reference {
             Some(Returned::Panic(_)) => Answer::Panicked,
             None => Answer::Cancelled,
         };
+        let lost = self.torn && answer == Answer::Lost;
         self.must(gone, || format!("the handle of member {id} was ready before it was gone"));
-        self.must(answer == expected, || {
+        self.must(answer == expected || lost, || {
             format!("the handle of member {id} says {answer:?}, not {expected:?}")
         });
     }
@@ -455,13 +545,16 @@ impl Reference {
     /// All has ended: nothing lives, and no failure is left that nobody has read.
     pub fn over(&mut self) {
         for id in 0..self.members.len() {
-            let gone = self.members[id].gone;
-            self.must(gone, || format!("member {id} is left"));
+            // A body that has not begun was cut before.
+            let Member { is_body, there, gone, .. } = self.members[id];
+            self.must(gone || (is_body && !there), || format!("member {id} is left"));
         }
         for id in 0..self.groups.len() {
             let Group { leaked, failures, .. } = &self.groups[id];
             let (unread, leaked) = (failures.len(), *leaked);
-            self.must(unread == 0 || leaked, || format!("{unread} failures of group {id} were lost"));
+            self.must(unread == 0 || leaked || self.torn, || {
+                format!("{unread} failures of group {id} were lost")
+            });
         }
     }
 }

@@ -1,0 +1,250 @@
+//! The same trees on real runtimes, where several things happen at once, with somebody who spawns from outside, and with
+//! runtimes that go away before the tree is done.
+//!
+//! Only what holds in any order is asked for. `TASKGROUP_REAL_TREES` sets how many there are on each runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::{block_on, poll_once, yield_now};
+use proptest::prelude::any;
+use proptest::test_runner::{Config, TestRunner};
+use taskgroup::runtime::{Dependent, Timed, Timer};
+use taskgroup::{AnySpawner, Spawner, Task};
+use taskgroup_conformance::Host;
+use taskgroup_conformance::spawners::{Inline, Spurious, ThreadEach, WhereWoken};
+
+use crate::common::watched;
+use crate::play::{Play, World};
+use crate::program::{Census, Program, programs};
+
+#[cfg(feature = "smol")]
+mod on_smol;
+#[cfg(feature = "tokio")]
+mod on_tokio;
+
+/// How many trees there are on each runtime if nothing else is said.
+const TREES: u32 = 300;
+/// How long one may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_thread_for_each_child() {
+    grow_all(|| Runtime::lasting(ThreadEach));
+}
+
+#[test]
+fn inside_of_spawn() {
+    grow_all(|| Runtime::lasting(Inline));
+}
+
+#[test]
+fn wherever_woken() {
+    grow_all(|| Runtime::lasting(WhereWoken));
+}
+
+#[test]
+fn more_often_than_woken() {
+    grow_all(|| Runtime::lasting(Spurious));
+}
+
+#[cfg(feature = "async-std")]
+#[test]
+fn async_std() {
+    grow_all(|| Runtime::lasting(taskgroup::AsyncStd));
+}
+
+/// A runtime of which every tree has one.
+struct Runtime {
+    /// For the outermost group.
+    spawner: AnySpawner,
+    /// For those in its members.
+    inner: AnySpawner,
+    strain: fn(),
+    /// Runs a host, and drops the runtime.
+    run: Box<dyn FnOnce(Host<'_>)>,
+    /// Whether it may go away before its tasks have ended.
+    ends: bool,
+}
+
+impl Runtime {
+    /// One that is always there.
+    fn lasting(spawner: impl Spawner) -> Self {
+        Self { ends: false, ..Self::ending(spawner.clone(), spawner, |host| block_on(host)) }
+    }
+
+    fn ending(spawner: impl Spawner, inner: impl Spawner, run: impl FnOnce(Host<'_>) + 'static) -> Self {
+        let (spawner, inner) = (AnySpawner::new(spawner), AnySpawner::new(inner));
+        Self { spawner, inner, strain: || {}, run: Box::new(run), ends: true }
+    }
+}
+
+fn grow_all(runtime: impl Fn() -> Runtime + Copy + Send + 'static) {
+    let trees = std::env::var("TASKGROUP_REAL_TREES").map_or(TREES, |trees| trees.parse().unwrap());
+    // What failed need not fail again, so there is no use in making it smaller.
+    let config = Config { cases: trees, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    // How often the host is polled until the runtime goes away.
+    let polls = proptest::option::weighted(0.3, 0..30u8);
+    let (begun, done) = (Instant::now(), Mutex::new(0));
+    let result =
+        TestRunner::new(config).run(&(programs(), polls, any::<bool>()), |(program, polls, strained)| {
+            let census =
+                watched(thread::Builder::new(), PATIENCE, move || grow(runtime(), program, polls, strained));
+            *done.lock().unwrap() += census.operations;
+            Ok(())
+        });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    println!("{trees} trees in {:?}, {} operations", begun.elapsed(), done.into_inner().unwrap());
+}
+
+fn grow(runtime: Runtime, program: Program, polls: Option<u8>, strained: bool) -> Census {
+    let Runtime { spawner, inner, strain, run, ends } = runtime;
+    let outermost = Arc::new(Mutex::new(Some(Ticking(spawner))));
+    let strain = if strained { strain } else { || {} };
+    let play = Play::new(Real { outermost, inner: Ticking(inner), strain });
+    run(Box::pin(async {
+        let intruder = Intruder::new(play.clone());
+        let mut root = Box::pin(play.root(program));
+        match polls.filter(|_| ends) {
+            None => root.await,
+            Some(polls) => {
+                for _ in 0..polls {
+                    if poll_once(root.as_mut()).await.is_some() {
+                        break;
+                    }
+                    yield_now().await;
+                }
+                play.tear();
+                drop(root);
+            }
+        }
+        drop(intruder);
+        // No group and no spawner is kept but by what the runtime has.
+        play.forget_groups();
+        play.world.outermost.lock().unwrap().take();
+    }));
+    play.finish()
+}
+
+/// A real runtime, and the clock.
+#[derive(Clone)]
+struct Real {
+    /// Taken by the outermost group, so that nothing else keeps it.
+    outermost: Arc<Mutex<Option<Ticking>>>,
+    inner: Ticking,
+    strain: fn(),
+}
+
+impl World for Real {
+    type Spawner = Ticking;
+    const SECOND: Duration = Duration::from_micros(50);
+    const IN_ORDER: bool = false;
+
+    fn outermost(&self) -> Ticking {
+        self.outermost.lock().unwrap().take().expect("there is one outermost group")
+    }
+
+    fn inner(&self) -> Ticking {
+        self.inner.clone()
+    }
+
+    fn strain(&self) {
+        (self.strain)();
+    }
+}
+
+/// A spawner with a clock.
+#[derive(Clone)]
+struct Ticking(AnySpawner);
+
+impl Spawner for Ticking {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.spawn(future)
+    }
+
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        self.0.register(dependent);
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        self.0.for_tasks().map(Self)
+    }
+
+    fn keeps_ended(&self) -> bool {
+        self.0.keeps_ended()
+    }
+}
+
+impl Timed for Ticking {
+    type Timer = Clock;
+
+    fn timer(&self) -> Clock {
+        Clock
+    }
+}
+
+/// Time as it passes, on any runtime.
+#[derive(Clone)]
+struct Clock;
+
+impl Timer for Clock {
+    type Sleep = Sleep;
+
+    fn now(&self) -> Duration {
+        start().elapsed()
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        Sleep(async_io::Timer::at(start() + at))
+    }
+}
+
+fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+struct Sleep(async_io::Timer);
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
+
+/// A thread that spawns children into whatever group there is, until it is dropped.
+struct Intruder {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Intruder {
+    fn new(play: Play<Real>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.load(SeqCst) {
+                play.intrude();
+                thread::yield_now();
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Intruder {
+    fn drop(&mut self) {
+        self.stop.store(true, SeqCst);
+        self.thread.take().expect("it is dropped once").join().unwrap();
+    }
+}

@@ -1,0 +1,51 @@
+//! Executors that are owned, and go away.
+
+use std::sync::{Arc, Weak};
+
+use async_executor::Executor;
+use futures_lite::future::block_on;
+#[cfg(feature = "pool")]
+use taskgroup::Pool;
+use taskgroup::Spawner;
+
+use super::{Runtime, grow_all};
+
+#[path = "../../common/executors.rs"]
+mod executors;
+
+#[test]
+fn global() {
+    grow_all(|| Runtime::lasting(taskgroup::Smol));
+}
+
+#[test]
+fn executor_1() {
+    grow_all(|| executor(0, |executor| executor, |weak| weak));
+}
+
+#[test]
+fn executor_4() {
+    grow_all(|| executor(4, |executor| executor, |weak| weak));
+}
+
+#[cfg(feature = "pool")]
+#[test]
+fn pool() {
+    grow_all(|| executor(4, Pool::new, Pool::new));
+}
+
+/// An executor that is driven by the host and so many threads, and a spawner that owns it.
+fn executor<S: Spawner, T: Spawner>(
+    threads: usize,
+    owns: fn(Arc<Executor<'static>>) -> S,
+    does_not: fn(Weak<Executor<'static>>) -> T,
+) -> Runtime {
+    let executor = Arc::new(Executor::new());
+    let weak = Arc::downgrade(&executor);
+    Runtime::ending(owns(executor.clone()), does_not(weak.clone()), move |host| {
+        let threads = executors::Threads::that_drive(threads, &executor);
+        block_on(executor.run(host));
+        drop((threads, executor));
+        assert!(weak.upgrade().is_none(), "something keeps the executor");
+    })
+}
