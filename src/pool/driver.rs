@@ -18,6 +18,7 @@ pub(super) struct Driver<S: Spawner> {
     shared: Arc<Shared>,
     source: Source<S>,
     id: u64,
+    shard: usize,
     phase: Phase,
     /// How often it was polled, up to two.
     polls: u8,
@@ -84,13 +85,13 @@ impl<S: Spawner> Future for Driver<S> {
             return Poll::Pending;
         }
         this.begin_work();
-        let _polling = Polling::begin(&this.shared, this.id as usize);
+        let _polling = Polling::begin(&this.shared, this.shard);
         for _ in 0..TURN {
             if this.shared.word.look().is_over() {
                 return this.end();
             }
             this.tick = this.tick.wrapping_add(1);
-            let Some(runnable) = this.shared.queue.pop(this.id as usize, this.tick) else {
+            let Some(runnable) = this.shared.queue.pop(this.shard, this.tick) else {
                 match this.shared.rest(this.id, cx.waker().clone()) {
                     Rest::Again => continue,
                     Rest::Retired => return this.end(),
@@ -175,8 +176,8 @@ fn start<S: Spawner>(spawner: &S, source: Source<S>, shared: &Arc<Shared>) -> bo
 
 pub(super) fn start_or_panic<S: Spawner>(spawner: &S, source: Source<S>, shared: &Arc<Shared>) -> bool {
     let Some(id) = shared.admit() else { return !shared.word.look().is_over() };
-    let driver =
-        Driver { shared: shared.clone(), source, id, phase: Phase::OnWay, polls: 0, tick: id as usize };
+    let (shard, phase, tick) = (shared.queue.shard_of(id), Phase::OnWay, id as usize);
+    let driver = Driver { shared: shared.clone(), source, id, shard, phase, polls: 0, tick };
     shared.store(id, spawner.spawn(driver));
     true
 }

@@ -95,7 +95,7 @@ impl Queue {
     pub(super) fn push(&self, runnable: Runnable, shard: Option<usize>) {
         let refused = match shard {
             None => Some(runnable),
-            Some(shard) => self.shard(shard).push(runnable, SHARD).err(),
+            Some(shard) => self.shards[shard].push(runnable, SHARD).err(),
         };
         if let Some(runnable) = refused {
             let _taken = self.global.push(runnable, usize::MAX);
@@ -108,28 +108,30 @@ impl Queue {
         fence_if_modelled();
         if tick % ROUND == 0 {
             let first = tick / ROUND % (self.shards.len() + 1);
-            let part = if first == 0 { &self.global } else { self.shard(shard + first) };
+            let part = if first == 0 { &self.global } else { &self.shards[first - 1] };
             if let Some(runnable) = part.pop() {
                 return Some(runnable);
             }
         }
-        self.shard(shard)
-            .pop()
-            .or_else(|| self.pop_global(shard))
-            .or_else(|| (1..self.shards.len()).find_map(|step| self.shard(shard + step).pop()))
+        let (before, others) = self.shards.split_at(shard);
+        let (own, after) = others.split_first().expect("a driver has a shard");
+        own.pop()
+            .or_else(|| self.pop_global(own))
+            .or_else(|| after.iter().chain(before).find_map(Part::pop))
     }
 
     /// Takes one for all, and some more to the driver's own, where they can be stolen.
-    fn pop_global(&self, shard: usize) -> Option<Runnable> {
+    fn pop_global(&self, own: &Part) -> Option<Runnable> {
         let first = self.global.pop()?;
         if !self.global.is_empty() {
-            self.global.share(self.shard(shard));
+            self.global.share(own);
         }
         Some(first)
     }
 
-    fn shard(&self, number: usize) -> &Part {
-        &self.shards[number % self.shards.len()]
+    /// The number of the shard for this driver. Several may have the same one.
+    pub(super) fn shard_of(&self, driver: u64) -> usize {
+        driver as usize % self.shards.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
