@@ -18,13 +18,6 @@ pub(crate) use std::sync::atomic::AtomicUsize;
 #[cfg(all(feature = "pool", taskgroup_loom))]
 pub(crate) use loom::sync::atomic::AtomicUsize;
 
-/// loom takes sequentially consistent operations for acquire and release, and knows the fence alone.
-#[cfg(feature = "pool")]
-pub(crate) fn fence_if_modelled() {
-    #[cfg(taskgroup_loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
-}
-
 /// Declares a thread-local with a constant initial value.
 macro_rules! local {
     ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr) => {

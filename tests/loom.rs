@@ -14,15 +14,15 @@
 //!         7,395            5  a_shielded_section_is_completed_and_its_child_then_ends
 //!           630            5  join_ends_after_the_last_child_and_its_captures
 //!        23,397            5  nothing_starts_after_join_has_returned
-//!        37,656            2  pool::a_child_blocks_for_a_sibling
-//!        22,638            2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
-//!        48,823            2  pool::a_push_meets_drivers_that_park
-//!        20,861            3  pool::a_spawn_meets_the_last_driver
-//!        11,645            3  pool::a_wake_meets_a_driver_that_parks
-//!        15,246            3  pool::a_wake_meets_the_last_driver
+//!        34,982            2  pool::a_child_blocks_for_a_sibling
+//!        42,080            2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
+//!        49,993            2  pool::a_push_meets_drivers_that_park
+//!        38,012            3  pool::a_spawn_meets_the_last_driver
+//!        10,853            3  pool::a_wake_meets_a_driver_that_parks
+//!        15,892            3  pool::a_wake_meets_the_last_driver
 //!         2,686            3  pool::the_last_handle_is_dropped_while_a_child_ends
-//!        17,749            2  pool::two_threads_push_at_once
-//!       478,699               all of them, in nine minutes
+//!        27,293            2  pool::two_threads_push_at_once
+//!       523,186               all of them, in nine minutes
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.

@@ -63,7 +63,7 @@ impl<S: Spawner> Driver<S> {
         }
         let came = match seen.parked() {
             0 => self.source.start(&self.shared),
-            _ => !self.shared.queue.is_empty() && self.shared.wake_one(),
+            _ => !self.shared.queue.looks_empty() && self.shared.wake_one(),
         };
         if came {
             S::kick();
@@ -85,6 +85,7 @@ impl<S: Spawner> Future for Driver<S> {
             return Poll::Pending;
         }
         this.begin_work();
+        this.shared.queue.settle();
         let _polling = Polling::begin(&this.shared, this.shard);
         for _ in 0..TURN {
             if this.shared.word.look().is_over() {

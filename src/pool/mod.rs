@@ -41,11 +41,12 @@
 //!
 //! # Interleavings that matter
 //!
-//! * *Parking against pushing.* Who pushes writes the queue and then reads the word; who parks writes the word and
-//!   then reads the queue. All four are sequentially consistent, so one of them sees the other: it is woken, or
-//!   does not park.
-//! * *Pushing against arriving.* A push that finds a driver on its way came before that driver stopped counting as
-//!   such, which is before it looks.
+//! * *Parking against pushing.* Who pushes takes the lock of a list and then reads the word; who parks writes the word
+//!   and then takes the lock of each list. Whichever of them has that lock first, the other one sees what it did: the
+//!   driver is woken, or does not park.
+//! * *Pushing against arriving.* Who pushes may leave it to a driver that it finds on its way. That one takes each
+//!   lock once after it has stopped counting as such, and before it looks ([`Queue::settle`](queue::Queue::settle)):
+//!   so it sees what was left to it, also where it then only looks at how long a list is said to be.
 //! * *Two drivers about to run their last finds.* Neither counts as another for the other one: only what is parked
 //!   or on its way does. At most one of them starts a driver ([`Word::admit`](word::Word::admit)).
 //! * *Retiring against pushing.* A driver retires while enough others are parked. Each of those looked at the queue

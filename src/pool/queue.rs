@@ -1,14 +1,15 @@
 //! The children that are ready to run.
 //!
-//! What the rest relies on: [`push`](Queue::push) and [`is_empty`](Queue::is_empty) are sequentially consistent, and what was
-//! pushed is found by whoever looks later, from whichever end.
+//! What the rest relies on: somebody pushes and then looks at the pool's word; somebody else changes that and then goes through
+//! all locks, by [`is_empty`](Queue::is_empty) or [`settle`](Queue::settle). Whoever of them has the lock first, the other one
+//! sees what it did. For a push that is one locked instruction, where sequential consistency would be two.
 
 use std::collections::VecDeque;
 
 use async_task::Runnable;
 
 use crate::lock::Lock;
-use crate::sync::{AtomicUsize, Ordering, fence_if_modelled};
+use crate::sync::{AtomicUsize, Ordering};
 
 /// How many children are kept near to the driver that woke them.
 const SHARD: usize = 256;
@@ -31,7 +32,9 @@ pub(super) struct Queue {
     shards: Box<[Part]>,
 }
 
+/// On lines of its own: mostly one driver writes it.
 #[derive(Default)]
+#[repr(align(128))]
 struct Part {
     /// How long the list is, for those who only look. Written under its lock.
     len: AtomicUsize,
@@ -39,23 +42,26 @@ struct Part {
 }
 
 impl Part {
-    fn is_empty(&self) -> bool {
-        self.len.load(Ordering::SeqCst) == 0
+    /// It may have been pushed to a moment ago.
+    fn looks_empty(&self) -> bool {
+        self.len.load(Ordering::Acquire) == 0
     }
 
-    /// Adds a child unless there are so many already. Whoever parks from now on sees that there is one.
+    /// Adds a child unless there are so many already.
+    #[inline]
     fn push(&self, runnable: Runnable, most: usize) -> Result<(), Runnable> {
         let mut list = self.list.lock();
         if list.len() >= most {
             return Err(runnable);
         }
         list.push_back(runnable);
-        self.len.swap(list.len(), Ordering::SeqCst);
+        self.len.store(list.len(), Ordering::Release);
         Ok(())
     }
 
+    #[inline]
     fn pop(&self) -> Option<Runnable> {
-        if self.is_empty() {
+        if self.looks_empty() {
             return None;
         }
         let mut list = self.list.lock();
@@ -82,7 +88,7 @@ impl Part {
         drop(list);
         let mut list = other.list.lock();
         list.extend(batch.into_iter().flatten());
-        other.len.swap(list.len(), Ordering::SeqCst);
+        other.len.store(list.len(), Ordering::Release);
     }
 }
 
@@ -92,6 +98,7 @@ impl Queue {
     }
 
     /// Adds a child that was made ready on the driver of this shard, or elsewhere.
+    #[inline]
     pub(super) fn push(&self, runnable: Runnable, shard: Option<usize>) {
         let refused = match shard {
             None => Some(runnable),
@@ -100,12 +107,11 @@ impl Queue {
         if let Some(runnable) = refused {
             let _taken = self.global.push(runnable, usize::MAX);
         }
-        fence_if_modelled();
     }
 
     /// Takes a child: the driver's own, else one for all, else somebody else's. By `tick` it is fair to them all.
+    #[inline]
     pub(super) fn pop(&self, shard: usize, tick: usize) -> Option<Runnable> {
-        fence_if_modelled();
         if tick % ROUND == 0 {
             let first = tick / ROUND % (self.shards.len() + 1);
             let part = if first == 0 { &self.global } else { &self.shards[first - 1] };
@@ -115,15 +121,13 @@ impl Queue {
         }
         let (before, others) = self.shards.split_at(shard);
         let (own, after) = others.split_first().expect("a driver has a shard");
-        own.pop()
-            .or_else(|| self.pop_global(own))
-            .or_else(|| after.iter().chain(before).find_map(Part::pop))
+        own.pop().or_else(|| self.pop_global(own)).or_else(|| after.iter().chain(before).find_map(Part::pop))
     }
 
     /// Takes one for all, and some more to the driver's own, where they can be stolen.
     fn pop_global(&self, own: &Part) -> Option<Runnable> {
         let first = self.global.pop()?;
-        if !self.global.is_empty() {
+        if !self.global.looks_empty() {
             self.global.share(own);
         }
         Some(first)
@@ -134,8 +138,23 @@ impl Queue {
         driver as usize % self.shards.len()
     }
 
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.global).chain(&self.shards)
+    }
+
+    /// Whether there was nothing in any part when it was looked at, and whoever pushes to one of them from now on sees what the
+    /// caller did before.
     pub(super) fn is_empty(&self) -> bool {
-        fence_if_modelled();
-        self.global.is_empty() && self.shards.iter().all(Part::is_empty)
+        self.parts().all(|part| part.list.lock().is_empty())
+    }
+
+    /// Sees what was pushed by whoever did not see what the caller did before.
+    pub(super) fn settle(&self) {
+        self.parts().for_each(|part| drop(part.list.lock()));
+    }
+
+    /// The same without having settled it.
+    pub(super) fn looks_empty(&self) -> bool {
+        self.parts().all(Part::looks_empty)
     }
 }

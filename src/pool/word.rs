@@ -1,7 +1,7 @@
 //! The word in which a pool counts its drivers, and says whether it is over.
 //!
-//! Every operation is `SeqCst`, and so are those of the queue: whoever waits and whoever wakes both write one thing
-//! and then look at the other, and that is in order only if all four have one order.
+//! Every operation is `SeqCst`, which costs nothing: what changes it is a locked instruction anyway, and what looks at it
+//! is a plain one. That whoever pushes and whoever parks see each other is by the locks of the queue.
 
 use crate::sync::{AtomicU64, Ordering::SeqCst};
 

@@ -139,7 +139,8 @@ impl Drop for Live {
 
 /// One driver has run the first child and finds nothing more, nor does the one that came to take over.
 ///
-/// Red if `Shared::rest` does not look at the queue again once the driver is counted as parked.
+/// Red if `Shared::rest` does not look at the queue again once the driver is counted as parked, or only at how long the lists
+/// are said to be; or if a driver that has arrived does not settle the queue.
 #[test]
 fn a_push_meets_drivers_that_park() {
     bounded(2, || {
