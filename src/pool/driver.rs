@@ -56,6 +56,7 @@ impl<S: Spawner> Driver<S> {
     }
 
     /// Before a child is run, which may block: sees that somebody else comes for whatever is queued, now or later.
+    #[inline]
     fn see_to_another(&self) {
         let seen = self.shared.word.look();
         if seen.on_way() > 0 {

@@ -68,6 +68,7 @@ impl Shared {
     // ---- children ----
 
     /// Queues a child, and sees that a driver comes. This is the schedule function: nothing is dropped in here.
+    #[inline]
     pub(super) fn push<S: Spawner>(self: &Arc<Self>, runnable: Runnable) {
         let here = Here::look();
         self.queue.push(runnable, here.shard(self));
@@ -263,17 +264,20 @@ local!(
 pub(super) struct Here((usize, usize));
 
 impl Here {
+    #[inline]
     pub(super) fn look() -> Self {
         // On a thread that is going away it is nowhere.
         Self(HERE.try_with(Cell::get).unwrap_or_default())
     }
 
     /// Whether a driver is being polled, of whatever pool: then this is in one of its children, which may block.
+    #[inline]
     pub(super) fn is_in_child(&self) -> bool {
         self.0.0 != 0
     }
 
     /// The shard of the driver, if it is one of this pool.
+    #[inline]
     fn shard(&self, shared: &Arc<Shared>) -> Option<usize> {
         let (pool, shard) = self.0;
         (pool == Arc::as_ptr(shared) as usize).then_some(shard)

@@ -29,6 +29,7 @@ impl Word {
         Self(AtomicU64::new(0))
     }
 
+    #[inline]
     pub(super) fn look(&self) -> Seen {
         Seen(self.0.load(SeqCst))
     }
@@ -93,22 +94,27 @@ impl Word {
 pub(super) struct Seen(u64);
 
 impl Seen {
+    #[inline]
     pub(super) fn parked(self) -> usize {
         (self.0 & COUNT) as usize
     }
 
+    #[inline]
     pub(super) fn on_way(self) -> usize {
         ((self.0 / ON_WAY) & COUNT) as usize
     }
 
+    #[inline]
     pub(super) fn drivers(self) -> usize {
         ((self.0 / DRIVER) & COUNT) as usize
     }
 
+    #[inline]
     pub(super) fn is_dead(self) -> bool {
         self.0 & DEAD != 0
     }
 
+    #[inline]
     pub(super) fn is_over(self) -> bool {
         self.0 & (DEAD | CLOSED) != 0
     }
