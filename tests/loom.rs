@@ -7,22 +7,22 @@
 //!
 //! ```text
 //! interleavings  preemptions  model
-//!        24,955            5  a_cancel_from_outside_meets_a_group_that_is_being_opened
-//!        52,717            5  a_cancel_of_one_child_ends_it_whenever_it_comes
-//!        11,829            5  a_cancel_reaches_or_refuses_every_child
-//!       180,472            5  a_group_opened_in_a_child_is_waited_for_when_its_owner_goes
-//!         7,395            5  a_shielded_section_is_completed_and_its_child_then_ends
-//!           630            5  join_ends_after_the_last_child_and_its_captures
-//!        23,397            5  nothing_starts_after_join_has_returned
-//!        34,982            2  pool::a_child_blocks_for_a_sibling
-//!        42,080            2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
-//!        49,993            2  pool::a_push_meets_drivers_that_park
-//!        38,012            3  pool::a_spawn_meets_the_last_driver
-//!        10,853            3  pool::a_wake_meets_a_driver_that_parks
-//!        15,892            3  pool::a_wake_meets_the_last_driver
-//!         2,686            3  pool::the_last_handle_is_dropped_while_a_child_ends
-//!        27,293            2  pool::two_threads_push_at_once
-//!       523,186               all of them, in nine minutes
+//!         7,989           5  a_cancel_from_outside_meets_a_group_that_is_being_opened
+//!        87,944           5  a_cancel_of_one_child_ends_it_whenever_it_comes
+//!         9,559           5  a_cancel_reaches_or_refuses_every_child
+//!       127,819           5  a_group_opened_in_a_child_is_waited_for_when_its_owner_goes
+//!         3,688           5  a_shielded_section_is_completed_and_its_child_then_ends
+//!           278           5  join_ends_after_the_last_child_and_its_captures
+//!         7,551           5  nothing_starts_after_join_has_returned
+//!        35,966           2  pool::a_child_blocks_for_a_sibling
+//!        41,824           2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
+//!        52,141           2  pool::a_push_meets_drivers_that_park
+//!        34,444           3  pool::a_spawn_meets_the_last_driver
+//!        10,853           3  pool::a_wake_meets_a_driver_that_parks
+//!        14,982           3  pool::a_wake_meets_the_last_driver
+//!         2,686           3  pool::the_last_handle_is_dropped_while_a_child_ends
+//!        27,293           2  pool::two_threads_push_at_once
+//!       465,017               all of them, in 41 s
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.

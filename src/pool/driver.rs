@@ -43,7 +43,7 @@ impl<S: Spawner> Driver<S> {
 
     fn leave(&self, phase: Phase) {
         match phase {
-            Phase::OnWay => self.shared.word.arrive(),
+            Phase::OnWay => self.shared.arrive(),
             Phase::Parked => self.shared.unpark(self.id),
             Phase::AtWork | Phase::Ended => {}
         }
@@ -63,7 +63,7 @@ impl<S: Spawner> Driver<S> {
             return;
         }
         let came = match seen.parked() {
-            0 => self.source.start(&self.shared),
+            0 => self.source.start(&self.shared, 1),
             _ => !self.shared.queue.looks_empty() && self.shared.wake_one(),
         };
         if came {
@@ -86,7 +86,6 @@ impl<S: Spawner> Future for Driver<S> {
             return Poll::Pending;
         }
         this.begin_work();
-        this.shared.queue.settle();
         let _polling = Polling::begin(&this.shared, this.shard);
         for _ in 0..TURN {
             if this.shared.word.look().is_over() {
@@ -128,8 +127,9 @@ impl<S: Spawner> Drop for Driver<S> {
         if self.shared.word.look().is_over() {
             return;
         }
-        // Dropped unasked. A runtime that has refused it, or that takes no other in its place, is going away.
-        if self.polls < 2 || !self.source.start(&self.shared) {
+        // Dropped unasked. A runtime that has refused it, or that takes no other in its place, is going away. One that is on its way
+        // does not tell: a task that is woken while its executor is dropped may never be dropped itself.
+        if self.polls < 2 || !self.source.start(&self.shared, usize::MAX) {
             self.shared.die();
         }
     }
@@ -143,14 +143,19 @@ pub(super) enum Source<S> {
 }
 
 impl<S: Spawner> Source<S> {
-    /// Sees that a driver is on its way, and says whether that can be.
-    fn start(&self, shared: &Arc<Shared>) -> bool {
-        match self {
-            Self::Own(spawner) => start(spawner, self.clone(), shared),
-            Self::Handles(inner) => {
-                inner.upgrade().is_some_and(|inner| start(&inner.spawner, self.clone(), shared))
-            }
-        }
+    /// Starts a driver unless so many are on their way. Says whether one is, or was handed to the spawner.
+    ///
+    /// A panic of the spawner is contained, as this may be inside of a driver or of its destructor.
+    fn start(&self, shared: &Arc<Shared>, enough: usize) -> bool {
+        let start = |spawner: &S| catch(|| start_or_panic(spawner, self.clone(), shared, enough));
+        let started = match self {
+            Self::Own(spawner) => start(spawner),
+            Self::Handles(inner) => inner.upgrade().map_or(Ok(false), |inner| start(&inner.spawner)),
+        };
+        started.unwrap_or_else(|payload| {
+            drop_quietly(payload);
+            false
+        })
     }
 }
 
@@ -163,21 +168,14 @@ impl<S: Clone> Clone for Source<S> {
     }
 }
 
-/// Starts a driver, unless one is on its way. Says whether one is, or was handed to the spawner.
-///
-/// A panic of the spawner is contained, as this may be inside of a driver or of its destructor.
-fn start<S: Spawner>(spawner: &S, source: Source<S>, shared: &Arc<Shared>) -> bool {
-    match catch(|| start_or_panic(spawner, source, shared)) {
-        Ok(on_way) => on_way,
-        Err(payload) => {
-            drop_quietly(payload);
-            false
-        }
-    }
-}
-
-pub(super) fn start_or_panic<S: Spawner>(spawner: &S, source: Source<S>, shared: &Arc<Shared>) -> bool {
-    let Some(id) = shared.admit() else { return !shared.word.look().is_over() };
+/// Starts a driver unless so many are on their way. Says whether one is, or was handed to the spawner.
+pub(super) fn start_or_panic<S: Spawner>(
+    spawner: &S,
+    source: Source<S>,
+    shared: &Arc<Shared>,
+    enough: usize,
+) -> bool {
+    let Some(id) = shared.admit(enough) else { return !shared.word.look().is_over() };
     let (shard, phase, tick) = (shared.queue.shard_of(id), Phase::OnWay, id as usize);
     let driver = Driver { shared: shared.clone(), source, id, shard, phase, polls: 0, tick };
     shared.store(id, spawner.spawn(driver));

@@ -52,9 +52,11 @@
 //! * *Retiring against pushing.* A driver retires while enough others are parked. Each of those looked at the queue
 //!   after it was counted as parked, and is woken by whoever pushes later.
 //! * *Retiring against stealing.* The small queues are the pool's, so a driver that ends leaves nothing behind.
-//! * *A driver dropped unasked.* It starts another in its place. If the runtime refuses that, which is to drop it
-//!   before it got anywhere, the runtime is gone and so is the pool. This does not wait for the last driver to be
-//!   dropped, as another one may be at a child that blocks for one that is queued, and the runtime waits for both.
+//! * *A driver dropped unasked.* It starts another in its place, also if one is on its way: that one may be a task of
+//!   async-executor's that was woken while its executor was dropped, and then nobody polls or drops it. If the runtime
+//!   refuses the new one, which is to drop it before it got anywhere, the runtime is gone and so is the pool. This does
+//!   not wait for the last driver to be dropped, as another one may be at a child that blocks for one that is queued,
+//!   and the runtime waits for both.
 //! * *Dying against spawning.* The group is on the list before its first child is spawned. The list is closed after
 //!   the word says *dead*, and a group that comes later is told at once. A group that was told drops every `Task`
 //!   that is stored later.
@@ -224,7 +226,7 @@ impl<S: Spawner> Spawner for Pool<S> {
                 Some(spawner) => Source::Own(spawner),
                 None => Source::Handles(Arc::downgrade(&self.inner)),
             };
-            if start_or_panic(&self.inner.spawner, source, shared) && Here::look().is_in_child() {
+            if start_or_panic(&self.inner.spawner, source, shared, 1) && Here::look().is_in_child() {
                 S::kick();
             }
         }

@@ -96,9 +96,9 @@ impl Shared {
         true
     }
 
-    /// Takes in a new driver, and gives its id.
-    pub(super) fn admit(&self) -> Option<u64> {
-        self.word.admit().ok()?;
+    /// Takes in a new driver unless so many are on their way, and gives its id.
+    pub(super) fn admit(&self, enough: usize) -> Option<u64> {
+        self.word.admit(enough).ok()?;
         let mut drivers = self.drivers();
         drivers.last_id += 1;
         let id = drivers.last_id;
@@ -149,6 +149,13 @@ impl Shared {
         }
         drop(drivers);
         drop(waker);
+        self.queue.settle();
+    }
+
+    /// A driver that was on its way looks at the queue from now on, and sees what was left to it.
+    pub(super) fn arrive(&self) {
+        self.word.arrive();
+        self.queue.settle();
     }
 
     /// Takes a driver out that has ended.

@@ -34,11 +34,11 @@ impl Word {
         Seen(self.0.load(SeqCst))
     }
 
-    /// Counts a new driver, on its way, unless one is already or the pool is over.
-    pub(super) fn admit(&self) -> Result<(), Seen> {
+    /// Counts a new driver, on its way, unless the pool is over or there are enough: as many on their way as are said.
+    pub(super) fn admit(&self, enough: usize) -> Result<(), Seen> {
         let step = |word| {
             let seen = Seen(word);
-            (!seen.is_over() && seen.on_way() == 0).then_some(word + DRIVER + ON_WAY)
+            (!seen.is_over() && seen.on_way() < enough).then_some(word + DRIVER + ON_WAY)
         };
         self.0.fetch_update(SeqCst, SeqCst, step).map(drop).map_err(Seen)
     }

@@ -6,6 +6,7 @@ mod on_async_std;
 mod on_smol;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+mod stuck;
 
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, mpsc};
