@@ -80,15 +80,11 @@ impl Part {
         if some == 0 {
             return;
         }
-        let mut batch = [const { None }; BATCH];
-        for (place, runnable) in batch.iter_mut().zip(list.drain(..some)) {
-            *place = Some(runnable);
-        }
+        // Under both locks: what is in neither list is not seen by whoever drains a dead pool.
+        let mut others = other.list.lock();
+        others.extend(list.drain(..some));
+        other.len.store(others.len(), Ordering::Release);
         self.len.store(list.len(), Ordering::Release);
-        drop(list);
-        let mut list = other.list.lock();
-        list.extend(batch.into_iter().flatten());
-        other.len.store(list.len(), Ordering::Release);
     }
 }
 

@@ -15,6 +15,9 @@ use crate::reference::{FailureId, GroupId, MemberId, Reference};
 /// When whatever is stuck is cut at last.
 const LAST: u8 = 200;
 
+/// How many children from outside a group takes at most: for more it might never be empty, and so never end.
+const INTRUDERS: usize = 20;
+
 /// Where a program is played.
 pub trait World: Clone + Send + Sync + Unpin + 'static {
     type Spawner: Spawner + Timed;
@@ -56,7 +59,7 @@ struct Seen<W: World> {
     /// Members know them by number, so that what they capture keeps no spawner.
     groups: BTreeMap<GroupId, Group<W>>,
     /// Those that have not refused anybody from outside, and the last whom they took.
-    open: Vec<(GroupId, Option<MemberId>)>,
+    open: Vec<(GroupId, Option<MemberId>, usize)>,
 }
 
 impl<W: World> Play<W> {
@@ -75,11 +78,12 @@ impl<W: World> Play<W> {
     /// Somebody outside spawns a child into each group that has refused none, when the one before has ended.
     pub fn intrude(&self) {
         let mut open = std::mem::take(&mut self.lock().open);
-        open.retain_mut(|(id, last)| {
+        open.retain_mut(|(id, last, taken)| {
             if last.is_none_or(|last| self.lock().reference.has_ended(last)) {
                 *last = Member::outside(self, vec![*id]).spawn(0, vec![Op::Yield]);
+                *taken += 1;
             }
-            last.is_some()
+            last.is_some() && *taken < INTRUDERS
         });
         self.lock().open.extend(open);
     }
@@ -127,7 +131,7 @@ impl<W: World> Play<W> {
     pub fn know(&self, id: GroupId, group: Group<W>) {
         let mut seen = self.lock();
         seen.groups.insert(id, group);
-        seen.open.push((id, None));
+        seen.open.push((id, None, 0));
     }
 
     /// It may have been forgotten.

@@ -189,8 +189,10 @@ impl Reference {
     pub fn over(&mut self) {
         for id in 0..self.members.len() {
             // A body that has not begun was cut before.
-            let Member { is_body, there, gone, .. } = self.members[id];
-            self.must(gone || (is_body && !there), || format!("member {id} is left"));
+            let Member { is_body, there, cut, gone, .. } = self.members[id];
+            self.must(gone || (is_body && !there && (cut || !self.in_order)), || {
+                format!("member {id} is left")
+            });
         }
         for id in 0..self.groups.len() {
             let Group { leaked, failures, .. } = &self.groups[id];
