@@ -56,7 +56,7 @@
 //!   async-executor's that was woken while its executor was dropped, and then nobody polls or drops it. If the runtime
 //!   refuses the new one, which is to drop it before it got anywhere, the runtime is gone and so is the pool. This does
 //!   not wait for the last driver to be dropped, as another one may be at a child that blocks for one that is queued,
-//!   and the runtime waits for both.
+//!   and the runtime waits for both. If a driver that nobody polls or drops is the only one, nobody finds out.
 //! * *Dying against spawning.* The group is on the list before its first child is spawned. The list is closed after
 //!   the word says *dead*, and a group that comes later is told at once. A group that was told drops every `Task`
 //!   that is stored later.

@@ -149,7 +149,7 @@ impl Queue {
         self.parts().for_each(|part| drop(part.list.lock()));
     }
 
-    /// The same without having settled it.
+    /// What [`is_empty`](Self::is_empty) says, but of a moment ago, unless the caller has settled it.
     pub(super) fn looks_empty(&self) -> bool {
         self.parts().all(Part::looks_empty)
     }

@@ -149,6 +149,7 @@ impl Shared {
         }
         drop(drivers);
         drop(waker);
+        // Also for one that was woken between parking and looking: something may have been left to it meanwhile.
         self.queue.settle();
     }
 

@@ -58,7 +58,7 @@ struct Seen<W: World> {
     census: Census,
     /// Members know them by number, so that what they capture keeps no spawner.
     groups: BTreeMap<GroupId, Group<W>>,
-    /// Those that have not refused anybody from outside, and the last whom they took.
+    /// Those that have not refused anybody from outside, the last whom they took, and how many.
     open: Vec<(GroupId, Option<MemberId>, usize)>,
 }
 

@@ -232,10 +232,9 @@ impl Reference {
     }
 
     /// Whether the deadline of this group is still to be looked out for.
-    pub fn awaits_deadline(&self, group: GroupId) -> bool {
-        let in_order = self.in_order;
-        let group = &self.groups[group];
-        in_order
+    pub fn awaits_deadline(&self, id: GroupId) -> bool {
+        let group = &self.groups[id];
+        self.in_order
             && group.deadline.is_some()
             && !group.finished
             && matches!(group.reason, None | Some(Reason::Explicit))
@@ -255,8 +254,8 @@ impl Reference {
     pub fn dropping(&mut self, id: GroupId) {
         let host = self.groups[id].host;
         let asked_nobody = host.is_some_and(|host| self.members[host].polling || self.members[host].forced);
-        let cut = host.is_some_and(|host| self.members[host].returned.is_none());
-        self.must(!cut || asked_nobody || self.torn || self.is_over(id), || {
+        let unfinished = host.is_some_and(|host| self.members[host].returned.is_none());
+        self.must(!unfinished || asked_nobody || self.torn || self.is_over(id), || {
             format!("the host of group {id} was dropped while the group lived")
         });
         self.cancel(id, Reason::Dropped);
