@@ -67,7 +67,7 @@ fn trees_do_what_the_model_says() {
         let found = checker.try_check(async |sim: Sim| {
             let play = Play::new(sim.clone());
             play.root(program.clone()).await;
-            done.set(play.finish());
+            done.set(play.finish(Duration::ZERO));
             assert_eq!(sim.alive(), 0);
         });
         seen.borrow_mut().push(done.get());

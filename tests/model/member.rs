@@ -189,8 +189,7 @@ impl<W: World> Member<W> {
             }
         };
         if let Some(joined) = joined {
-            let outcome = outcome(joined);
-            play.tell(|reference| reference.joined(id, &outcome));
+            play.joined(id, &outcome(joined));
         }
     }
 
@@ -220,8 +219,7 @@ impl<W: World> Member<W> {
             End::Join => {
                 let Owned { dropping, group } = owned;
                 let joined = Box::pin(AssertUnwindSafe(group.join()).catch_unwind());
-                let outcome = outcome(Joining { dropping, joined }.await);
-                play.tell(|reference| reference.joined(id, &outcome));
+                play.joined(id, &outcome(Joining { dropping, joined }.await));
             }
         }
     }
@@ -335,7 +333,7 @@ impl<W: World> Drop for Ended<W> {
     fn drop(&mut self) {
         // Whoever drops a member must not hold what this needs.
         let _reason = self.play.group(self.group).and_then(|group| group.reason());
-        self.play.tell(|reference| reference.ended(self.id));
+        self.play.ended(self.id);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taskgroup::runtime::{Timed, Timer};
@@ -10,7 +10,7 @@ use taskgroup::{CancelReason, Failure, Spawner};
 
 use crate::member::{Member, failure_of};
 use crate::program::{Census, Op, Program};
-use crate::reference::{FailureId, GroupId, MemberId, Reference};
+use crate::reference::{FailureId, GroupId, MemberId, Outcome, Reference};
 
 /// When whatever is stuck is cut at last.
 const LAST: u8 = 200;
@@ -44,7 +44,7 @@ pub type Group<W> = taskgroup::Group<<W as World>::Spawner, FailureId>;
 /// A program that is being played.
 pub struct Play<W: World> {
     pub world: W,
-    seen: Arc<Mutex<Seen<W>>>,
+    seen: Arc<(Mutex<Seen<W>>, Condvar)>,
 }
 
 impl<W: World> Clone for Play<W> {
@@ -66,7 +66,8 @@ impl<W: World> Play<W> {
     pub fn new(world: W) -> Self {
         let reference = Reference::new(W::IN_ORDER);
         let (census, groups, open) = (Census::default(), BTreeMap::new(), Vec::new());
-        Self { world, seen: Arc::new(Mutex::new(Seen { reference, census, groups, open })) }
+        let seen = Mutex::new(Seen { reference, census, groups, open });
+        Self { world, seen: Arc::new((seen, Condvar::new())) }
     }
 
     /// Does all of it, from the outermost scope on.
@@ -77,35 +78,47 @@ impl<W: World> Play<W> {
 
     /// Somebody outside spawns a child into each group that has refused none, when the one before has ended.
     pub fn intrude(&self) {
-        let mut open = std::mem::take(&mut self.lock().open);
+        let (mut open, mut all) = (std::mem::take(&mut self.lock().open), 0);
         open.retain_mut(|(id, last, taken)| {
             if last.is_none_or(|last| self.lock().reference.has_ended(last)) {
                 *last = Member::outside(self, vec![*id]).spawn(0, vec![Op::Yield]);
-                *taken += 1;
+                (*taken, all) = (*taken + 1, all + usize::from(last.is_some()));
             }
             last.is_some() && *taken < INTRUDERS
         });
-        self.lock().open.extend(open);
+        let mut seen = self.lock();
+        seen.open.extend(open);
+        seen.census.from_outside += all;
     }
 
     /// From now on the runtime may drop whatever it has.
     pub fn tear(&self) {
         self.tell(Reference::tear);
+        self.lock().census.torn += 1;
     }
 
-    /// Lets go of the groups, so of their spawners.
-    pub fn forget_groups(&self) {
-        let groups = std::mem::take(&mut self.lock().groups);
-        drop(groups);
+    /// Lets go of the outermost group, so of its spawner.
+    pub fn forget_outermost(&self) {
+        let group = self.lock().groups.pop_first();
+        drop(group);
     }
 
-    /// Everything is over. Panics if anything was not as it has to be, and says what was done.
-    pub fn finish(&self) -> Census {
+    /// Everything is over, or will be soon if the runtime went away. Panics if anything was not as it has to be, and says what
+    /// was done.
+    pub fn finish(&self, soon: Duration) -> Census {
+        let (_, ended) = &*self.seen;
+        let is_torn = self.lock().census.torn > 0;
+        let patience = if is_torn { soon } else { Duration::ZERO };
+        let waited = ended.wait_timeout_while(self.lock(), patience, |seen| !seen.reference.all_done());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.tell(Reference::over);
-        self.forget_groups();
-        let seen = self.lock();
-        assert!(seen.reference.wrong.is_empty(), "{:#?}", seen.reference.wrong);
-        seen.census
+        let mut seen = self.lock();
+        let (groups, wrong) = (std::mem::take(&mut seen.groups), std::mem::take(&mut seen.reference.wrong));
+        let census = seen.census;
+        drop(seen);
+        drop(groups);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        census
     }
 
     // ---- what members say ----
@@ -114,14 +127,27 @@ impl<W: World> Play<W> {
         let now = self.now();
         let mut seen = self.lock();
         let Seen { reference, groups, .. } = &mut *seen;
-        // Nobody says when a deadline passes; it shows in the reason.
-        for (id, group) in groups {
-            if reference.awaits_deadline(*id) && group.reason() == Some(CancelReason::Deadline) {
-                reference.deadline(*id, now);
+        if W::IN_ORDER {
+            // Nobody says when a deadline passes; it shows in the reason.
+            for (id, group) in groups {
+                if reference.awaits_deadline(*id) && group.reason() == Some(CancelReason::Deadline) {
+                    reference.deadline(*id, now);
+                }
             }
+            reference.time(now);
         }
-        reference.time(now);
         event(reference)
+    }
+
+    /// Nothing is left of a member.
+    pub fn ended(&self, id: MemberId) {
+        self.tell(|reference| reference.ended(id));
+        self.seen.1.notify_all();
+    }
+
+    pub fn joined(&self, id: GroupId, outcome: &Outcome) {
+        let now = self.now();
+        self.tell(|reference| reference.joined(id, outcome, now));
     }
 
     pub fn count(&self, op: &Op) {
@@ -156,6 +182,6 @@ impl<W: World> Play<W> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen<W>> {
-        self.seen.lock().unwrap()
+        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

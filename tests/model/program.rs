@@ -64,6 +64,10 @@ pub const KINDS: [&str; 10] =
 pub struct Census {
     pub operations: usize,
     pub of: [usize; KINDS.len()],
+    /// The children that somebody outside has spawned.
+    pub from_outside: usize,
+    /// How often the runtime went away before the tree was done.
+    pub torn: usize,
 }
 
 impl Census {

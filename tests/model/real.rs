@@ -3,11 +3,12 @@
 //!
 //! Only what holds in any order is asked for. `TASKGROUP_REAL_TREES` sets how many there are on each runtime.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,45 +91,60 @@ fn grow_all(runtime: impl Fn() -> Runtime + Copy + Send + 'static) {
     let config = Config { cases: trees, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     // How often the host is polled until the runtime goes away.
     let polls = proptest::option::weighted(0.3, 0..30u8);
-    let (begun, done) = (Instant::now(), Mutex::new(0));
+    let (begun, sum) = (Instant::now(), Cell::new([0; 3]));
     let result =
         TestRunner::new(config).run(&(programs(), polls, any::<bool>()), |(program, polls, strained)| {
             let census =
                 watched(thread::Builder::new(), PATIENCE, move || grow(runtime(), program, polls, strained));
-            *done.lock().unwrap() += census.operations;
+            let [operations, from_outside, torn] = sum.get();
+            sum.set([operations + census.operations, from_outside + census.from_outside, torn + census.torn]);
             Ok(())
         });
     result.unwrap_or_else(|error| panic!("{error}"));
-    println!("{trees} trees in {:?}, {} operations", begun.elapsed(), done.into_inner().unwrap());
+    let [operations, from_outside, torn] = sum.get();
+    println!(
+        "{trees} trees in {:?}, {operations} operations, {from_outside} children from outside, {torn} runtimes gone",
+        begun.elapsed(),
+    );
+    let trees = trees as usize;
+    assert!(operations >= 10 * trees, "too little was done");
+    assert!(from_outside >= trees, "too few were spawned from outside");
+    assert!(torn >= trees / 20 || !runtime().ends, "too few runtimes went away");
 }
 
 fn grow(runtime: Runtime, program: Program, polls: Option<u8>, strained: bool) -> Census {
     let Runtime { spawner, inner, strain, run, ends } = runtime;
-    let outermost = Arc::new(Mutex::new(Some(Ticking(spawner))));
+    let bell = Arc::new(Bell::default());
+    let outermost = Arc::new(Mutex::new(Some(Ticking(spawner, bell.clone()))));
     let strain = if strained { strain } else { || {} };
-    let play = Play::new(Real { outermost, inner: Ticking(inner), strain });
+    let play = Play::new(Real { outermost, inner: Ticking(inner, bell.clone()), strain });
     run(Box::pin(async {
         let intruder = Intruder::new(play.clone());
         let mut root = Box::pin(play.root(program));
         match polls.filter(|_| ends) {
             None => root.await,
             Some(polls) => {
+                let mut is_done = false;
                 for _ in 0..polls {
-                    if poll_once(root.as_mut()).await.is_some() {
+                    is_done = poll_once(root.as_mut()).await.is_some();
+                    if is_done {
                         break;
                     }
                     yield_now().await;
                 }
-                play.tear();
+                if !is_done {
+                    play.tear();
+                    bell.mute();
+                }
                 drop(root);
             }
         }
         drop(intruder);
-        // No group and no spawner is kept but by what the runtime has.
-        play.forget_groups();
+        // No spawner that owns a runtime is kept but by what the runtime has.
+        play.forget_outermost();
         play.world.outermost.lock().unwrap().take();
     }));
-    play.finish()
+    play.finish(PATIENCE / 2)
 }
 
 /// A real runtime, and the clock.
@@ -160,7 +176,7 @@ impl World for Real {
 
 /// A spawner with a clock.
 #[derive(Clone)]
-struct Ticking(AnySpawner);
+struct Ticking(AnySpawner, Arc<Bell>);
 
 impl Spawner for Ticking {
     fn spawn<F>(&self, future: F) -> Task<()>
@@ -175,7 +191,7 @@ impl Spawner for Ticking {
     }
 
     fn for_tasks(&self) -> Option<Self> {
-        self.0.for_tasks().map(Self)
+        self.0.for_tasks().map(|spawner| Self(spawner, self.1.clone()))
     }
 
     fn keeps_ended(&self) -> bool {
@@ -187,13 +203,13 @@ impl Timed for Ticking {
     type Timer = Clock;
 
     fn timer(&self) -> Clock {
-        Clock
+        Clock(self.1.clone())
     }
 }
 
 /// Time as it passes, on any runtime.
 #[derive(Clone)]
-struct Clock;
+struct Clock(Arc<Bell>);
 
 impl Timer for Clock {
     type Sleep = Sleep;
@@ -203,7 +219,7 @@ impl Timer for Clock {
     }
 
     fn sleep_until(&self, at: Duration) -> Sleep {
-        Sleep(async_io::Timer::at(start() + at))
+        Sleep { timer: async_io::Timer::at(start() + at), bell: self.0.clone() }
     }
 }
 
@@ -212,17 +228,58 @@ fn start() -> Instant {
     *START.get_or_init(Instant::now)
 }
 
-struct Sleep(async_io::Timer);
+struct Sleep {
+    timer: async_io::Timer,
+    bell: Arc<Bell>,
+}
 
 impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(drop)
+        let sleeper = Waker::from(Arc::new(Sleeper { waker: cx.waker().clone(), bell: self.bell.clone() }));
+        Pin::new(&mut self.timer).poll(&mut Context::from_waker(&sleeper)).map(drop)
     }
 }
 
-/// A thread that spawns children into whatever group there is, until it is dropped.
+/// Wakes all who sleep, from a thread of its own, until a runtime goes away: async-executor does not drop a task that is being
+/// woken meanwhile.
+#[derive(Default)]
+struct Bell {
+    muted: AtomicBool,
+    ringing: AtomicUsize,
+}
+
+impl Bell {
+    fn ring(&self, waker: &Waker) {
+        self.ringing.fetch_add(1, SeqCst);
+        if !self.muted.load(SeqCst) {
+            waker.wake_by_ref();
+        }
+        self.ringing.fetch_sub(1, SeqCst);
+    }
+
+    /// From now on it wakes nobody.
+    fn mute(&self) {
+        self.muted.store(true, SeqCst);
+        while self.ringing.load(SeqCst) > 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+struct Sleeper {
+    waker: Waker,
+    bell: Arc<Bell>,
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.bell.ring(&self.waker);
+    }
+}
+
+/// A thread that spawns children into whatever group there is, until it is dropped, or has run for too long.
 struct Intruder {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
@@ -233,7 +290,8 @@ impl Intruder {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
-            while !stopped.load(SeqCst) {
+            let begun = Instant::now();
+            while !stopped.load(SeqCst) && begun.elapsed() < PATIENCE {
                 play.intrude();
                 thread::yield_now();
             }

@@ -64,6 +64,8 @@ struct Group {
     closed: bool,
     finished: bool,
     reason: Option<Reason>,
+    /// Somebody has cancelled it, for whatever other reason it was by then.
+    asked: bool,
     deadline: Option<Duration>,
     /// Opened under a shield that has not ended.
     shielded: bool,
@@ -148,6 +150,7 @@ impl Reference {
             closed: false,
             finished: false,
             reason: born_cancelled.then_some(Reason::Parent),
+            asked: false,
             deadline,
             shielded,
             dropped: false,
@@ -179,6 +182,7 @@ impl Reference {
         let mut todo = vec![(group, reason)];
         while let Some((id, reason)) = todo.pop() {
             let group = &mut self.groups[id];
+            group.asked |= reason == Reason::Explicit;
             if group.reason.is_some() || group.finished {
                 continue;
             }
@@ -214,7 +218,8 @@ impl Reference {
         }
     }
 
-    /// The clock says so. Whoever sees that a group was cancelled by its deadline says so first.
+    /// The clock says so, if one thing happens after the other. Whoever sees that a group was cancelled by its deadline says so
+    /// first.
     pub fn time(&mut self, now: Duration) {
         for id in 0..self.groups.len() {
             let group = &self.groups[id];
@@ -227,17 +232,14 @@ impl Reference {
                 Some(Reason::Explicit) => self.is_alive(id) && self.is_watched(id),
                 Some(_) => false,
             };
-            self.must_in_order(!missed, || format!("group {id} went on after its deadline"));
+            self.must(!missed, || format!("group {id} went on after its deadline"));
         }
     }
 
     /// Whether the deadline of this group is still to be looked out for.
     pub fn awaits_deadline(&self, id: GroupId) -> bool {
         let group = &self.groups[id];
-        self.in_order
-            && group.deadline.is_some()
-            && !group.finished
-            && matches!(group.reason, None | Some(Reason::Explicit))
+        group.deadline.is_some() && !group.finished && matches!(group.reason, None | Some(Reason::Explicit))
     }
 
     pub fn deadline(&mut self, id: GroupId, now: Duration) {
@@ -304,7 +306,7 @@ impl Reference {
     }
 
     /// A group was joined: nothing of it is left, and it has ended as it had to.
-    pub fn joined(&mut self, id: GroupId, outcome: &Outcome) {
+    pub fn joined(&mut self, id: GroupId, outcome: &Outcome, now: Duration) {
         self.must(!self.is_alive(id), || format!("group {id} was joined and something is left"));
         let expected = self.outcome(id);
         if self.in_order {
@@ -312,7 +314,7 @@ impl Reference {
                 format!("group {id} ended with {outcome:?} and not {expected:?}")
             });
         } else {
-            self.must(self.is_complete(id, outcome), || {
+            self.must(self.is_complete(id, outcome) && self.is_true(id, outcome, now), || {
                 format!("group {id} ended with {outcome:?}, and what happened in it is {expected:?}")
             });
         }
@@ -332,6 +334,24 @@ impl Reference {
                     && failures.iter().all(|(id, panics)| !panics && told.contains(id))
             }
         }
+    }
+
+    /// Whether a group that says so may have ended well, or have been cut for that reason.
+    fn is_true(&self, id: GroupId, outcome: &Outcome, now: Duration) -> bool {
+        let group = &self.groups[id];
+        let has_returned = |member: MemberId| self.members[member].returned == Some(Returned::Value);
+        let Outcome::Cut(reason) = outcome else {
+            return *outcome != Outcome::Value || group.body.is_none_or(has_returned);
+        };
+        let may_be = match reason {
+            Reason::Explicit => group.asked,
+            Reason::Parent => group.host.is_some(),
+            Reason::Deadline => group.deadline.is_some_and(|at| at <= now),
+            Reason::Lost => self.torn,
+            // It has a failure, or nobody who could be told.
+            Reason::Failed | Reason::Dropped => false,
+        };
+        may_be && group.children.iter().chain(&group.body).any(|member| !has_returned(*member))
     }
 
     fn outcome(&self, id: GroupId) -> Outcome {

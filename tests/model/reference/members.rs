@@ -178,21 +178,27 @@ impl Reference {
             Some(Returned::Panic(_)) => Answer::Panicked,
             None => Answer::Cancelled,
         };
-        let lost = self.torn && answer == Answer::Lost;
+        let lost = self.torn && returned.is_none() && answer == Answer::Lost;
         self.must(gone, || format!("the handle of member {id} was ready before it was gone"));
         self.must(answer == expected || lost, || {
             format!("the handle of member {id} says {answer:?}, not {expected:?}")
         });
     }
 
+    /// Whether this member will never say that it has ended: it has, or it is a body that was cut before it began.
+    fn is_done(&self, id: MemberId) -> bool {
+        let Member { is_body, there, cut, gone, .. } = self.members[id];
+        gone || (is_body && !there && (cut || !self.in_order))
+    }
+
+    pub fn all_done(&self) -> bool {
+        (0..self.members.len()).all(|id| self.is_done(id))
+    }
+
     /// All has ended: nothing lives, and no failure is left that nobody has read.
     pub fn over(&mut self) {
         for id in 0..self.members.len() {
-            // A body that has not begun was cut before.
-            let Member { is_body, there, cut, gone, .. } = self.members[id];
-            self.must(gone || (is_body && !there && (cut || !self.in_order)), || {
-                format!("member {id} is left")
-            });
+            self.must(self.is_done(id), || format!("member {id} is left"));
         }
         for id in 0..self.groups.len() {
             let Group { leaked, failures, .. } = &self.groups[id];
