@@ -1,5 +1,5 @@
-//! Models of the state under every interleaving: `RUSTFLAGS="--cfg taskgroup_loom" cargo test --test loom --release
-//! --no-default-features --features pool`.
+//! Models of the state under every interleaving: `RUSTFLAGS="--cfg taskgroup_loom" cargo test --release
+//! --no-default-features --features pool --lib --test loom`.
 //!
 //! It is the crate itself that runs here, on loom's locks, atomics and thread-locals, with a loom thread for each child.
 //!
@@ -28,6 +28,8 @@
 //! They are all that there are in which so many threads are stopped where they need not be.
 #![cfg(taskgroup_loom)]
 
+#[path = "loom/bounded.rs"]
+mod bounded;
 #[cfg(feature = "pool")]
 #[path = "loom/pool.rs"]
 mod pool;
@@ -42,6 +44,8 @@ use async_task::Runnable;
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use taskgroup::{Spawner, Task, TaskGroup, shield};
+
+use self::bounded::bounded;
 
 /// A loom thread for each child, which runs it whenever it is scheduled.
 #[derive(Clone)]
@@ -129,22 +133,6 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 fn model(f: impl Fn() + Send + Sync + 'static) {
     bounded(5, f);
-}
-
-/// Looks at every interleaving in which so many threads are stopped where they need not be.
-fn bounded(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 20_000;
-    let executions = Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    builder.check(move || {
-        counter.fetch_add(1, SeqCst);
-        f();
-    });
-    let executions = executions.load(SeqCst);
-    println!("{executions} executions");
-    assert!(executions > 10, "the model checker sees nothing to order: {executions} executions");
 }
 
 /// Counts itself off when it is dropped.

@@ -66,6 +66,9 @@
 //!   lock, and dropped.
 
 mod driver;
+#[cfg(all(test, taskgroup_loom))]
+#[path = "../../tests/loom/drivers.rs"]
+mod models;
 mod queue;
 mod shared;
 mod word;

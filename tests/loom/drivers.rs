@@ -1,0 +1,120 @@
+//! The drivers of a pool, run by hand from inside of the crate, where the way there has too many interleavings.
+
+#[path = "bounded.rs"]
+mod bounded;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use async_task::{Runnable, Task};
+use loom::thread::JoinHandle;
+
+use self::bounded::bounded;
+use super::driver::{Source, start_or_panic};
+use super::shared::{Polling, Shared};
+use crate::spawner::Spawner;
+
+/// A runtime whose tasks run when this says so.
+#[derive(Clone, Default)]
+struct ByHand(Arc<Mutex<Vec<Runnable>>>);
+
+impl Spawner for ByHand {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let scheduled = self.0.clone();
+        let (runnable, task) =
+            async_task::spawn(future, move |runnable| scheduled.lock().unwrap().push(runnable));
+        runnable.schedule();
+        task
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+impl ByHand {
+    /// Starts a driver that looks at the queue when it is run next.
+    fn start(&self, shared: &Arc<Shared>) {
+        assert!(start_or_panic(self, Source::Own(self.clone()), shared, usize::MAX));
+        self.run();
+    }
+
+    /// Runs the driver that was woken last.
+    fn run(&self) {
+        let woken = self.0.lock().unwrap().pop();
+        woken.expect("a driver is on its way").run();
+    }
+
+    /// The runtime goes away.
+    fn end(&self, shared: &Shared) {
+        shared.die();
+        let woken = std::mem::take(&mut *self.0.lock().unwrap());
+        drop(woken);
+        assert!(shared.queue.is_empty(), "a dead pool keeps a child");
+        assert_eq!(shared.word.look().drivers(), 0);
+    }
+}
+
+fn child(shared: &Arc<Shared>, future: impl Future<Output = ()> + Send + 'static) -> Runnable {
+    let pool = Arc::downgrade(shared);
+    let push = move |runnable| pool.upgrade().expect("the model is not over").push::<ByHand>(runnable);
+    let (runnable, task) = async_task::spawn(future, push);
+    task.detach();
+    runnable
+}
+
+/// One waits. Another one finds something after it was counted as waiting, when somebody has already left more to it, and runs
+/// that: which may block, so whatever else is queued must not be left behind.
+///
+/// Red if `Shared::unpark` does not settle the queue.
+#[test]
+fn more_is_left_to_a_driver_that_had_almost_parked() {
+    bounded(3, || {
+        let (runtime, shared) = (ByHand::default(), Arc::new(Shared::new(1)));
+        runtime.start(&shared);
+        runtime.run();
+        assert_eq!(shared.word.look().parked(), 1);
+        runtime.start(&shared);
+        let pushing = Arc::new(Mutex::new(Vec::<JoinHandle<()>>::new()));
+        let pushers = [None, Some(1)].map(|shard| {
+            let (pool, weak, pushing) = (shared.clone(), Arc::downgrade(&shared), pushing.clone());
+            let child = child(&shared, async move {
+                let all = std::mem::take(&mut *pushing.lock().unwrap());
+                let is_first = !all.is_empty();
+                all.into_iter().for_each(|thread| thread.join().unwrap());
+                let pool = weak.upgrade().expect("the model is not over");
+                let is_seen_to = pool.word.look().on_way() > 0 || pool.queue.is_empty();
+                assert!(!is_first || is_seen_to, "nobody comes for a child while another one blocks");
+            });
+            loom::thread::spawn(move || {
+                let _in_a_child = shard.map(|shard| Polling::begin(&pool, shard));
+                pool.push::<ByHand>(child);
+            })
+        });
+        pushing.lock().unwrap().extend(pushers);
+        runtime.run();
+        let pushers = std::mem::take(&mut *pushing.lock().unwrap());
+        pushers.into_iter().for_each(|thread| thread.join().unwrap());
+        runtime.end(&shared);
+    });
+}
+
+/// Red if `Part::share` lets go of the lock of the list that it takes from before it has put them into the other one.
+#[test]
+fn a_pool_dies_while_a_driver_takes_several() {
+    bounded(3, || {
+        let (runtime, shared) = (ByHand::default(), Arc::new(Shared::new(1)));
+        runtime.start(&shared);
+        for _ in 0..3 {
+            shared.queue.push(child(&shared, async {}), None);
+        }
+        let dying = shared.clone();
+        let dies = loom::thread::spawn(move || dying.die());
+        runtime.run();
+        dies.join().unwrap();
+        runtime.end(&shared);
+    });
+}
