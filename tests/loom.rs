@@ -7,22 +7,34 @@
 //!
 //! ```text
 //! interleavings  preemptions  model
-//!         7,989           5  a_cancel_from_outside_meets_a_group_that_is_being_opened
-//!        87,944           5  a_cancel_of_one_child_ends_it_whenever_it_comes
-//!         9,559           5  a_cancel_reaches_or_refuses_every_child
-//!       127,819           5  a_group_opened_in_a_child_is_waited_for_when_its_owner_goes
-//!         3,688           5  a_shielded_section_is_completed_and_its_child_then_ends
-//!           278           5  join_ends_after_the_last_child_and_its_captures
-//!         7,551           5  nothing_starts_after_join_has_returned
-//!        35,966           2  pool::a_child_blocks_for_a_sibling
-//!        41,824           2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
-//!        52,141           2  pool::a_push_meets_drivers_that_park
-//!        34,444           3  pool::a_spawn_meets_the_last_driver
-//!        10,853           3  pool::a_wake_meets_a_driver_that_parks
-//!        14,982           3  pool::a_wake_meets_the_last_driver
-//!         2,686           3  pool::the_last_handle_is_dropped_while_a_child_ends
-//!        27,293           2  pool::two_threads_push_at_once
-//!       465,017               all of them, in 41 s
+//!         7,989            5  a_cancel_from_outside_meets_a_group_that_is_being_opened
+//!        87,944            5  a_cancel_of_one_child_ends_it_whenever_it_comes
+//!         9,559            5  a_cancel_reaches_or_refuses_every_child
+//!       183,648            5  a_child_that_is_cut_is_dropped_after_the_groups_in_it
+//!       127,819            5  a_group_opened_in_a_child_is_waited_for_when_its_owner_goes
+//!         3,688            5  a_shielded_section_is_completed_and_its_child_then_ends
+//!           278            5  join_ends_after_the_last_child_and_its_captures
+//!         1,488            5  nothing_starts_after_join_has_returned
+//!         2,547            3  drivers::a_pool_dies_while_a_driver_takes_several
+//!         4,388            3  drivers::more_is_left_to_a_driver_that_had_almost_parked
+//!        13,051            5  handles::a_child_ends_while_somebody_comes_to_wait_for_it
+//!        16,418            3  handles::a_group_is_closed_while_somebody_waits_for_results
+//!           625            5  handles::a_handle_is_dropped_while_its_child_ends
+//!         7,140            5  handles::results_are_dropped_while_one_comes
+//!         7,720            2  handles::two_results_come_at_once
+//!           545            5  handles::what_a_child_captured_is_gone_when_its_handle_is_ready
+//!         7,375            1  limit::a_queued_child_is_cancelled_while_its_turn_comes
+//!         1,422            2  limit::children_take_turns
+//!        23,183            2  limit::somebody_who_waits_to_spawn_gives_up_while_its_turn_comes
+//!        35,966            2  pool::a_child_blocks_for_a_sibling
+//!        43,904            2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
+//!        55,022            2  pool::a_push_meets_drivers_that_park
+//!        35,337            3  pool::a_spawn_meets_the_last_driver
+//!        10,853            3  pool::a_wake_meets_a_driver_that_parks
+//!        14,982            3  pool::a_wake_meets_the_last_driver
+//!         2,686            3  pool::the_last_handle_is_dropped_while_a_child_ends
+//!        28,940            2  pool::two_threads_push_at_once
+//!       734,517               all of them, in 68 s
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.
@@ -30,17 +42,21 @@
 
 #[path = "loom/bounded.rs"]
 mod bounded;
+#[path = "loom/handles.rs"]
+mod handles;
+#[path = "loom/limit.rs"]
+mod limit;
 #[cfg(feature = "pool")]
 #[path = "loom/pool.rs"]
 mod pool;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_task::Runnable;
+use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use taskgroup::{Spawner, Task, TaskGroup, shield};
@@ -135,7 +151,7 @@ fn model(f: impl Fn() + Send + Sync + 'static) {
     bounded(5, f);
 }
 
-/// Counts itself off when it is dropped.
+/// Counts itself off when it is dropped, on one of loom's atomics: what it does not see it does not put in every order.
 struct Capture(Arc<AtomicUsize>);
 
 impl Capture {
@@ -148,6 +164,23 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Ready at once, with what it is asked for, and keeps its capture until it is destroyed.
+struct Keeps<T>(Option<T>, #[expect(dead_code, reason = "kept for its destructor")] Capture);
+
+impl<T> Keeps<T> {
+    fn new(value: T, alive: &Arc<AtomicUsize>) -> Self {
+        Self(Some(value), Capture::new(alive))
+    }
+}
+
+impl<T: Unpin> Future for Keeps<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        Poll::Ready(self.0.take().expect("it is polled once"))
     }
 }
 
@@ -166,18 +199,19 @@ impl Future for Yield {
     }
 }
 
+/// Red if a child leaves the count before its future is destroyed.
 #[test]
 fn join_ends_after_the_last_child_and_its_captures() {
     model(|| {
         let alive = Arc::new(AtomicUsize::new(0));
         let group = TaskGroup::new(Threads);
-        let capture = Capture::new(&alive);
-        group.launch(async move { drop(capture) });
+        group.launch(Keeps::new((), &alive));
         block_on(group.join()).unwrap();
         assert_eq!(alive.load(SeqCst), 0);
     });
 }
 
+/// Red if `State::enter` looks whether the group is open before it has the lock.
 #[test]
 fn nothing_starts_after_join_has_returned() {
     model(|| {
@@ -194,6 +228,7 @@ fn nothing_starts_after_join_has_returned() {
     });
 }
 
+/// Red if the `Task` of a child that was cancelled before is stored.
 #[test]
 fn a_cancel_reaches_or_refuses_every_child() {
     model(|| {
@@ -203,7 +238,7 @@ fn a_cancel_reaches_or_refuses_every_child() {
         let other = thread::spawn(move || {
             outside.launch(async move {
                 let _capture = capture;
-                std::future::pending::<()>().await
+                pending::<()>().await
             });
         });
         group.cancel();
@@ -213,6 +248,7 @@ fn a_cancel_reaches_or_refuses_every_child() {
     });
 }
 
+/// Red if the result is delivered before the future is destroyed.
 #[test]
 fn a_cancel_of_one_child_ends_it_whenever_it_comes() {
     model(|| {
@@ -233,6 +269,7 @@ fn a_cancel_of_one_child_ends_it_whenever_it_comes() {
     });
 }
 
+/// Red if a child is not cut after the poll in which its shield ended.
 #[test]
 fn a_shielded_section_is_completed_and_its_child_then_ends() {
     model(|| {
@@ -246,7 +283,7 @@ fn a_shielded_section_is_completed_and_its_child_then_ends() {
                 completed.fetch_add(1, SeqCst);
             })
             .await;
-            std::future::pending::<()>().await
+            pending::<()>().await
         });
         group.cancel();
         block_on(group.join()).unwrap();
@@ -254,6 +291,7 @@ fn a_shielded_section_is_completed_and_its_child_then_ends() {
     });
 }
 
+/// Red if a child that has returned leaves the count while a group in it lives.
 #[test]
 fn a_group_opened_in_a_child_is_waited_for_when_its_owner_goes() {
     model(|| {
@@ -264,7 +302,7 @@ fn a_group_opened_in_a_child_is_waited_for_when_its_owner_goes() {
             let inner = TaskGroup::new(Threads);
             inner.launch(async move {
                 let _capture = capture;
-                std::future::pending::<()>().await
+                pending::<()>().await
             });
             // The host ends, and its group with it.
         });
@@ -273,6 +311,37 @@ fn a_group_opened_in_a_child_is_waited_for_when_its_owner_goes() {
     });
 }
 
+/// Red if a child that is cut does not wait for the groups in it.
+#[test]
+fn a_child_that_is_cut_is_dropped_after_the_groups_in_it() {
+    struct Last(Arc<AtomicUsize>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            assert_eq!(self.0.load(SeqCst), 0, "dropped before what is in it");
+        }
+    }
+
+    model(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let outer = TaskGroup::new(Threads);
+        let (capture, last) = (Capture::new(&alive), Last(alive.clone()));
+        outer.launch(async move {
+            let inner = TaskGroup::new(Threads);
+            inner.launch(async move {
+                let _capture = capture;
+                pending::<()>().await
+            });
+            let _last = last;
+            pending::<()>().await
+        });
+        outer.cancel();
+        block_on(outer.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// Red if `State::open` does not look again once the group is linked.
 #[test]
 fn a_cancel_from_outside_meets_a_group_that_is_being_opened() {
     model(|| {
@@ -283,7 +352,7 @@ fn a_cancel_from_outside_meets_a_group_that_is_being_opened() {
             let inner = TaskGroup::new(Threads);
             let _capture = capture;
             let _ = inner.join().await;
-            std::future::pending::<()>().await
+            pending::<()>().await
         });
         outer.cancel();
         block_on(outer.join()).unwrap();

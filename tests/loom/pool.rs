@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Poll, Waker};
 
 use async_task::Runnable;
+use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 use taskgroup::{Pool, Spawner, Task, TaskGroup, adopt, shield};
@@ -180,6 +180,7 @@ fn a_wake_meets_a_driver_that_parks() {
     });
 }
 
+/// Red if a driver that has arrived does not settle the queue.
 #[test]
 fn two_threads_push_at_once() {
     bounded(2, || {

@@ -1,0 +1,100 @@
+//! What children leave to those who wait for them.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use loom::thread;
+use taskgroup::TaskGroup;
+
+use super::{Capture, Keeps, Threads, Yield, block_on, bounded, model};
+
+/// Red if `Packet::poll` keeps the waker without looking again.
+#[test]
+fn a_child_ends_while_somebody_comes_to_wait_for_it() {
+    model(|| {
+        let group = TaskGroup::new(Threads);
+        let handle = group.spawn(async { Ok(7) });
+        let other = thread::spawn(move || block_on(handle).unwrap());
+        block_on(group.join()).unwrap();
+        assert_eq!(other.join().unwrap(), 7);
+    });
+}
+
+/// Red if the result is delivered before the future is destroyed.
+#[test]
+fn what_a_child_captured_is_gone_when_its_handle_is_ready() {
+    model(|| {
+        let group = TaskGroup::new(Threads);
+        let alive = Arc::new(AtomicUsize::new(0));
+        let handle = group.spawn(Keeps::new(Ok(7), &alive));
+        assert_eq!(block_on(handle).unwrap(), 7);
+        assert_eq!(alive.load(SeqCst), 0);
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// A value that nobody takes does not outlive the group.
+///
+/// Red if a child keeps the place where it left its result until its task is destroyed.
+#[test]
+fn a_handle_is_dropped_while_its_child_ends() {
+    model(|| {
+        let group = TaskGroup::new(Threads);
+        let alive = Arc::new(AtomicUsize::new(0));
+        let value = Capture::new(&alive);
+        let handle = group.spawn(async move { Ok(value) });
+        let other = thread::spawn(move || drop(handle));
+        block_on(group.join()).unwrap();
+        other.join().unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// Red if `Results::poll_finished` looks whether the group is closed before it listens.
+#[test]
+fn a_group_is_closed_while_somebody_waits_for_results() {
+    bounded(3, || {
+        let group = TaskGroup::new(Threads);
+        let mut results = group.results();
+        results.spawn(async { Ok(7) });
+        let closing = group.group();
+        let other = thread::spawn(move || closing.close());
+        assert_eq!(block_on(results.next()).unwrap().unwrap(), 7);
+        assert!(block_on(results.next()).is_none());
+        other.join().unwrap();
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// Red if `Results::poll_finished` keeps its waker without looking again.
+#[test]
+fn two_results_come_at_once() {
+    bounded(2, || {
+        let group = TaskGroup::new(Threads);
+        let mut results = group.results();
+        results.spawn(async { Ok(1) });
+        results.spawn(async { Ok(2) });
+        let sum = (0..2).map(|_| block_on(results.next()).unwrap().unwrap()).sum::<i32>();
+        assert_eq!(sum, 3);
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// Red if a result is kept for somebody who has gone.
+#[test]
+fn results_are_dropped_while_one_comes() {
+    model(|| {
+        let group = TaskGroup::new(Threads);
+        let alive = Arc::new(AtomicUsize::new(0));
+        let results = group.results();
+        let value = Capture::new(&alive);
+        results.spawn(async move {
+            Yield(false).await;
+            Ok(value)
+        });
+        let closing = thread::spawn(move || drop(results));
+        block_on(group.join()).unwrap();
+        closing.join().unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}

@@ -1,0 +1,73 @@
+//! Groups in which one child runs at a time.
+
+use std::future::{Future, pending};
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use loom::thread;
+use taskgroup::TaskGroup;
+
+use super::{Capture, Threads, Yield, block_on, bounded};
+
+fn one_at_a_time() -> TaskGroup<Threads> {
+    TaskGroup::builder(Threads).limit(NonZeroUsize::MIN).open()
+}
+
+/// A child that must be alone.
+async fn alone(running: Arc<AtomicUsize>) {
+    let _running = Capture::new(&running);
+    assert_eq!(running.load(SeqCst), 1, "two run at once");
+    Yield(false).await;
+}
+
+/// Red if a child that leaves does not give its place on, or if a queued one keeps its waker without looking again.
+#[test]
+fn children_take_turns() {
+    bounded(2, || {
+        let (group, running) = (one_at_a_time(), Arc::default());
+        for _ in 0..2 {
+            group.launch(alone(Arc::clone(&running)));
+        }
+        block_on(group.join()).unwrap();
+        assert_eq!(running.load(SeqCst), 0);
+    });
+}
+
+/// Red if the turn of a child that does not wait any more is not somebody else's.
+#[test]
+fn a_queued_child_is_cancelled_while_its_turn_comes() {
+    bounded(1, || {
+        let (group, running, alive) = (one_at_a_time(), Arc::default(), Arc::default());
+        group.launch(alone(Arc::clone(&running)));
+        let (capture, waits) = (Capture::new(&alive), running.clone());
+        let queued = group.spawn(async move {
+            let _capture = capture;
+            alone(waits).await;
+            pending::<()>().await
+        });
+        group.launch(alone(running));
+        queued.cancel();
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// Red if a place is lost that was given to somebody who has gone, or is not counted as taken.
+#[test]
+fn somebody_who_waits_to_spawn_gives_up_while_its_turn_comes() {
+    bounded(2, || {
+        let (group, running) = (one_at_a_time(), Arc::default());
+        group.launch(alone(Arc::clone(&running)));
+        let (waits, turn) = (group.group(), running.clone());
+        let other = thread::spawn(move || {
+            let mut spawning = pin!(waits.spawn_when_free(alone(turn)));
+            let _ = spawning.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        });
+        group.launch(alone(running));
+        other.join().unwrap();
+        block_on(group.join()).unwrap();
+    });
+}
