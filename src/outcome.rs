@@ -66,7 +66,7 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Outcome {
     failures: Option<Box<Failures>>,
-    /// Whether a child was dropped because it, or the group, was cancelled.
+    /// Whether a child was dropped by its runtime, or because it, or the group, was cancelled.
     pub(crate) child_cut: bool,
     /// Whether the body was dropped before it had ended.
     pub(crate) body_cut: bool,
@@ -133,7 +133,6 @@ impl Outcome {
         let cut = match &reason {
             None => false,
             Some(CancelReason::Explicit(_) | CancelReason::Finished) => self.body_cut,
-            Some(CancelReason::Lost) => true,
             Some(_) => self.body_cut || self.child_cut,
         };
         match value {

@@ -242,8 +242,12 @@ impl State {
         }
         let mut table = self.lock();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
-        let cut_with_group =
-            end == End::Cut && !slot.member.is(Fact::SINGLED) && slot.member.kind() == Kind::Ordinary;
+        let cut_with_group = match end {
+            End::Returned => false,
+            End::Cut => !slot.member.is(Fact::SINGLED) && slot.member.kind() == Kind::Ordinary,
+            // A deadline that is lost takes those with it who run. By those who have returned it was met.
+            End::Lost => slot.member.kind() != Kind::Watch,
+        };
         let task = slot.task.take();
         if slot.member.end(&mut effects) {
             self.free(&mut table, key, &mut effects);

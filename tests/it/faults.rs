@@ -1,13 +1,16 @@
 //! Faults that are injected: spawners that break their promises, wakers that come when they like, children that leak.
 
-use std::future::{Future, pending, poll_fn};
+use std::convert::Infallible;
+use std::future::{Future, Pending, pending, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use futures_lite::future::{block_on, poll_once, yield_now};
 use taskgroup::async_task::{self, Runnable};
+use taskgroup::runtime::Timer;
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
@@ -26,6 +29,19 @@ impl Spawner for Later {
         let (runnable, task) = async_task::spawn(future, move |runnable| kept.lock().unwrap().push(runnable));
         runnable.schedule();
         task
+    }
+}
+
+/// It has a clock that stands still.
+impl Timer for Later {
+    type Sleep = Pending<()>;
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep_until(&self, _: Duration) -> Pending<()> {
+        pending()
     }
 }
 
@@ -83,6 +99,40 @@ fn children_that_are_dropped_in_place_of_being_started_are_lost() {
 }
 
 /// Wakers of a child go to a thread that no runtime knows, which wakes them again and again, also when the child has ended.
+#[test]
+fn a_deadline_that_is_lost_with_the_runtime_was_met_by_those_who_have_returned() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
+        let deadline = later.take();
+        group.launch(children.track(async {}));
+        later.take().into_iter().for_each(|runnable| {
+            runnable.run();
+        });
+        assert_eq!((deadline.len(), children.read().completed), (1, 1));
+        drop(deadline);
+        block_on(group.join()).unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_that_is_lost_alone_takes_those_who_run_with_it() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
+        let deadline = later.take();
+        assert_eq!(deadline.len(), 1);
+        group.launch(children.track(pending::<()>()));
+        drop(deadline);
+        assert!(group.try_spawn(async {}).is_err(), "it would have no deadline");
+        let mut join = pin!(group.join());
+        assert!(block_on(poll_once(join.as_mut())).is_none(), "its future is there");
+        drop(later.take());
+        assert!(block_on(join).unwrap_err().is_lost());
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
 #[test]
 fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
     watched(|| {
