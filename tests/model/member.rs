@@ -109,12 +109,14 @@ impl<W: World> Member<W> {
                 if let Some((id, group)) = self.group(up) {
                     self.play.tell(|reference| reference.cancel(id, Reason::Explicit));
                     group.cancel();
+                    self.play.tell(|reference| reference.shut(id));
                 }
             }
             Op::Close { up } => {
                 if let Some((id, group)) = self.group(up) {
                     self.play.tell(|reference| reference.close(id));
                     group.close();
+                    self.play.tell(|reference| reference.shut(id));
                 }
             }
             Op::Shield(program) => return shield(self.shielded(program)).await,
@@ -148,7 +150,7 @@ impl<W: World> Member<W> {
             Ok(()) => Answer::Value,
             Err(error) => answer(&error),
         };
-        self.play.tell(|reference| reference.answered(child, answer));
+        self.play.answered(child, answer);
     }
 
     fn shielded(&self, program: Program) -> impl Future<Output = Result> + use<W> {

@@ -10,7 +10,7 @@ use taskgroup::{CancelReason, Failure, Spawner};
 
 use crate::member::{Member, failure_of};
 use crate::program::{Census, Op, Program};
-use crate::reference::{FailureId, GroupId, MemberId, Outcome, Reference};
+use crate::reference::{Answer, FailureId, GroupId, MemberId, Outcome, Reason, Reference};
 
 /// When whatever is stuck is cut at last.
 const LAST: u8 = 200;
@@ -103,12 +103,12 @@ impl<W: World> Play<W> {
         drop(group);
     }
 
-    /// Everything is over, or will be soon if the runtime went away. Panics if anything was not as it has to be, and says what
-    /// was done.
-    pub fn finish(&self, soon: Duration) -> Census {
+    /// Everything is over; if the runtime went away, so late at most. Panics if anything was not as it has to be, and says what was
+    /// done.
+    pub fn finish(&self, late: Duration) -> Census {
         let (_, ended) = &*self.seen;
         let is_torn = self.lock().census.torn > 0;
-        let patience = if is_torn { soon } else { Duration::ZERO };
+        let patience = if is_torn { late } else { Duration::ZERO };
         let waited = ended.wait_timeout_while(self.lock(), patience, |seen| !seen.reference.all_done());
         drop(waited.unwrap_or_else(PoisonError::into_inner));
         self.tell(Reference::over);
@@ -148,6 +148,12 @@ impl<W: World> Play<W> {
     pub fn joined(&self, id: GroupId, outcome: &Outcome) {
         let now = self.now();
         self.tell(|reference| reference.joined(id, outcome, now));
+        self.lock().census.lost += usize::from(*outcome == Outcome::Cut(Reason::Lost));
+    }
+
+    pub fn answered(&self, id: MemberId, answer: Answer) {
+        self.tell(|reference| reference.answered(id, answer));
+        self.lock().census.lost += usize::from(answer == Answer::Lost);
     }
 
     pub fn count(&self, op: &Op) {

@@ -68,6 +68,8 @@ pub struct Census {
     pub from_outside: usize,
     /// How often the runtime went away before the tree was done.
     pub torn: usize,
+    /// How many groups and handles said that the runtime had dropped a child.
+    pub lost: usize,
 }
 
 impl Census {

@@ -34,15 +34,27 @@ fn pool() {
     grow_all(|| executor(4, Pool::new, Pool::new));
 }
 
-/// An executor that is driven by the host and so many threads, and a spawner that owns it.
+#[test]
+fn executor_that_is_not_owned() {
+    grow_all(|| Runtime { outlived: true, ..executor(4, |executor| Arc::downgrade(&executor), |weak| weak) });
+}
+
+#[cfg(feature = "pool")]
+#[test]
+fn pool_that_does_not_own() {
+    let pool = |executor| Pool::new(Arc::downgrade(&executor));
+    grow_all(move || Runtime { outlived: true, ..executor(4, pool, Pool::new) });
+}
+
+/// An executor that is driven by the host and so many threads, the spawner of the outermost group, and of those inside.
 fn executor<S: Spawner, T: Spawner>(
     threads: usize,
-    owns: fn(Arc<Executor<'static>>) -> S,
-    does_not: fn(Weak<Executor<'static>>) -> T,
+    outermost: fn(Arc<Executor<'static>>) -> S,
+    inner: fn(Weak<Executor<'static>>) -> T,
 ) -> Runtime {
     let executor = Arc::new(Executor::new());
     let weak = Arc::downgrade(&executor);
-    Runtime::ending(owns(executor.clone()), does_not(weak.clone()), move |host| {
+    Runtime::ending(outermost(executor.clone()), inner(weak.clone()), move |host| {
         let threads = executors::Threads::that_drive(threads, &executor);
         block_on(executor.run(host));
         drop((threads, executor));

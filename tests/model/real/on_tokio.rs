@@ -43,7 +43,7 @@ fn on(mut builder: Builder) -> Runtime {
     let runtime = builder.build().unwrap();
     let handle = runtime.handle().clone();
     let run = move |host: Host<'_>| runtime.block_on(host);
-    Runtime { strain: spend_the_budget, ..Runtime::ending(handle.clone(), handle, run) }
+    Runtime { strain: spend_the_budget, outlived: true, ..Runtime::ending(handle.clone(), handle, run) }
 }
 
 /// What a task may do before it has to yield, if this is in one.

@@ -9,11 +9,13 @@ impl Reference {
             is_body,
             groups: Vec::new(),
             welcome: true,
+            late: false,
             there: false,
             polling: false,
             shields: 0,
             cancelled: false,
             singled: false,
+            asked: false,
             cut: false,
             gone: false,
             forced: false,
@@ -25,20 +27,25 @@ impl Reference {
 
     /// A child is about to be spawned.
     pub fn offer(&mut self, group: GroupId) -> MemberId {
-        let Group { closed, finished, reason, .. } = &self.groups[group];
+        let Group { closed, finished, reason, shut, .. } = &self.groups[group];
         let welcome = !*closed && !*finished && reason.is_none();
+        let late = *shut || *finished;
         let child = self.new_member(group, false);
         self.groups[group].children.push(child);
         let member = &mut self.members[child];
         member.welcome = welcome;
+        member.late = late;
         member.there = welcome && self.in_order;
         child
     }
 
     /// Its group has taken a child, or refused it.
     pub fn offered(&mut self, id: MemberId, taken: bool) {
-        let Member { group, welcome, there, gone, .. } = self.members[id];
+        let Member { group, welcome, late, there, gone, .. } = self.members[id];
         let finished = self.groups[group].finished;
+        self.must(!taken || !late, || {
+            format!("group {group} was closed or cancelled, and then took member {id}")
+        });
         self.must_in_order(taken == welcome, || {
             format!("group {group} took a child, or refused it, and must not have")
         });
@@ -56,6 +63,7 @@ impl Reference {
     /// Cancels one child.
     pub fn single_out(&mut self, id: MemberId) {
         let member = &mut self.members[id];
+        member.asked = true;
         if member.cancelled || member.gone {
             return;
         }
@@ -198,7 +206,9 @@ impl Reference {
     /// All has ended: nothing lives, and no failure is left that nobody has read.
     pub fn over(&mut self) {
         for id in 0..self.members.len() {
-            self.must(self.is_done(id), || format!("member {id} is left"));
+            if !self.is_done(id) {
+                self.wrong.push(format!("member {id} is left: {:?}", self.members[id]));
+            }
         }
         for id in 0..self.groups.len() {
             let Group { leaked, failures, .. } = &self.groups[id];
