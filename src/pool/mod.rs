@@ -33,7 +33,7 @@
 //!    any lock, where a refused driver must not be dropped.
 //! 3. At most one driver is sent on its way by whatever number of pushes: those that find one leave it to that.
 //! 4. A dead pool runs nothing. What is pushed to it is dropped by the one who drains, never by the schedule
-//!    function.
+//!    function. That takes a thread; where none can be had it is left until somebody else pushes.
 //! 5. No lock is held while waking, spawning, or dropping a child or a `Task`.
 //!
 //! The number of drivers is bounded by the runtime: one that is not polled stays on its way, and as long as it does

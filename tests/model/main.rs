@@ -1,6 +1,6 @@
 //! Random trees of operations, in the simulation, against a model of what has to happen; and on real runtimes.
 //!
-//! `TASKGROUP_TREES` sets how many there are in the simulation. What fails there is made smaller, and kept in
+//! `TASKGROUP_TREES` sets how many there are in the simulation, a hundred or more. What fails there is made smaller, and kept in
 //! `tests/model.regressions`, which later runs begin with. `TASKGROUP_REAL_TREES` sets how many there are on each runtime.
 //!
 //! ```text
@@ -17,6 +17,9 @@
 //! | `effects.rs`: a `Task` dropped under the lock | `real::wherever_woken`, which hangs |
 //! | `state.rs`: whether a group is open looked at before the lock is taken | most runtimes, with somebody who spawns from outside |
 //! | `backends/tokio.rs`: a control task that polls the native handle | `real::on_tokio`, when the budget is spent: the stack overflows |
+//! | `child.rs`: a child that is lost says that it was cancelled | runtimes that are outlived |
+//! | `state.rs`: a child that is lost does not cancel its group | runtimes that are outlived |
+//! | `ending.rs`: a join that is answered though its member is cut | the simulation |
 //! | `spawn.rs`: a child that keeps its spawner | `real::on_smol`, when the executor goes away |
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
