@@ -10,7 +10,7 @@ use taskgroup::{Spawner, TaskGroup, scope};
 use crate::ledger::Gate;
 use crate::test::{Test, panic_text};
 
-/// Starts a task outside of every group, with a channel for its output.
+/// Starts a task outside of every group, with a channel for its output: that may come before the task is gone.
 fn start<T: Send + 'static>(t: &Test, future: impl Future<Output = T> + Send + 'static) -> Running<T> {
     let (give, output) = async_channel::bounded(1);
     let task = t.spawner().spawn(t.child(async move {
@@ -167,4 +167,5 @@ pub async fn it_has_a_name_and_its_error_tells_it(t: &Test) {
     assert_eq!(handle.name(), Some("reader"));
     let error = group.join().await.unwrap_err();
     assert_eq!(error.origin().unwrap().name(), Some("reader"));
+    t.nothing_alive().await;
 }
