@@ -112,6 +112,11 @@ impl State {
         }
         let mut effects = Effects::default();
         let mut table = self.lock();
+        // Under the lock, as somebody may have come meanwhile.
+        let seen = self.word.look();
+        if seen.children() > 0 {
+            return;
+        }
         let Background { living, keepers, ended } = table.background;
         // Whoever sees to a deadline stays to the very last, as clean-ups may still start children.
         let last = living > keepers || seen.others() == living;

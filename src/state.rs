@@ -140,6 +140,8 @@ impl State {
         let seen = self.word.look();
         if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
+                // Not even begun, for want of a runtime.
+                table.outcome.child_cut |= kind != Kind::Watch && table.is_lost();
                 return Err(refusal);
             }
         }
@@ -241,12 +243,15 @@ impl State {
             self.observe_end(key, end);
         }
         let mut table = self.lock();
+        let is_lost = table.is_lost();
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
+        let kind = slot.member.kind();
         let cut_with_group = match end {
             End::Returned => false,
-            End::Cut => !slot.member.is(Fact::SINGLED) && slot.member.kind() == Kind::Ordinary,
-            // A deadline that is lost takes those with it who run. By those who have returned it was met.
-            End::Lost => slot.member.kind() != Kind::Watch,
+            // A deadline that is lost takes those with it who live. By those who have returned it was met.
+            End::Lost => kind != Kind::Watch,
+            End::Cut if slot.member.is(Fact::SINGLED) => false,
+            End::Cut => kind == Kind::Ordinary || (is_lost && kind != Kind::Watch),
         };
         let task = slot.task.take();
         if slot.member.end(&mut effects) {

@@ -178,6 +178,11 @@ impl Table {
         }
     }
 
+    /// Whether the runtime has dropped a child of its own accord, and so the group was cancelled.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self.reason.as_deref(), Some(CancelReason::Lost))
+    }
+
     /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
     /// queued.
     pub(crate) fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {

@@ -134,6 +134,32 @@ fn a_deadline_that_is_lost_alone_takes_those_who_run_with_it() {
 }
 
 #[test]
+fn a_child_that_is_refused_since_the_deadline_was_lost_is_missed() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
+        drop(later.take());
+        group.launch(children.track(async {}));
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+    });
+}
+
+#[test]
+fn a_background_child_that_goes_after_its_deadline_was_lost_is_missed() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
+        let deadline = later.take();
+        group.child().background().launch(children.track(pending::<()>()));
+        drop(deadline);
+        drop(later.take());
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+#[test]
 fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
     watched(|| {
         let (children, (give, take)) = (Ledger::default(), async_channel::unbounded::<Waker>());
