@@ -17,6 +17,13 @@
 //!         1,488            5  nothing_starts_after_join_has_returned
 //!         2,547            3  drivers::a_pool_dies_while_a_driver_takes_several
 //!         4,388            3  drivers::more_is_left_to_a_driver_that_had_almost_parked
+//!         7,374            3  groups::a_cancel_meets_a_child_that_registers_a_clean_up
+//!        36,610            3  groups::a_child_comes_while_the_background_is_being_ended
+//!         2,880            5  groups::a_child_fails_while_the_body_waits
+//!         3,627            5  groups::a_failure_meets_a_cancel
+//!         9,432            3  groups::a_join_is_dropped_while_the_last_child_ends
+//!        10,555            3  groups::an_abandoned_group_fails_while_the_one_around_it_is_joined
+//!        55,400            2  groups::two_children_fail_at_once
 //!        13,051            5  handles::a_child_ends_while_somebody_comes_to_wait_for_it
 //!        16,418            3  handles::a_group_is_closed_while_somebody_waits_for_results
 //!           625            5  handles::a_handle_is_dropped_while_its_child_ends
@@ -34,7 +41,7 @@
 //!        14,982            3  pool::a_wake_meets_the_last_driver
 //!         2,686            3  pool::the_last_handle_is_dropped_while_a_child_ends
 //!        28,940            2  pool::two_threads_push_at_once
-//!       734,517               all of them, in 68 s
+//!       860,395               all of them, in 69 s
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.
@@ -42,6 +49,8 @@
 
 #[path = "loom/bounded.rs"]
 mod bounded;
+#[path = "loom/groups.rs"]
+mod groups;
 #[path = "loom/handles.rs"]
 mod handles;
 #[path = "loom/limit.rs"]
