@@ -98,7 +98,6 @@ fn children_that_are_dropped_in_place_of_being_started_are_lost() {
     });
 }
 
-/// Wakers of a child go to a thread that no runtime knows, which wakes them again and again, also when the child has ended.
 #[test]
 fn a_deadline_that_is_lost_with_the_runtime_was_met_by_those_who_have_returned() {
     watched(|| {
@@ -159,6 +158,7 @@ fn a_background_child_that_goes_after_its_deadline_was_lost_is_missed() {
     });
 }
 
+/// Wakers of a child go to a thread that no runtime knows, which wakes them again and again, also when the child has ended.
 #[test]
 fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
     watched(|| {

@@ -55,7 +55,7 @@ fn a_queued_child_is_cancelled_while_its_turn_comes() {
     });
 }
 
-/// Red if a place is lost that was given to somebody who has gone, or is not counted as taken.
+/// Red if a place is lost that was given to somebody who has gone.
 #[test]
 fn somebody_who_waits_to_spawn_gives_up_while_its_turn_comes() {
     bounded(2, || {
