@@ -35,6 +35,8 @@ use crate::table::Ticket;
 /// the future itself, as `select!` does, still drops what is inside. Where no shield holds and the member is cancelled
 /// in its own poll, a shield that follows stays pending, and its future is dropped unpolled with the member.
 ///
+/// A runtime that goes away asks no shield: it drops what is inside, and a group that was cancelled before does not tell.
+///
 /// **A loop that awaits nothing but shields is never cut**, as each begins in the poll in which the one before it
 /// ends. Give it an await without a shield, if only a `yield_now()`, or have it look at
 /// [`is_cancelled`](crate::Group::is_cancelled).

@@ -33,4 +33,4 @@ against() {
 }
 
 against "mutants" "$@"
-against "sim model snapshot allocations" "$@"
+against "sim model snapshot allocations it" "$@"

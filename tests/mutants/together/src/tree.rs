@@ -16,7 +16,10 @@ use crate::{FILES, Mutant, rewrite};
 const FEATURES: [&str; 3] = ["--no-default-features", "--features", "smol,sim,tracing"];
 
 /// The quickest first.
-const TESTS: [&str; 5] = ["mutants", "snapshot", "model", "sim", "allocations"];
+const TESTS: [&str; 6] = ["mutants", "snapshot", "model", "sim", "allocations", "it"];
+
+/// What of `tests/it` is not among the cases.
+const FAULTS: &str = "faults::";
 
 /// How long a mutant may take on one of them. A case that hangs is ended by its watch-dog long before.
 const MOST: Duration = Duration::from_secs(600);
@@ -147,6 +150,7 @@ impl Tree {
         let file = fs::File::create(&log).unwrap();
         let mut child = Command::new(fs::canonicalize(self.binary(test)).unwrap())
             .current_dir(&self.root)
+            .args((test == "it").then_some(FAULTS))
             .envs([
                 ("MUTANT", id.to_string().as_str()),
                 ("TASKGROUP_PATIENCE", "30"),
