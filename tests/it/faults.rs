@@ -1,14 +1,15 @@
 //! Faults that are injected: spawners that break their promises, wakers that come when they like, children that leak.
 
 use std::convert::Infallible;
-use std::future::{Future, Pending, pending, poll_fn};
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use futures_lite::future::{block_on, poll_once, yield_now};
+use futures_lite::FutureExt;
+use futures_lite::future::{Boxed, block_on, poll_once, yield_now};
 use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::Timer;
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
@@ -34,14 +35,14 @@ impl Spawner for Later {
 
 /// It has a clock that stands still.
 impl Timer for Later {
-    type Sleep = Pending<()>;
+    type Sleep = Boxed<()>;
 
     fn now(&self) -> Duration {
         Duration::ZERO
     }
 
-    fn sleep_until(&self, _: Duration) -> Pending<()> {
-        pending()
+    fn sleep_until(&self, at: Duration) -> Boxed<()> {
+        if at > self.now() { pending().boxed() } else { ready(()).boxed() }
     }
 }
 
@@ -155,6 +156,25 @@ fn a_background_child_that_goes_after_its_deadline_was_lost_is_missed() {
         drop(later.take());
         assert!(block_on(group.join()).unwrap_err().is_lost());
         assert_eq!(children.read().alive(), 0);
+    });
+}
+
+/// Neither one that comes after the deadline, nor one in the background that is cut by it.
+#[test]
+fn whoever_is_not_missed_is_not_missed_after_a_deadline_either() {
+    watched(|| {
+        let (later, children) = (Later::default(), Ledger::default());
+        let group = TaskGroup::builder::<Infallible>(later.clone()).deadline(Duration::ZERO).open();
+        group.child().background().launch(children.track(pending::<()>()));
+        while !group.is_cancelled() {
+            later.take().into_iter().for_each(|runnable| {
+                runnable.run();
+            });
+        }
+        group.launch(children.track(async {}));
+        drop(later.take());
+        block_on(group.join()).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (0, 0));
     });
 }
 
