@@ -50,6 +50,21 @@ impl Later {
     fn take(&self) -> Vec<Runnable> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
+
+    fn run(&self) {
+        self.take().into_iter().for_each(|runnable| {
+            runnable.run();
+        });
+    }
+}
+
+/// A group with a deadline that is not reached, and the child that keeps it, which has not begun.
+fn with_a_deadline() -> (Later, TaskGroup<Later>, Vec<Runnable>) {
+    let later = Later::default();
+    let group = TaskGroup::builder(later.clone()).timeout(Duration::from_secs(1)).open();
+    let deadline = later.take();
+    assert_eq!(deadline.len(), 1);
+    (later, group, deadline)
 }
 
 #[test]
@@ -61,9 +76,7 @@ fn children_that_are_started_late_are_waited_for() {
         let mut join = pin!(group.join());
         for _ in 0..2 {
             assert!(block_on(poll_once(join.as_mut())).is_none());
-            later.take().into_iter().for_each(|runnable| {
-                runnable.run();
-            });
+            later.run();
         }
         block_on(join).unwrap();
         assert_eq!((children.read().completed, children.read().alive()), (10, 0));
@@ -79,9 +92,7 @@ fn children_that_were_cancelled_before_they_are_started_never_begin() {
         group.cancel();
         let mut join = pin!(group.join());
         assert!(block_on(poll_once(join.as_mut())).is_none(), "their futures are there");
-        later.take().into_iter().for_each(|runnable| {
-            runnable.run();
-        });
+        later.run();
         block_on(join).unwrap();
         assert_eq!((children.read().polls, children.read().alive()), (0, 0));
     });
@@ -102,14 +113,10 @@ fn children_that_are_dropped_in_place_of_being_started_are_lost() {
 #[test]
 fn a_deadline_that_is_lost_with_the_runtime_was_met_by_those_who_have_returned() {
     watched(|| {
-        let (later, children) = (Later::default(), Ledger::default());
-        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
-        let deadline = later.take();
+        let ((later, group, deadline), children) = (with_a_deadline(), Ledger::default());
         group.launch(children.track(async {}));
-        later.take().into_iter().for_each(|runnable| {
-            runnable.run();
-        });
-        assert_eq!((deadline.len(), children.read().completed), (1, 1));
+        later.run();
+        assert_eq!(children.read().completed, 1);
         drop(deadline);
         block_on(group.join()).unwrap();
     });
@@ -118,10 +125,7 @@ fn a_deadline_that_is_lost_with_the_runtime_was_met_by_those_who_have_returned()
 #[test]
 fn a_deadline_that_is_lost_alone_takes_those_who_run_with_it() {
     watched(|| {
-        let (later, children) = (Later::default(), Ledger::default());
-        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
-        let deadline = later.take();
-        assert_eq!(deadline.len(), 1);
+        let ((later, group, deadline), children) = (with_a_deadline(), Ledger::default());
         group.launch(children.track(pending::<()>()));
         drop(deadline);
         assert!(group.try_spawn(async {}).is_err(), "it would have no deadline");
@@ -136,9 +140,8 @@ fn a_deadline_that_is_lost_alone_takes_those_who_run_with_it() {
 #[test]
 fn a_child_that_is_refused_since_the_deadline_was_lost_is_missed() {
     watched(|| {
-        let (later, children) = (Later::default(), Ledger::default());
-        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
-        drop(later.take());
+        let ((_later, group, deadline), children) = (with_a_deadline(), Ledger::default());
+        drop(deadline);
         group.launch(children.track(async {}));
         assert!(block_on(group.join()).unwrap_err().is_lost());
         assert_eq!((children.read().polls, children.read().alive()), (0, 0));
@@ -148,9 +151,7 @@ fn a_child_that_is_refused_since_the_deadline_was_lost_is_missed() {
 #[test]
 fn a_background_child_that_goes_after_its_deadline_was_lost_is_missed() {
     watched(|| {
-        let (later, children) = (Later::default(), Ledger::default());
-        let group = TaskGroup::builder::<Infallible>(later.clone()).timeout(Duration::from_secs(1)).open();
-        let deadline = later.take();
+        let ((later, group, deadline), children) = (with_a_deadline(), Ledger::default());
         group.child().background().launch(children.track(pending::<()>()));
         drop(deadline);
         drop(later.take());
@@ -167,9 +168,7 @@ fn whoever_is_not_missed_is_not_missed_after_a_deadline_either() {
         let group = TaskGroup::builder::<Infallible>(later.clone()).deadline(Duration::ZERO).open();
         group.child().background().launch(children.track(pending::<()>()));
         while !group.is_cancelled() {
-            later.take().into_iter().for_each(|runnable| {
-                runnable.run();
-            });
+            later.run();
         }
         group.launch(children.track(async {}));
         drop(later.take());
