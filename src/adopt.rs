@@ -127,7 +127,7 @@ impl Future for MemberCancelled {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        match context::Context::innermost() {
+        match context::innermost() {
             Some((group, key)) if group.is_member_cancelled(key) => Poll::Ready(()),
             _ => Poll::Pending,
         }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::child::Discard;
-use crate::context::Context;
+use crate::context;
 use crate::effects::Effects;
 use crate::error::Why;
 use crate::group::Group;
@@ -139,7 +139,7 @@ impl State {
     /// Outside of any.
     #[track_caller]
     pub(crate) fn enter_cleanup(self: &Arc<Self>) -> (Ticket, Turn) {
-        let Some(key) = Context::member_of(self) else {
+        let Some(key) = context::member_of(self) else {
             panic!("a clean-up was registered outside of the group: it has no member to run after")
         };
         let member = Member::of_kind(Kind::Cleanup).shielded();

@@ -19,9 +19,10 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{Context, Standing};
+use crate::context::{Standing, run_as};
 use crate::error::Why;
 use crate::handle::Packet;
+use crate::kept::Kept;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
@@ -36,8 +37,8 @@ pin_project! {
         F: Future,
         D: Deliver<F::Output>,
     {
-        // `None` while a poll has it in the ambient context, and when the child has ended.
-        group: Option<Arc<State>>,
+        // `None` when the child has ended: it is not counted any more, and so keeps nothing.
+        group: Option<Kept<State>>,
         standing: Standing,
         deliver: D,
         #[pin]
@@ -60,8 +61,12 @@ where
     F: Future,
     D: Deliver<F::Output>,
 {
-    pub(crate) fn new(group: Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
+    /// Wraps a child that was entered.
+    pub(crate) fn new(group: &Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
         let standing = Standing::new(ticket.key, shielded, ticket.queued);
+        #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
+        // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`, after which this one is not used.
+        let group = unsafe { Kept::new(group) };
         Self { group: Some(group), standing, deliver, future: Some(future) }
     }
 
@@ -74,16 +79,16 @@ where
         } else {
             (Why::Lost, End::Lost)
         };
-        let context = Context::new(group, *this.standing);
-        close(this.future.as_mut(), this.deliver, context, Some(Err(why)), end);
+        close(this.future.as_mut(), this.deliver, group, *this.standing, Some(Err(why)), end);
     }
 
     /// Ends a child that failed.
     #[cold]
-    fn end_with(self: Pin<&mut Self>, context: Context, failure: Raw, result: Option<Result<D::Value, Why>>) {
-        context.group.record(context.key(), failure);
+    fn end_with(self: Pin<&mut Self>, failure: Raw, result: Option<Result<D::Value, Why>>) {
         let mut this = self.project();
-        close(this.future.as_mut(), this.deliver, context, result, End::Returned);
+        let group = this.group.take().expect("a child ends once");
+        group.record(this.standing.key(), failure);
+        close(this.future.as_mut(), this.deliver, group, *this.standing, result, End::Returned);
     }
 }
 
@@ -103,7 +108,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let mut this = self.as_mut().project();
-        let Some(group) = &*this.group else { return Poll::Ready(()) };
+        let Some(group) = this.group.as_ref() else { return Poll::Ready(()) };
         let key = this.standing.key();
         if this.standing.is_queued() || !group.is_undisturbed() {
             // Cancelled: whoever cancelled it drops the `Task`, or the last hold does.
@@ -113,12 +118,10 @@ where
             *this.standing = this.standing.placed();
             group.begin_poll(key);
         }
-        let group = this.group.take().expect("looked at above");
-        let context = Context::new(group, *this.standing);
         // A value that was returned and is not delivered yet.
         let mut result = None;
         let mut ended = None;
-        let (context, polled) = context.run(|| {
+        let (standing, polled) = run_as(group, *this.standing, || {
             catch(|| {
                 let future =
                     this.future.as_mut().as_pin_mut().expect("the future is there until the child ends");
@@ -134,28 +137,27 @@ where
                 Poll::Ready(())
             })
         });
-        context.group.end_poll(key);
+        group.end_poll(key);
         let payload = match polled {
             Ok(Poll::Pending) => {
-                *this.standing = context.standing;
-                let group = this.group.insert(context.group);
-                if this.standing.is_shielded() {
+                *this.standing = standing;
+                if standing.is_shielded() {
                     group.after_shielded_poll(key, cx.waker().clone());
                 }
                 return Poll::Pending;
             }
             Ok(Poll::Ready(())) => match ended {
                 None => {
-                    context.group.end(key, End::Returned);
+                    let group = this.group.take().expect("looked at above");
+                    group.end(key, End::Returned);
                     return Poll::Ready(());
                 }
                 Some(Ended::WithNothing) => {
-                    *this.group = Some(context.group);
                     self.end_unasked();
                     return Poll::Ready(());
                 }
                 Some(Ended::Failed(failure)) => {
-                    self.end_with(context, failure, Some(Err(Why::Failed)));
+                    self.end_with(failure, Some(Err(Why::Failed)));
                     return Poll::Ready(());
                 }
             },
@@ -163,7 +165,7 @@ where
         };
         // Without a value either the future panicked, or what was dropped when it was gone and all was delivered.
         let result = result.or_else(|| this.future.is_some().then_some(Err(Why::Panicked)));
-        self.end_with(context, Raw::Panic(payload), result);
+        self.end_with(Raw::Panic(payload), result);
         Poll::Ready(())
     }
 }
@@ -172,7 +174,8 @@ where
 fn close<F, D>(
     mut future: Pin<&mut Option<F>>,
     deliver: &mut D,
-    mut context: Context,
+    group: Kept<State>,
+    standing: Standing,
     mut result: Option<Result<D::Value, Why>>,
     end: End,
 ) where
@@ -180,17 +183,17 @@ fn close<F, D>(
     D: Deliver<F::Output>,
 {
     // What destructors do is done by the child as well.
-    context.group.begin_poll(context.key());
+    let key = standing.key();
+    group.begin_poll(key);
     // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
     while result.is_some() {
-        let (left, gone) = context.run(|| catch(|| let_go(future.as_mut(), deliver, &mut result)));
-        context = left;
+        let (_, gone) = run_as(&group, standing, || catch(|| let_go(future.as_mut(), deliver, &mut result)));
         if let Err(payload) = gone {
-            context.group.record(context.key(), Raw::Panic(payload));
+            group.record(key, Raw::Panic(payload));
         }
     }
-    context.group.end_poll(context.key());
-    context.group.end(context.key(), end);
+    group.end_poll(key);
+    group.end(key, end);
 }
 
 /// Destroys the future and then delivers the result, which stays if the destructor panics.

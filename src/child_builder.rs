@@ -331,6 +331,6 @@ pub(crate) fn hand_over<F, D>(
     F: Future,
     D: Deliver<F::Output>,
 {
-    let child = Child::new(state.clone(), ticket, shielded, future, deliver);
+    let child = Child::new(state, ticket, shielded, future, deliver);
     state.store(ticket, handing_over(state, ticket, || spawn(child)));
 }

@@ -1,8 +1,8 @@
 //! The ambient context: which child or body the current thread is polling.
 //!
-//! The wrapper around a child, and a scope around its body, *move* their reference to the group in here for the
-//! time of a poll and take it back afterwards, so a poll costs no reference count. The context is read when a
-//! group is opened, when a shield begins or ends, and to refuse a wait for oneself. Spawning never looks at it.
+//! The wrapper around a child, and a scope around its body, lay a reference to the group in here for the time of a
+//! poll, one that is not counted. The context is read when a group is opened, when a shield begins or ends, and to
+//! refuse a wait for oneself. Spawning never looks at it.
 //!
 //! It is a stack, as members are polled inside of one another: a body in the child or body that awaits its scope, and
 //! a child in whoever spawns it, if the spawner polls at once. What lies between the top and the first child below
@@ -12,24 +12,27 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task;
 
+use crate::kept::Kept;
 use crate::member::{BODY, Key};
 use crate::state::State;
 use crate::sync::local;
 
-local!(static STACK: Stack = Stack::new());
-
-/// The innermost member lies in parts that are read and written as they are, without a look at what is around it.
-struct Stack {
-    group: Cell<Option<Arc<State>>>,
-    standing: Cell<Standing>,
+local!(static INNERMOST: Innermost = Innermost::nobody());
+local!(
     /// Those around it, the outermost first.
-    around: RefCell<Vec<Context>>,
+    static AROUND: RefCell<Vec<Context>> = RefCell::new(Vec::new())
+);
+
+/// The innermost member, in parts that are read and written as they are, without a look at those around it.
+struct Innermost {
+    group: Cell<Option<Kept<State>>>,
+    standing: Cell<Standing>,
 }
 
 /// A member that is being polled or dropped: a child of a group, or a scope's body.
-pub(crate) struct Context {
-    pub(crate) group: Arc<State>,
-    pub(crate) standing: Standing,
+struct Context {
+    group: Kept<State>,
+    standing: Standing,
 }
 
 /// Which member of its group it is, and what its owner has to look at around a poll. In one word, which is moved as such: what
@@ -73,133 +76,143 @@ impl Standing {
     }
 }
 
-impl Context {
-    #[inline]
-    pub(crate) fn new(group: Arc<State>, standing: Standing) -> Self {
-        Self { group, standing }
-    }
-
-    #[inline]
-    pub(crate) fn key(&self) -> Key {
-        self.standing.key()
-    }
-
-    /// Runs `f` as this member, and hands the context back. `f` must not unwind.
-    #[inline]
-    pub(crate) fn run<R>(self, f: impl FnOnce() -> R) -> (Self, R) {
-        let Self { group, standing } = self;
-        let mut group = Some(group);
-        let Ok(covers) = STACK.try_with(|stack| stack.enter(group.take(), standing)) else {
-            // On a thread that is going away there is no stack any more, and no context.
-            return (Self { group: group.expect("not taken"), standing }, f());
-        };
-        let result = f();
-        match STACK.try_with(|stack| stack.leave(covers)) {
-            Ok(this) => (this, result),
-            Err(_) => unreachable!("the stack was there"),
-        }
-    }
-
-    /// The innermost member on this thread.
-    pub(crate) fn innermost() -> Option<(Arc<State>, Key)> {
-        STACK.try_with(Stack::innermost).ok().flatten()
-    }
-
-    /// Whether the innermost member is cut: whatever it awaits must not become ready any more.
-    pub(crate) fn is_cut() -> bool {
-        Self::innermost().is_some_and(|(group, key)| group.is_member_cut(key))
-    }
-
-    /// Notes that a shield began in the innermost member.
-    pub(crate) fn set_shielded() {
-        // Where there is none, nobody reads it.
-        let _ = STACK.try_with(|stack| stack.standing.set(stack.standing.get().shielded()));
-    }
-
-    /// The members that the current task is polling, innermost first: bodies, and the child that they are in.
-    pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
-        STACK.try_with(Stack::task).unwrap_or_default()
-    }
-
-    /// The member of `group` inside of which this thread is, however deep.
-    pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
-        // Whatever is inside a group is as deep as it or deeper, so in most cases there is nothing to walk.
-        Self::innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
-        Self::ancestry().find(|(around, _)| Arc::ptr_eq(around, group)).map(|(_, key)| key)
-    }
-
-    /// The innermost member on this thread and all that enclose it, innermost first.
-    pub(crate) fn ancestry() -> impl Iterator<Item = (Arc<State>, Key)> {
-        std::iter::successors(Self::innermost(), |(group, _)| {
-            group.parent().map(|parent| (parent.group.clone(), parent.key))
-        })
-    }
+/// Runs `f` as this member of `group`, and says how it stands then.
+#[inline]
+pub(crate) fn run_as<R>(group: &Arc<State>, standing: Standing, f: impl FnOnce() -> R) -> (Standing, R) {
+    #[expect(unsafe_code, reason = "to count it would cost each poll two locked instructions")]
+    // SAFETY: it lies here until `f` has returned or unwound, and `group` is lent for that long.
+    let group = unsafe { Kept::new(group) };
+    let Some(place) = Place::take(Context { group, standing }) else {
+        // On a thread that is going away there is no place inside of another.
+        return (standing, f());
+    };
+    let result = f();
+    (place.leave(), result)
 }
 
-impl Stack {
-    const fn new() -> Self {
-        Self {
-            group: Cell::new(None),
-            standing: Cell::new(Standing::new(BODY, false, false)),
-            around: RefCell::new(Vec::new()),
-        }
-    }
+/// Notes that a shield began in the innermost member.
+pub(crate) fn set_shielded() {
+    // Where there is none, nobody reads it.
+    let _ = INNERMOST.try_with(|innermost| innermost.standing.set(innermost.standing.get().shielded()));
+}
 
-    /// Puts a member on top, and says whether there is one below.
-    #[inline]
-    fn enter(&self, group: Option<Arc<State>>, standing: Standing) -> bool {
-        let around = self.group.replace(group);
-        let standing = self.standing.replace(standing);
-        let covers = around.is_some();
-        if let Some(group) = around {
-            self.cover(Context { group, standing });
-        }
-        covers
-    }
+/// The innermost member on this thread.
+pub(crate) fn innermost() -> Option<(Arc<State>, Key)> {
+    INNERMOST.try_with(Innermost::look).ok().flatten()
+}
 
-    #[cold]
-    fn cover(&self, around: Context) {
-        self.around.borrow_mut().push(around);
-    }
+/// Whether the innermost member is cut: whatever it awaits must not become ready any more.
+pub(crate) fn is_cut() -> bool {
+    innermost().is_some_and(|(group, key)| group.is_member_cut(key))
+}
 
-    #[inline]
-    fn leave(&self, covers: bool) -> Context {
-        let group = self.group.take().expect("whoever takes the context puts it back");
-        let this = Context { group, standing: self.standing.get() };
-        if covers {
-            self.uncover(this.standing);
-        }
-        this
-    }
-
-    /// Puts the member below on top again.
-    #[cold]
-    fn uncover(&self, inner: Standing) {
-        let Context { group, mut standing } =
-            self.around.borrow_mut().pop().expect("a member that was covered stays where it is");
-        if inner.is_shielded() && inner.key() == BODY {
-            // A shield in a body holds the member that polls the body as well.
-            standing = standing.shielded();
-        }
-        self.group.set(Some(group));
-        self.standing.set(standing);
-    }
-
-    fn innermost(&self) -> Option<(Arc<State>, Key)> {
-        let group = self.group.take()?;
-        self.group.set(Some(group.clone()));
-        Some((group, self.standing.get().key()))
-    }
-
-    fn task(&self) -> Vec<(Arc<State>, Key)> {
-        let mut task: Vec<_> = self.innermost().into_iter().collect();
-        for context in self.around.borrow().iter().rev() {
+/// The members that the current task is polling, innermost first: bodies, and the child that they are in.
+pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
+    let mut task: Vec<_> = innermost().into_iter().collect();
+    let _ = AROUND.try_with(|around| {
+        for context in around.borrow().iter().rev() {
             if task.last().is_some_and(|(_, key)| *key != BODY) {
                 break;
             }
-            task.push((context.group.clone(), context.key()));
+            task.push((Arc::clone(&context.group), context.standing.key()));
         }
-        task
+    });
+    task
+}
+
+/// The member of `group` inside of which this thread is, however deep.
+pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
+    // Whatever is inside a group is as deep as it or deeper, so in most cases there is nothing to walk.
+    innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
+    ancestry().find(|(around, _)| Arc::ptr_eq(around, group)).map(|(_, key)| key)
+}
+
+/// The innermost member on this thread and all that enclose it, innermost first.
+pub(crate) fn ancestry() -> impl Iterator<Item = (Arc<State>, Key)> {
+    std::iter::successors(innermost(), |(group, _)| {
+        group.parent().map(|parent| (parent.group.clone(), parent.key))
+    })
+}
+
+impl Innermost {
+    const fn nobody() -> Self {
+        Self { group: Cell::new(None), standing: Cell::new(Standing::new(BODY, false, false)) }
+    }
+
+    #[inline]
+    fn replace(&self, Context { group, standing }: Context) -> Option<Context> {
+        let standing = self.standing.replace(standing);
+        self.group.replace(Some(group)).map(|group| Context { group, standing })
+    }
+
+    fn look(&self) -> Option<(Arc<State>, Key)> {
+        let group = self.group.take()?;
+        let counted = Arc::clone(&group);
+        self.group.set(Some(group));
+        Some((counted, self.standing.get().key()))
+    }
+}
+
+/// The place of the innermost member, while it is taken.
+struct Place {
+    /// Whether it was another's.
+    covers: bool,
+}
+
+impl Place {
+    #[inline]
+    fn take(context: Context) -> Option<Self> {
+        INNERMOST
+            .try_with(|innermost| match innermost.replace(context) {
+                None => Some(Self { covers: false }),
+                Some(around) => Self::cover(innermost, around),
+            })
+            .ok()
+            .flatten()
+    }
+
+    #[cold]
+    fn cover(innermost: &Innermost, context: Context) -> Option<Self> {
+        let mut context = Some(context);
+        let _ = AROUND.try_with(|around| around.borrow_mut().extend(context.take()));
+        match context {
+            None => Some(Self { covers: true }),
+            Some(context) => {
+                innermost.replace(context);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn leave(self) -> Standing {
+        INNERMOST.with(|innermost| innermost.standing.get())
+    }
+
+    #[cold]
+    fn uncover(innermost: &Innermost) {
+        let inner = innermost.standing.get();
+        let mut context = AROUND
+            .with(|around| around.borrow_mut().pop())
+            .expect("a member that was covered stays where it is");
+        if inner.is_shielded() && inner.key() == BODY {
+            // A shield in a body holds the member that polls the body as well.
+            context.standing = context.standing.shielded();
+        }
+        innermost.replace(context);
+    }
+}
+
+impl Drop for Place {
+    #[inline]
+    fn drop(&mut self) {
+        INNERMOST.with(|innermost| {
+            if self.covers {
+                Self::uncover(innermost);
+            } else {
+                innermost.group.take();
+            }
+        });
     }
 }
 

@@ -40,6 +40,7 @@ struct Lists {
     notify: Vec<Arc<State>>,
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
+    ended: Vec<Arc<State>>,
     forgotten: Vec<Waker>,
 }
 
@@ -96,6 +97,13 @@ impl Effects {
     pub(crate) fn dispose(&mut self, task: Option<Task<()>>) {
         if let Some(task) = task {
             self.lists().tasks.push(task);
+        }
+    }
+
+    /// Drops the reference to a group that its members had, where its lock is not held: it may be the last one.
+    pub(crate) fn let_go(&mut self, keeper: Option<Arc<State>>) {
+        if let Some(keeper) = keeper {
+            self.lists().ended.push(keeper);
         }
     }
 

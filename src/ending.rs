@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::task;
 
-use crate::context::{Context, Withheld};
+use crate::context::{self, Withheld};
 use crate::effects::{Effects, dispose};
 use crate::error::{CancelReason, Name, Origin, step};
 use crate::member::{BODY, Key};
@@ -87,7 +87,7 @@ impl State {
         cx: &task::Context<'_>,
     ) -> Option<(Outcome, Option<CancelReason>)> {
         let seen = self.word.look();
-        if seen.is_clear() && seen.is_cancelled() && Context::is_cut() && withheld.again(cx) {
+        if seen.is_clear() && seen.is_cancelled() && context::is_cut() && withheld.again(cx) {
             return None;
         }
         self.finish()

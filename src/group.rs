@@ -23,7 +23,7 @@ use std::sync::{Arc, Once, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::context::Context;
+use crate::context;
 use crate::deadline::Watch;
 use crate::error::CancelReason;
 use crate::member::{BODY, Kind};
@@ -467,7 +467,7 @@ async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
 
 /// Panics in a child of the group, and in whatever runs inside one.
 pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
-    if let Some(key) = Context::member_of(state).filter(|key| *key != BODY) {
+    if let Some(key) = context::member_of(state).filter(|key| *key != BODY) {
         panic!("{} would wait for itself {what}", state.origin(key));
     }
 }

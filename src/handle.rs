@@ -131,7 +131,7 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     fn check(&self) {
         let Some((group, ticket, _)) = &self.child.child else { return };
-        let Some(awaiter) = context::Context::member_of(group) else { return };
+        let Some(awaiter) = context::member_of(group) else { return };
         // While there is no result the child has its slot, so the key is still its own.
         assert!(
             awaiter != ticket.key,
@@ -250,7 +250,7 @@ impl CancelHandle {
         let Some((group, ..)) = self.child.as_ref().filter(|(group, ..)| group.is_cancelled()) else {
             return false;
         };
-        for (state, key) in context::Context::ancestry() {
+        for (state, key) in context::ancestry() {
             if state.is_shielded(key) {
                 return false;
             }

@@ -165,7 +165,7 @@
 //! The [`guide`] has longer texts: how to come here from elsewhere, what a cancel cuts, and how to write a spawner.
 // Says of each item which feature it needs. Only a nightly toolchain can.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod adopt;
 mod any;
@@ -186,6 +186,7 @@ pub mod group;
 pub mod guide;
 mod handle;
 mod hook;
+mod kept;
 mod keyed;
 mod limit;
 mod lock;

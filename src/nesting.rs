@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::config::Config;
-use crate::context::Context;
+use crate::context;
 use crate::effects::Effects;
 use crate::error::Origin;
 use crate::facts::Fact;
@@ -21,7 +21,7 @@ pub(crate) struct Parent {
 impl State {
     /// Opens a group, linked to the member that is current on this thread.
     pub(crate) fn open(mut config: Config, has_body: bool) -> Arc<Self> {
-        let parent = Context::innermost().map(|(group, key)| {
+        let parent = context::innermost().map(|(group, key)| {
             let origin = group.origin(key);
             Box::new(Parent { group, key, origin })
         });

@@ -11,7 +11,7 @@ use std::task::{self, Poll};
 use pin_project_lite::pin_project;
 
 use crate::config::{Config, settings, time_settings};
-use crate::context::{Context, Standing, Withheld};
+use crate::context::{Standing, Withheld, run_as};
 use crate::deadline::Watch;
 use crate::error::{CancelReason, GroupError};
 use crate::group::{Group, refuse_own_child};
@@ -170,7 +170,7 @@ pin_project! {
             let Some(state) = this.state.take() else { return };
             state.cancel(CancelReason::ScopeDropped);
             if this.body.is_some() {
-                let (_, dropped) = as_body(state.clone(), false, || catch(|| this.body.set(None)));
+                let (_, dropped) = as_body(&state, false, || catch(|| this.body.set(None)));
                 end_body(&state, true, dropped);
             }
             state.abandon();
@@ -236,7 +236,7 @@ where
             if state.is_cancelled() {
                 state.end_body(true);
             } else {
-                let (_, future) = as_body(state.clone(), false, || catch(|| body(group)));
+                let (_, future) = as_body(&state, false, || catch(|| body(group)));
                 match future {
                     Ok(future) => this.body.set(Some(future)),
                     Err(payload) => end_body(&state, false, Err(payload)),
@@ -263,8 +263,7 @@ where
                 BodyFate::Poll => {
                     let body = this.body.as_mut().as_pin_mut().expect("looked at above");
                     state.begin_poll(BODY);
-                    let (shielded, polled) =
-                        as_body(state.clone(), *this.shielded, || catch(|| body.poll(cx)));
+                    let (shielded, polled) = as_body(&state, *this.shielded, || catch(|| body.poll(cx)));
                     state.end_poll(BODY);
                     *this.shielded = shielded;
                     match polled {
@@ -292,16 +291,16 @@ where
             if let Some(failure) = returned.flatten() {
                 state.record(BODY, failure);
             }
-            let (_, dropped) = as_body(state.clone(), false, || catch(|| this.body.set(None)));
+            let (_, dropped) = as_body(&state, false, || catch(|| this.body.set(None)));
             end_body(&state, cut, dropped);
         }
     }
 }
 
 /// Runs `f` as the body of the group, and says whether it is shielded now.
-fn as_body<R>(group: Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
-    let (context, result) = Context::new(group, Standing::new(BODY, shielded, false)).run(f);
-    (context.standing.is_shielded(), result)
+fn as_body<R>(group: &Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
+    let (standing, result) = run_as(group, Standing::new(BODY, shielded, false), f);
+    (standing.is_shielded(), result)
 }
 
 /// Takes note that the body is gone, and of the panic of its destructor.

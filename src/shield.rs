@@ -8,7 +8,7 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{Context, Withheld};
+use crate::context::{self, Withheld};
 use crate::effects::Effects;
 use crate::member::Key;
 use crate::state::State;
@@ -96,11 +96,11 @@ enum Hold {
 
 impl Hold {
     fn begin(withheld: Withheld) -> Self {
-        let task = Context::task();
+        let task = context::task();
         if task.is_empty() {
             return Hold::Free;
         }
-        Context::set_shielded();
+        context::set_shielded();
         // From the task inwards: once the task cannot be cut, a refusal further in leaves nothing half held.
         let mut held = Held(Vec::with_capacity(task.len()));
         for (group, key) in task.into_iter().rev() {
@@ -125,7 +125,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let task = Context::task();
+        let task = context::task();
         let mut effects = Effects::default();
         for (group, key, id) in self.0.drain(..).rev() {
             // In a poll of the member itself the cut waits for the end of the poll: another shield may follow.

@@ -148,6 +148,7 @@ impl State {
         self.word.enter(&mut table.locked, kind);
         let swept = table.sweep();
         let ticket = table.insert(location, member);
+        table.keeper.get_or_insert_with(|| self.clone());
         drop(table);
         swept.into_iter().flatten().flatten().for_each(Task::detach);
         if self.is_observed() {
@@ -202,22 +203,21 @@ impl State {
         }
         table.shrink();
         let seen = self.word.leave(&mut table.locked, Kind::Ordinary);
-        let mut yard = None;
-        if table.keeps_ended {
-            match seen.children() {
-                0 => yard = Some(table.clear()),
-                _ => task = task.and_then(|task| table.keep(task)),
-            }
+        let (mut yard, mut group) = (Vec::new(), None);
+        if seen.children() == 0 {
+            yard = table.clear();
+            group = if seen.is_clear() { table.keeper.take() } else { seen.is_news().then(|| self.clone()) };
+        } else if table.keeps_ended {
+            task = task.and_then(|task| table.keep(task));
         }
         drop(table);
+        // From here on the group is there only if it is held here.
         if let Some(task) = task {
             task.detach();
         }
-        if let Some(yard) = yard {
-            yard.into_iter().for_each(Task::detach);
-        }
-        if seen.is_news() {
-            self.tell(seen);
+        yard.into_iter().for_each(Task::detach);
+        if let Some(group) = group.filter(|_| seen.is_news()) {
+            group.tell(seen);
         }
     }
 
@@ -284,17 +284,20 @@ impl State {
         if seen.children() == 0 {
             table.clear().into_iter().for_each(|task| effects.dispose(Some(task)));
         }
-        self.left(slot.member.kind(), seen, effects);
+        self.left(slot.member.kind(), seen, table, effects);
     }
 
     /// Takes a group in the body out of the count.
     pub(crate) fn release(self: &Arc<Self>, table: &mut Table, effects: &mut Effects) {
         let seen = self.word.leave(&mut table.locked, Kind::Body);
-        self.left(Kind::Body, seen, effects);
+        self.left(Kind::Body, seen, table, effects);
     }
 
     /// Tells whoever waits for what has just left the count.
-    fn left(self: &Arc<Self>, kind: Kind, seen: Seen, effects: &mut Effects) {
+    fn left(self: &Arc<Self>, kind: Kind, seen: Seen, table: &mut Table, effects: &mut Effects) {
+        if seen.is_clear() {
+            effects.let_go(table.keeper.take());
+        }
         if kind != Kind::Ordinary || (seen.is_watched() && seen.children() == 0) {
             effects.notify(self);
         }

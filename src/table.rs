@@ -4,6 +4,7 @@
 //! ended may stay for a while in the *yard*, where the spawner asks for that: its cell is best freed where it was made.
 
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Instant;
 
 use async_task::Task;
@@ -17,6 +18,7 @@ use crate::facts::Fact;
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::outcome::Outcome;
+use crate::state::State;
 #[cfg(feature = "tracing")]
 use crate::trace::Span;
 use crate::word::Locked;
@@ -74,6 +76,8 @@ pub(crate) struct Table {
     pub(crate) keeps_ended: bool,
     /// Such `Task`s, for whoever spawns next. Empty while no child lives.
     yard: Vec<Task<()>>,
+    /// What the children hold of their group, all together: there while anything is counted.
+    pub(crate) keeper: Option<Arc<State>>,
     next_id: u64,
     pub(crate) slots: Slab<Slot>,
 }
@@ -98,6 +102,7 @@ impl Table {
             bereft: false,
             keeps_ended: false,
             yard: Vec::new(),
+            keeper: None,
             next_id: FIRST,
             slots: Slab::new(),
         }
