@@ -152,7 +152,10 @@ impl State {
     }
 
     fn register_cleanup(&self, key: Key, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
-        let registered = self.lock().member(key, |member, _| member.register_cleanup(&begin)).flatten();
+        let mut table = self.lock();
+        let registered = table.member(key, |member, _| member.register_cleanup(&begin)).flatten();
+        self.flags.entangle(&mut table.locked);
+        drop(table);
         if registered.is_none() {
             begin.resolve(Ok(()));
         }

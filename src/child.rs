@@ -63,7 +63,7 @@ where
 {
     /// Wraps a child that was entered.
     pub(crate) fn new(group: &Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
-        let standing = Standing::new(ticket.key, shielded, ticket.queued);
+        let standing = Standing::of(ticket, shielded);
         #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
         // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`, after which this one is not used.
         let group = unsafe { Kept::new(group) };
@@ -149,7 +149,7 @@ where
             Ok(Poll::Ready(())) => match ended {
                 None => {
                     let group = this.group.take().expect("looked at above");
-                    group.end(key, End::Returned);
+                    group.end(standing, End::Returned);
                     return Poll::Ready(());
                 }
                 Some(Ended::WithNothing) => {
@@ -193,7 +193,7 @@ fn close<F, D>(
         }
     }
     group.end_poll(key);
-    group.end(key, end);
+    group.end(standing, end);
 }
 
 /// Destroys the future and then delivers the result, which stays if the destructor panics.

@@ -16,6 +16,7 @@ use crate::kept::Kept;
 use crate::member::{BODY, Key};
 use crate::state::State;
 use crate::sync::local;
+use crate::table::Ticket;
 
 local!(static INNERMOST: Innermost = Innermost::nobody());
 local!(
@@ -45,11 +46,21 @@ impl Standing {
     const SHIELDED: u64 = 1 << 32;
     /// It may have to wait for a place under the limit.
     const QUEUED: u64 = 1 << 33;
+    /// It was plain when it was entered.
+    const PLAIN: u64 = 1 << 34;
 
     #[inline]
-    pub(crate) const fn new(key: Key, shielded: bool, queued: bool) -> Self {
-        let flags = if shielded { Self::SHIELDED } else { 0 } | if queued { Self::QUEUED } else { 0 };
-        Self(key as u64 | flags)
+    pub(crate) fn of(child: Ticket, shielded: bool) -> Self {
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let flags = flag(shielded, Self::SHIELDED)
+            | flag(child.queued, Self::QUEUED)
+            | flag(child.plain, Self::PLAIN);
+        Self(u64::from(child.key) | flags)
+    }
+
+    #[inline]
+    pub(crate) const fn of_body(shielded: bool) -> Self {
+        Self(BODY as u64 | if shielded { Self::SHIELDED } else { 0 })
     }
 
     #[inline]
@@ -65,6 +76,12 @@ impl Standing {
     #[inline]
     pub(crate) fn is_queued(self) -> bool {
         self.0 & Self::QUEUED != 0
+    }
+
+    /// Whether its end has no consequences for others, unless the group says that children have become entangled.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & Self::PLAIN != 0
     }
 
     fn shielded(self) -> Self {
@@ -136,7 +153,7 @@ pub(crate) fn ancestry() -> impl Iterator<Item = (Arc<State>, Key)> {
 
 impl Innermost {
     const fn nobody() -> Self {
-        Self { group: Cell::new(None), standing: Cell::new(Standing::new(BODY, false, false)) }
+        Self { group: Cell::new(None), standing: Cell::new(Standing::of_body(false)) }
     }
 
     #[inline]

@@ -177,6 +177,7 @@ mod config;
 mod context;
 mod deadline;
 mod effects;
+mod ended;
 mod ending;
 pub mod error;
 mod facts;

@@ -27,6 +27,11 @@ mod imp {
             Self(SpinMutex::new(value))
         }
 
+        #[inline]
+        pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+            self.0.try_lock()
+        }
+
         /// Nothing under the lock unwinds: it runs no foreign code.
         #[inline]
         pub(crate) fn lock(&self) -> Guard<'_, T> {
@@ -65,6 +70,10 @@ mod imp {
     impl<T> Lock<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(Mutex::new(value))
+        }
+
+        pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+            self.0.try_lock().ok()
         }
 
         pub(crate) fn lock(&self) -> Guard<'_, T> {

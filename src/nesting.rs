@@ -57,6 +57,7 @@ impl State {
         let mut table = self.lock();
         let id = table.id(key)?;
         let began = table.member(key, |member, _| !member.is(Fact::CUT) && member.shield())?;
+        self.flags.entangle(&mut table.locked);
         began.then_some(id)
     }
 
@@ -133,8 +134,10 @@ impl State {
     fn link(&self, key: Key, group: &Arc<State>) -> (Option<usize>, bool) {
         let mut table = self.lock();
         let link = table.member(key, |member, _| member.link(group)).flatten();
-        if link.is_some() && key == BODY {
-            self.word.enter(&mut table.locked, Kind::Body);
+        match key {
+            BODY if link.is_some() => drop(self.word.enter(&mut table.locked, Kind::Body)),
+            BODY => {}
+            _ => self.flags.entangle(&mut table.locked),
         }
         (link, self.word.look().is_stopping())
     }

@@ -299,7 +299,7 @@ where
 
 /// Runs `f` as the body of the group, and says whether it is shielded now.
 fn as_body<R>(group: &Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
-    let (standing, result) = run_as(group, Standing::new(BODY, shielded, false), f);
+    let (standing, result) = run_as(group, Standing::of_body(shielded), f);
     (standing.is_shielded(), result)
 }
 

@@ -35,7 +35,9 @@ use std::time::Instant;
 use async_task::Task;
 
 use crate::config::Config;
+use crate::context::Standing;
 use crate::effects::{Effects, dispose};
+use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
 use crate::limit::Place;
@@ -46,7 +48,7 @@ use crate::signal::Signal;
 use crate::table::{Table, Ticket, slot_of};
 #[cfg(feature = "tracing")]
 use crate::trace::{Cancelled, Span};
-use crate::word::{Locked, Seen, Word};
+use crate::word::{Flags, Locked, Seen, Word};
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,7 @@ pub(crate) enum BodyFate {
 #[repr(C)]
 pub(crate) struct State {
     pub(crate) parent: Option<Box<Parent>>,
+    pub(crate) flags: Flags,
     pub(crate) config: Config,
     /// The names around the group and its own, if there are any.
     pub(crate) path: Option<Name>,
@@ -79,8 +82,9 @@ pub(crate) struct State {
     depth: u32,
     /// There where polls are marked, and so in observed groups.
     pub(crate) opened: Option<Instant>,
+    pub(crate) ended: Ended,
     changed: Signal,
-    table: Lock<Table>,
+    pub(crate) table: Lock<Table>,
     pub(crate) word: Word,
 }
 
@@ -107,7 +111,9 @@ impl State {
         #[cfg(feature = "tracing")]
         let table = table.traced(span);
         Arc::new(Self {
-            word: Word::new(observed),
+            word: Word::new(),
+            flags: Flags::new(observed),
+            ended: Ended::new(),
             path,
             table: Lock::new(table),
             changed: Signal::new(),
@@ -118,8 +124,12 @@ impl State {
         })
     }
 
+    /// The table without those that have ended.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, Table> {
+        if self.flags.look().is_crowded() {
+            self.hand_in_all();
+        }
         self.table.lock()
     }
 
@@ -136,7 +146,7 @@ impl State {
         if self.is_observed() {
             member.observe();
         }
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let seen = self.word.look();
         if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
@@ -145,7 +155,8 @@ impl State {
                 return Err(refusal);
             }
         }
-        self.word.enter(&mut table.locked, kind);
+        let seen = self.word.enter(&mut table.locked, kind);
+        self.note_crowd(&mut table, seen);
         let swept = table.sweep();
         let ticket = table.insert(location, member);
         table.keeper.get_or_insert_with(|| self.clone());
@@ -160,7 +171,7 @@ impl State {
     /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
     pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
         let mut refused = Some(task);
-        let mut table = self.lock();
+        let mut table = self.table.lock();
         let bereft = table.bereft;
         if let Some(slot) = table.slot(ticket) {
             if !bereft && !slot.member.is(Fact::GONE) && !slot.member.may_be_dropped() {
@@ -177,7 +188,7 @@ impl State {
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         // Pairs with `cancel` and `single_out`. A cancel that is not seen here came after the poll had begun.
-        self.word.look().is_undisturbed()
+        self.flags.look().is_undisturbed()
     }
 
     /// Whether the end of this child is one that was asked for.
@@ -187,35 +198,72 @@ impl State {
     }
 
     /// Takes out a child whose future is destroyed and whose result is delivered.
-    pub(crate) fn end(self: &Arc<Self>, key: Key, end: End) {
-        let mut table = self.lock();
+    pub(crate) fn end(&self, standing: Standing, end: End) {
+        let key = standing.key();
+        let mut table = if end == End::Returned && standing.is_plain() && self.flags.look().may_put_by() {
+            match self.turn_of(key) {
+                Turn::Now(table) => table,
+                Turn::PutBy => return,
+                Turn::HandIn(batch) => return self.hand_in(batch),
+            }
+        } else {
+            self.table.lock()
+        };
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
         if !slot.member.is_plain() || end == End::Lost {
+            let group = table.keeper.clone().expect("somebody is counted");
             drop(table);
-            return self.end_with_effects(key, end);
+            return group.end_with_effects(key, end);
         }
         // The rest of the slot holds nothing that could be dropped. Nor does dropping the `Task` set anything off: it is that of
         // the very task that is ending here.
-        let mut task = slot.task.take();
-        table.slots.remove(key as usize);
+        let task = slot.task.take();
+        std::mem::forget(table.slots.remove(key as usize));
         if end == End::Cut {
             table.outcome.child_cut = true;
         }
-        table.shrink();
         let seen = self.word.leave(&mut table.locked, Kind::Ordinary);
+        if seen.are_few() {
+            return self.end_among_few(table, seen, task);
+        }
+        let task = if table.keeps_ended { task.and_then(|task| table.keep(task)) } else { task };
+        drop(table);
+        // From here on the group need not be there any more.
+        task.into_iter().for_each(Task::detach);
+    }
+
+    fn end_among_few(&self, mut table: Guard<'_, Table>, seen: Seen, task: Option<Task<()>>) {
+        let mut effects = Effects::default();
+        let seen = self.note_few(&mut table, seen, &mut effects);
+        self.after(table, seen, &mut [task], effects);
+    }
+
+    /// What is to be done after children have left the count, of whom these are the `Task`s.
+    #[inline]
+    pub(crate) fn after(
+        &self,
+        mut table: Guard<'_, Table>,
+        seen: Seen,
+        tasks: &mut [Option<Task<()>>],
+        effects: Effects,
+    ) {
         let (mut yard, mut group) = (Vec::new(), None);
         if seen.children() == 0 {
+            table.shrink();
             yard = table.clear();
-            group = if seen.is_clear() { table.keeper.take() } else { seen.is_news().then(|| self.clone()) };
+            if seen.is_clear() {
+                group = table.keeper.take();
+            } else if seen.is_news() {
+                group = table.keeper.clone();
+            }
         } else if table.keeps_ended {
-            task = task.and_then(|task| table.keep(task));
+            tasks.iter_mut().for_each(|task| *task = task.take().and_then(|task| table.keep(task)));
         }
         drop(table);
         // From here on the group is there only if it is held here.
-        if let Some(task) = task {
-            task.detach();
-        }
+        tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
         yard.into_iter().for_each(Task::detach);
+        effects.run();
         if let Some(group) = group.filter(|_| seen.is_news()) {
             group.tell(seen);
         }
@@ -277,10 +325,11 @@ impl State {
         if slot.member.is(Fact::SINGLED) {
             table.singled -= 1;
             if table.singled == 0 {
-                self.word.none_singled_out(&mut table.locked);
+                self.flags.none_singled_out(&mut table.locked);
             }
         }
         let seen = self.word.leave(&mut table.locked, slot.member.kind());
+        let seen = self.note_few(table, seen, effects);
         if seen.children() == 0 {
             table.clear().into_iter().for_each(|task| effects.dispose(Some(task)));
         }
@@ -340,7 +389,7 @@ impl State {
         if table.span.is_some() {
             effects.tell(Cancelled::Group(self.clone()));
         }
-        self.word.cancel(&mut table.locked);
+        self.word.cancel(&mut table.locked, &self.flags);
         let Table { slots, body, limit, .. } = table;
         if let Some(limit) = limit {
             limit.give_up(effects);
@@ -378,7 +427,7 @@ impl State {
             effects.tell(Cancelled::Alone(slot.member.span()));
         }
         // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
-        self.word.single_out(locked);
+        self.flags.single_out(locked);
         slot.member.cancel(&mut slot.task, effects);
         true
     }
@@ -422,6 +471,9 @@ impl State {
     }
 
     pub(crate) fn len(&self) -> usize {
+        if self.flags.look().is_crowded() {
+            self.hand_in_all();
+        }
         self.word.look().children()
     }
 

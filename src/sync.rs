@@ -3,20 +3,14 @@
 #[cfg(not(taskgroup_loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 #[cfg(taskgroup_loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
-
-#[cfg(all(feature = "pool", not(taskgroup_loom)))]
-pub(crate) use std::sync::atomic::AtomicUsize;
-
-#[cfg(all(feature = "pool", taskgroup_loom))]
-pub(crate) use loom::sync::atomic::AtomicUsize;
 
 /// Declares a thread-local with a constant initial value.
 macro_rules! local {

@@ -40,6 +40,8 @@ pub(crate) struct Ticket {
     pub(crate) id: u64,
     /// It has no place under the limit yet.
     pub(crate) queued: bool,
+    /// Its end has no consequences for others, so far.
+    pub(crate) plain: bool,
 }
 
 impl Ticket {
@@ -141,12 +143,12 @@ impl Table {
     /// Gives a child its slot, and queues it if it is to wait for a place.
     #[inline]
     pub(crate) fn insert(&mut self, location: &'static Location<'static>, mut member: Member) -> Ticket {
-        let (id, queued) = (self.next_id, member.is(Fact::QUEUED));
+        let (id, queued, plain) = (self.next_id, member.is(Fact::QUEUED), member.is_plain());
         self.next_id += 1;
         member.facts.identify(id);
         let slot = Slot { location, task: None, member };
         let key = Key::try_from(self.slots.insert(slot)).expect("fewer than 2^32 children live at once");
-        let ticket = Ticket { key, id, queued };
+        let ticket = Ticket { key, id, queued, plain };
         if queued {
             self.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
         }

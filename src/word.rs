@@ -13,26 +13,39 @@ use crate::sync::{AtomicU64, Ordering};
 const CLOSED: u64 = 1 << 0;
 /// Every member is to end. Set once, with the reason; never cleared.
 const CANCELLED: u64 = 1 << 1;
-/// Some living child was cancelled by itself.
-const SINGLED: u64 = 1 << 2;
 /// Somebody waits for the children to end. Set before looking at the count; never cleared.
 const WATCHED: u64 = 1 << 3;
 /// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
 const FINISHED: u64 = 1 << 4;
 /// Members are asked to come to an end by themselves. Never cleared.
 const STOPPING: u64 = 1 << 5;
-/// Polls are marked: see `observe`. Set when the group is opened, or never.
-const OBSERVED: u64 = 1 << 6;
 /// One of what the group waits for and does not count as its children: a group that was opened in the body and has not
 /// ended, a background child, a clean-up.
 const HOLD: u64 = 1 << 8;
 /// One child.
 const CHILD: u64 = 1 << 32;
 
+// Those of `Flags` alone.
+
+/// Some living child was cancelled by itself.
+const SINGLED: u64 = 1 << 2;
+/// Polls are marked: see `observe`. Set when the group is opened, or never.
+const OBSERVED: u64 = 1 << 6;
+/// So many children live that some of them may have been put by: see `ended`.
+const CROWDED: u64 = 1 << 7;
+/// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
+const ENTANGLED: u64 = 1 << 8;
+
 /// What a child of this kind is counted as; what is opened in the body is counted with its kind.
 fn unit(kind: Kind) -> u64 {
     if kind == Kind::Ordinary { CHILD } else { HOLD }
 }
+
+/// How many children are not a crowd any more.
+#[cfg(not(taskgroup_loom))]
+pub(crate) const FEW: usize = 16;
+#[cfg(taskgroup_loom)]
+pub(crate) const FEW: usize = 2;
 
 /// Lies in the table, so that whoever can show it holds the lock.
 #[derive(Debug, Default)]
@@ -43,8 +56,8 @@ pub(crate) struct Locked(());
 pub(crate) struct Word(AtomicU64);
 
 impl Word {
-    pub(crate) fn new(observed: bool) -> Self {
-        Self(AtomicU64::new(if observed { OBSERVED } else { 0 }))
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
     }
 
     #[inline]
@@ -64,8 +77,8 @@ impl Word {
     }
 
     /// Counts one child more, or one group in the body.
-    pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) {
-        self.change(locked, |word| word + unit(kind));
+    pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) -> Seen {
+        self.change(locked, |word| word + unit(kind))
     }
 
     /// Counts one such less.
@@ -86,8 +99,9 @@ impl Word {
         self.change(locked, |word| word | CLOSED);
     }
 
-    pub(crate) fn cancel(&self, locked: &mut Locked) {
+    pub(crate) fn cancel(&self, locked: &mut Locked, flags: &Flags) {
         self.change(locked, |word| word | CANCELLED);
+        flags.set(locked, CANCELLED);
     }
 
     /// Says whether this is the first time.
@@ -100,13 +114,75 @@ impl Word {
     pub(crate) fn watch(&self, locked: &mut Locked) {
         self.change(locked, |word| word | WATCHED);
     }
+}
+
+/// What a child looks at that is polled or ends, away from the word, which is written for each child: these seldom change.
+///
+/// Written under the lock of the table as well.
+#[derive(Debug)]
+pub(crate) struct Flags(AtomicU64);
+
+impl Flags {
+    pub(crate) fn new(observed: bool) -> Self {
+        Self(AtomicU64::new(if observed { OBSERVED } else { 0 }))
+    }
+
+    #[inline]
+    pub(crate) fn look(&self) -> Marks {
+        // Pairs with the release below: whoever sees a mark sees what was written before it.
+        Marks(self.0.load(Ordering::Acquire))
+    }
+
+    fn set(&self, _locked: &mut Locked, flag: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) | flag, Ordering::Release);
+    }
+
+    fn clear(&self, _locked: &mut Locked, flag: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed) & !flag, Ordering::Release);
+    }
 
     pub(crate) fn single_out(&self, locked: &mut Locked) {
-        self.change(locked, |word| word | SINGLED);
+        self.set(locked, SINGLED);
     }
 
     pub(crate) fn none_singled_out(&self, locked: &mut Locked) {
-        self.change(locked, |word| word & !SINGLED);
+        self.clear(locked, SINGLED);
+    }
+
+    /// Some child has acquired what its end has consequences for.
+    pub(crate) fn entangle(&self, locked: &mut Locked) {
+        self.set(locked, ENTANGLED);
+    }
+
+    pub(crate) fn crowd(&self, locked: &mut Locked) {
+        self.set(locked, CROWDED);
+    }
+
+    pub(crate) fn disperse(&self, locked: &mut Locked) {
+        self.clear(locked, CROWDED);
+    }
+}
+
+/// What the flags said at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks(u64);
+
+impl Marks {
+    /// Whether no child was cancelled, neither by itself nor with the group, and no poll is marked.
+    #[inline]
+    pub(crate) fn is_undisturbed(self) -> bool {
+        self.0 & (CANCELLED | SINGLED | OBSERVED) == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_crowded(self) -> bool {
+        self.0 & CROWDED != 0
+    }
+
+    /// Whether a child that ends may be put by.
+    #[inline]
+    pub(crate) fn may_put_by(self) -> bool {
+        self.0 & (CANCELLED | SINGLED | OBSERVED | ENTANGLED | CROWDED) == CROWDED
     }
 }
 
@@ -138,12 +214,6 @@ impl Seen {
         self.0 & FINISHED != 0
     }
 
-    /// Whether no child was cancelled, neither by itself nor with the group, and no poll is marked.
-    #[inline]
-    pub(crate) fn is_undisturbed(self) -> bool {
-        self.0 & (CANCELLED | SINGLED | OBSERVED) == 0
-    }
-
     pub(crate) fn is_closed(self) -> bool {
         self.0 & (CLOSED | FINISHED) != 0
     }
@@ -160,6 +230,12 @@ impl Seen {
 
     pub(crate) fn children(self) -> usize {
         (self.0 / CHILD) as usize
+    }
+
+    /// Whether so few children live that none may have been put by.
+    #[inline]
+    pub(crate) fn are_few(self) -> bool {
+        self.0 < FEW as u64 * CHILD
     }
 
     /// Whether the group takes ordinary children.

@@ -49,6 +49,8 @@
 
 #[path = "loom/bounded.rs"]
 mod bounded;
+#[path = "loom/ended.rs"]
+mod ended;
 #[path = "loom/groups.rs"]
 mod groups;
 #[path = "loom/handles.rs"]
