@@ -14,6 +14,7 @@ pub mod cancel;
 pub mod cleanup;
 pub mod completion;
 mod crank;
+pub mod crowd;
 pub mod elsewhere;
 pub mod failure;
 pub mod handles;

@@ -26,6 +26,14 @@ macro_rules! __for_all_cases {
             }
         }
         {
+            crowd {
+                whoever_ends_among_many_is_not_counted
+                all_of_a_crowd_end_while_it_is_joined
+                a_crowd_is_cancelled_while_it_ends
+                some_of_a_crowd_are_cancelled_as_they_end
+                clean_ups_in_a_crowd_run_when_their_children_have_ended
+                groups_opened_in_a_crowd_are_cancelled_when_their_children_have_ended
+            }
             failure {
                 o_11_failure_cancels_the_sibling
                 o_12_failure_cuts_the_body_short
