@@ -70,7 +70,8 @@ pub(crate) enum BodyFate {
 }
 
 /// Ordered with a view to children on several threads: whoever turns round at the lock must not take away the memory that its
-/// holder is writing to. So what every child writes lies together, with the rest between it and the lock.
+/// holder is writing to. So what every child writes lies together, with the rest between it and the lock; and what children only
+/// look at is in front, with those that have ended between it and the lock.
 #[repr(C)]
 pub(crate) struct State {
     pub(crate) parent: Option<Box<Parent>>,
@@ -124,7 +125,7 @@ impl State {
         })
     }
 
-    /// The table without those that have ended.
+    /// The table, without those that have ended.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, Table> {
         if self.flags.look().is_crowded() {
@@ -198,7 +199,7 @@ impl State {
     }
 
     /// Takes out a child whose future is destroyed and whose result is delivered.
-    pub(crate) fn end(&self, standing: Standing, end: End) {
+    pub(crate) fn end(self: &Arc<Self>, standing: Standing, end: End) {
         let key = standing.key();
         let mut table = if end == End::Returned && standing.is_plain() && self.flags.look().may_put_by() {
             match self.turn_of(key) {
@@ -211,9 +212,8 @@ impl State {
         };
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it ends");
         if !slot.member.is_plain() || end == End::Lost {
-            let group = table.keeper.clone().expect("somebody is counted");
             drop(table);
-            return group.end_with_effects(key, end);
+            return self.end_with_effects(key, end);
         }
         // The rest of the slot holds nothing that could be dropped. Nor does dropping the `Task` set anything off: it is that of
         // the very task that is ending here.

@@ -2,8 +2,8 @@
 //!
 //! It is written only under the lock of the table, which every method that does so asks to be shown, and read by anybody
 //! at any time. So whatever has to be one step is one critical section: to join the count *unless* the group is closed, to
-//! close for good *if* the count is zero, to leave *and* learn whether that was the last one. And a child that is polled
-//! looks here, and takes no lock.
+//! close for good *if* the count is zero, to leave *and* learn whether that was the last one. A child that is
+//! polled takes no lock: it looks at the [`Flags`].
 
 use crate::error::Refusal;
 use crate::member::Kind;
@@ -134,7 +134,11 @@ impl Flags {
     }
 
     fn set(&self, _locked: &mut Locked, flag: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) | flag, Ordering::Release);
+        let flags = self.0.load(Ordering::Relaxed);
+        // What all look at is not written in vain.
+        if flags & flag == 0 {
+            self.0.store(flags | flag, Ordering::Release);
+        }
     }
 
     fn clear(&self, _locked: &mut Locked, flag: u64) {
