@@ -22,7 +22,7 @@ use crate::error::Why;
 use crate::group::Group;
 use crate::handle::Packet;
 use crate::limit::Place;
-use crate::member::{Key, Kind, Member};
+use crate::member::{BODY, Key, Kind, Member};
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
@@ -154,7 +154,9 @@ impl State {
     fn register_cleanup(&self, key: Key, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
         let mut table = self.lock();
         let registered = table.member(key, |member, _| member.register_cleanup(&begin)).flatten();
-        self.flags.entangle(&mut table.locked);
+        if registered.is_some() && key != BODY {
+            self.flags.entangle(&mut table.locked);
+        }
         drop(table);
         if registered.is_none() {
             begin.resolve(Ok(()));

@@ -65,7 +65,7 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         table.deadline.at = None;
-        let alive = !table.body.is(Fact::GONE) || self.len() > 0;
+        let alive = !table.body.is(Fact::GONE) || self.word.look().children() > 0;
         if alive && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }

@@ -40,6 +40,7 @@ struct Lists {
     notify: Vec<Arc<State>>,
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
+    detached: Vec<Task<()>>,
     ended: Vec<Arc<State>>,
     forgotten: Vec<Waker>,
 }
@@ -100,6 +101,13 @@ impl Effects {
         }
     }
 
+    /// Lets go of the `Task` of a child that has ended: what a spawner has put around it comes to its end.
+    pub(crate) fn detach(&mut self, task: Option<Task<()>>) {
+        if let Some(task) = task {
+            self.lists().detached.push(task);
+        }
+    }
+
     /// Drops the reference to a group that its members had, where its lock is not held: it may be the last one.
     pub(crate) fn let_go(&mut self, keeper: Option<Arc<State>>) {
         if let Some(keeper) = keeper {
@@ -131,6 +139,8 @@ impl Effects {
                 packet.resolve(Err(Why::Cancelled));
             } else if let Some(group) = lists.notify.pop() {
                 group.notify();
+            } else if let Some(task) = lists.detached.pop() {
+                task.detach();
             } else if !lists.tasks.is_empty() {
                 dispose(std::mem::take(&mut lists.tasks));
             } else if let Some(group) = lists.settle.pop() {

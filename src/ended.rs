@@ -2,30 +2,33 @@
 //!
 //! Where one thread spawns and another one ends children, each would wait for the other at the lock of the table, and
 //! for the memory that the other one has just written: that takes longer than all the rest. So a child that ends, and finds the
-//! table taken, is *put by*: its key is noted here, and no more. Whoever notes the last that there is room for hands
-//! all of them in, in one turn. Such a child is over in all respects but these: it is still counted, and of what it was there is the
+//! table taken, is *put by*: its key is noted here, and no more. Whoever finds no room left hands all of them in, and itself, in
+//! one turn. Such a child is over in all respects but these: it is still counted, and of what it was there is the
 //! empty cell of its task.
 //!
 //! # Invariants
 //!
-//! 1. Nobody is put by unless the group is *crowded*, and as long as it is, more are counted than can have been put by. So the
+//! 1. Nobody is put by unless the group is *crowded*, and as long as it is, more are counted than there is room for here. So the
 //!    count does not come to zero, and whoever waits for that is told by somebody who leaves the count.
 //! 2. Nobody is put by whose end has consequences for others, since it is not known when they would come: whoever has a place under
 //!    a limit, clean-ups, or groups inside. A wrapper knows what its child was from the start; whatever it
 //!    acquires later is noted in the flags of the group, for good.
-//! 3. Whoever takes the lock of the table for anything but a child's way in and out ([`State::lock`]) hands in first. So all that
-//!    ended before are out of what it sees.
+//! 3. Whoever is put by is in the list until the one who takes it out of the table takes it from there, in one turn. So whoever
+//!    has the table, and handed in first ([`State::lock`]), sees nobody who ended before.
+//! 4. Whoever is put by does not look at the group again, as it may be taken out of the count at any time. Whoever has yet to
+//!    look at it leaves by itself.
 //!
 //! # Interleavings that matter
 //!
-//! * *Putting by against the end of the crowd.* Whoever takes the count below [few](FEW) takes the mark of a crowd away and then, in the
-//!   same turn, hands in all that were put by. Whoever puts by looks for the mark under the lock of the list. Whichever of
+//! * *Putting by against the end of the crowd.* Whoever takes the count below [few](FEW) takes the mark of a crowd away and then, in
+//!   the same turn, hands in all that were put by. Whoever puts by looks for the mark under the lock of the list. Whichever of
 //!   them has that lock first, the other one sees what it did: the child is found, or not put by.
 //! * *Being put by against being cancelled.* A child may be cancelled by itself that has just been put by. So its end is gone
 //!   through with all that is due where it is not plain any more when it is handed in.
 //! * *Being put by against being stored.* The `Task` goes to the slot, which is still there.
 
 use std::array;
+use std::sync::Arc;
 
 use async_task::Task;
 
@@ -37,24 +40,23 @@ use crate::sync::{AtomicUsize, Ordering};
 use crate::table::Table;
 use crate::word::{FEW, Seen};
 
-/// For how many there is room. One less can stay here.
+/// For how many there is room.
 #[cfg(not(taskgroup_loom))]
-const ROOM: usize = 16;
-
-/// How many are put by from when one found the table taken, before the next one tries.
-const BUSY: usize = 4 * ROOM;
-
-/// From how many on a group is crowded, and below how many it is not any more.
+const ROOM: usize = 15;
+/// From how many on a group is crowded, until they are [few](FEW).
 #[cfg(not(taskgroup_loom))]
 const CROWD: usize = 64;
 
 /// So few that a model comes here.
 #[cfg(taskgroup_loom)]
-const ROOM: usize = 2;
+const ROOM: usize = 1;
 #[cfg(taskgroup_loom)]
 const CROWD: usize = 2;
 
-const _: () = assert!(ROOM <= FEW && FEW <= CROWD, "more are counted than can have been put by");
+const _: () = assert!(ROOM < FEW && FEW <= CROWD, "more are counted than there is room for");
+
+/// How many are put by from when one found the table taken, before the next one tries.
+const BUSY: usize = 4 * ROOM;
 
 /// The children that were put by.
 pub(crate) struct Ended {
@@ -76,14 +78,11 @@ struct Keys {
 pub(crate) enum Turn<'a> {
     /// It leaves by itself.
     Now(Guard<'a, Table>),
-    /// Nothing more, and it does not look at the group any more.
+    /// It leaves, and hands in those that were put by.
+    WithOthers(Guard<'a, Table>),
+    /// Nothing more.
     PutBy,
-    /// It hands these in, itself among them.
-    HandIn(Batch),
 }
-
-/// Some that were put by and are handed in together.
-pub(crate) struct Batch(Keys);
 
 impl Keys {
     const NONE: Self = Self { len: 0, keys: [0; ROOM] };
@@ -99,20 +98,22 @@ impl Ended {
         Self { len: AtomicUsize::new(0), busy: AtomicUsize::new(0), list: Lock::new(Keys::NONE) }
     }
 
-    fn take(&self) -> Batch {
-        self.take_from(&mut self.list.lock())
+    /// Whether nobody is put by. Whoever knows that somebody was before is told so.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Relaxed) == 0
     }
 
-    fn take_from(&self, list: &mut Keys) -> Batch {
+    fn take(&self) -> Keys {
+        let mut list = self.list.lock();
         self.len.store(0, Ordering::Relaxed);
-        Batch(std::mem::replace(list, Keys::NONE))
+        std::mem::replace(&mut *list, Keys::NONE)
     }
 }
 
 impl State {
-    /// The table, for a child that has returned and whose end has no consequences, if it is to leave by itself.
+    /// What a child does that has returned and whose end has no consequences.
     #[inline]
-    pub(crate) fn turn_of(&self, key: Key) -> Turn<'_> {
+    pub(crate) fn turn_of(self: &Arc<Self>, key: Key) -> Turn<'_> {
         let busy = self.ended.busy.load(Ordering::Relaxed);
         if busy == 0 {
             if let Some(table) = self.table.try_lock() {
@@ -124,14 +125,15 @@ impl State {
             drop(list);
             return Turn::Now(self.table.lock());
         }
+        if list.len == ROOM {
+            drop(list);
+            return Turn::WithOthers(self.table.lock());
+        }
         list.push(key);
         let busy = if busy == 0 { BUSY } else { busy - 1 };
         self.ended.busy.store(busy, Ordering::Relaxed);
-        if list.len < ROOM {
-            self.ended.len.store(list.len, Ordering::Relaxed);
-            return Turn::PutBy;
-        }
-        Turn::HandIn(self.ended.take_from(&mut list))
+        self.ended.len.store(list.len, Ordering::Relaxed);
+        Turn::PutBy
     }
 
     /// Notes that the group is crowded, if so many children live.
@@ -151,35 +153,27 @@ impl State {
     #[cold]
     fn disperse(&self, table: &mut Table, effects: &mut Effects) -> Seen {
         self.flags.disperse(&mut table.locked);
-        let Batch(Keys { len, keys }) = self.ended.take();
+        let Keys { len, keys } = self.ended.take();
         for key in &keys[..len] {
             let task = self.let_out(table, *key, effects);
-            effects.dispose(task);
+            effects.detach(task);
         }
         self.word.look()
     }
 
-    /// Hands in all that were put by.
-    #[cold]
-    pub(crate) fn hand_in_all(&self) {
-        if self.ended.len.load(Ordering::Relaxed) > 0 {
-            self.hand_in(self.ended.take());
-        }
-    }
-
-    /// Takes all of a batch out of the table, in one turn.
-    pub(crate) fn hand_in(&self, Batch(Keys { len, keys }): Batch) {
+    /// Takes all that were put by out of the table, and this one, in one turn.
+    pub(crate) fn hand_in(self: &Arc<Self>, mut table: Guard<'_, Table>, own: Option<Key>) {
         let mut effects = Effects::default();
-        let mut table = self.table.lock();
-        let mut tasks: [Option<Task<()>>; ROOM] = array::from_fn(|_| None);
-        for (key, task) in keys[..len].iter().zip(&mut tasks) {
-            *task = self.let_out(&mut table, *key, &mut effects);
+        let Keys { len, keys } = self.ended.take();
+        let mut tasks: [Option<Task<()>>; ROOM + 1] = array::from_fn(|_| None);
+        for (key, task) in keys[..len].iter().copied().chain(own).zip(&mut tasks) {
+            *task = self.let_out(&mut table, key, &mut effects);
         }
         let seen = self.note_few(&mut table, self.word.look(), &mut effects);
         self.after(table, seen, &mut tasks, effects);
     }
 
-    /// Takes one out of the table that was put by, and gives its `Task`.
+    /// Takes one out of the table that has returned, and gives its `Task`.
     fn let_out(&self, table: &mut Table, key: Key, effects: &mut Effects) -> Option<Task<()>> {
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it is handed in");
         let task = slot.task.take();

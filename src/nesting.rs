@@ -57,7 +57,9 @@ impl State {
         let mut table = self.lock();
         let id = table.id(key)?;
         let began = table.member(key, |member, _| !member.is(Fact::CUT) && member.shield())?;
-        self.flags.entangle(&mut table.locked);
+        if began && key != BODY {
+            self.flags.entangle(&mut table.locked);
+        }
         began.then_some(id)
     }
 

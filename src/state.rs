@@ -128,10 +128,14 @@ impl State {
     /// The table, without those that have ended.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, Table> {
-        if self.flags.look().is_crowded() {
-            self.hand_in_all();
+        loop {
+            let table = self.table.lock();
+            if !self.flags.look().is_crowded() || self.ended.is_empty() {
+                return table;
+            }
+            let group = table.keeper.clone().expect("a crowd is counted");
+            group.hand_in(table, None);
         }
-        self.table.lock()
     }
 
     // ---- children: in, stored, out ----
@@ -174,14 +178,19 @@ impl State {
         let mut refused = Some(task);
         let mut table = self.table.lock();
         let bereft = table.bereft;
+        let mut is_there = false;
         if let Some(slot) = table.slot(ticket) {
+            is_there = true;
             if !bereft && !slot.member.is(Fact::GONE) && !slot.member.may_be_dropped() {
                 slot.task = refused.take();
             }
         }
         drop(table);
-        if refused.is_some() {
-            dispose(refused);
+        match refused {
+            None => {}
+            Some(task) if is_there => dispose([task]),
+            // The child has ended.
+            Some(task) => task.detach(),
         }
     }
 
@@ -205,7 +214,7 @@ impl State {
             match self.turn_of(key) {
                 Turn::Now(table) => table,
                 Turn::PutBy => return,
-                Turn::HandIn(batch) => return self.hand_in(batch),
+                Turn::WithOthers(table) => return self.hand_in(table, Some(key)),
             }
         } else {
             self.table.lock()
@@ -232,7 +241,7 @@ impl State {
         task.into_iter().for_each(Task::detach);
     }
 
-    fn end_among_few(&self, mut table: Guard<'_, Table>, seen: Seen, task: Option<Task<()>>) {
+    fn end_among_few(self: &Arc<Self>, mut table: Guard<'_, Table>, seen: Seen, task: Option<Task<()>>) {
         let mut effects = Effects::default();
         let seen = self.note_few(&mut table, seen, &mut effects);
         self.after(table, seen, &mut [task], effects);
@@ -241,7 +250,7 @@ impl State {
     /// What is to be done after children have left the count, of whom these are the `Task`s.
     #[inline]
     pub(crate) fn after(
-        &self,
+        self: &Arc<Self>,
         mut table: Guard<'_, Table>,
         seen: Seen,
         tasks: &mut [Option<Task<()>>],
@@ -263,10 +272,10 @@ impl State {
         // From here on the group is there only if it is held here.
         tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
         yard.into_iter().for_each(Task::detach);
-        effects.run();
         if let Some(group) = group.filter(|_| seen.is_news()) {
             group.tell(seen);
         }
+        effects.run();
     }
 
     /// The last child has left.
@@ -306,8 +315,12 @@ impl State {
             self.free(&mut table, key, &mut effects);
         }
         table.outcome.child_cut |= cut_with_group;
+        match end {
+            End::Returned => effects.detach(task),
+            End::Cut | End::Lost => effects.dispose(task),
+        }
         drop(table);
-        drop(task);
+        // From here on the group is there only if the effects hold it.
         effects.run();
     }
 
@@ -321,7 +334,6 @@ impl State {
             table.background.living -= 1;
             table.background.keepers -= usize::from(slot.member.kind() == Kind::Watch);
         }
-        table.shrink();
         if slot.member.is(Fact::SINGLED) {
             table.singled -= 1;
             if table.singled == 0 {
@@ -330,8 +342,9 @@ impl State {
         }
         let seen = self.word.leave(&mut table.locked, slot.member.kind());
         let seen = self.note_few(table, seen, effects);
+        table.shrink();
         if seen.children() == 0 {
-            table.clear().into_iter().for_each(|task| effects.dispose(Some(task)));
+            table.clear().into_iter().for_each(|task| effects.detach(Some(task)));
         }
         self.left(slot.member.kind(), seen, table, effects);
     }
@@ -471,9 +484,8 @@ impl State {
     }
 
     pub(crate) fn len(&self) -> usize {
-        if self.flags.look().is_crowded() {
-            self.hand_in_all();
-        }
+        // Under the lock, as some may be about to be taken out.
+        let _table = self.lock();
         self.word.look().children()
     }
 

@@ -100,8 +100,9 @@ impl Word {
     }
 
     pub(crate) fn cancel(&self, locked: &mut Locked, flags: &Flags) {
-        self.change(locked, |word| word | CANCELLED);
+        // First, so that no child is polled by whoever has seen the group cancelled.
         flags.set(locked, CANCELLED);
+        self.change(locked, |word| word | CANCELLED);
     }
 
     /// Says whether this is the first time.
