@@ -33,6 +33,7 @@ macro_rules! __for_all_cases {
                 some_of_a_crowd_are_cancelled_as_they_end
                 clean_ups_in_a_crowd_run_when_their_children_have_ended
                 groups_opened_in_a_crowd_are_cancelled_when_their_children_have_ended
+                a_deadline_passes_while_a_crowd_ends
             }
             failure {
                 o_11_failure_cancels_the_sibling

@@ -1,13 +1,16 @@
 //! What is smol's own: executors that are owned, and that can be dropped.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 
 use async_executor::Executor;
 use futures_lite::future::{block_on, yield_now};
-use taskgroup::{Smol, TaskGroup, scope, shield};
-use taskgroup_conformance::ledger::{Gate, Ledger, Log};
-use taskgroup_conformance::watched;
+use taskgroup::{Smol, Spawner, Task, TaskGroup, scope, shield};
+use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
+use taskgroup_conformance::{Test, run, watched};
+
+use crate::runtimes;
 
 #[test]
 fn an_executor_is_dropped_with_live_children() {
@@ -137,5 +140,42 @@ fn an_adopted_task_of_an_executor_that_is_dropped_is_lost() {
         assert!(block_on(handle).unwrap_err().is_lost());
         assert!(block_on(group.join()).unwrap_err().is_lost());
         assert_eq!(ledger.read().alive(), 0);
+    });
+}
+
+/// Goes on for a while around each child that has ended.
+#[derive(Clone)]
+struct Around(Arc<Executor<'static>>, Tally);
+
+impl Spawner for Around {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ended = self.1.clone();
+        Spawner::spawn(&self.0, async move {
+            future.await;
+            yield_now().await;
+            ended.add();
+        })
+    }
+}
+
+#[test]
+fn what_a_spawner_has_put_around_the_children_of_a_crowd_comes_to_its_end() {
+    run(runtimes::smol_executor_4, async |t: &Test<_>| {
+        for _ in 0..50 {
+            let ended = Tally::new();
+            let group = TaskGroup::new(Around(t.spawner(), ended.clone()));
+            for number in 0..300 {
+                if number % 10 == 0 {
+                    group.child().name("named").launch(t.child(async {}));
+                } else {
+                    group.launch(t.child(async {}));
+                }
+            }
+            group.join().await.unwrap();
+            ended.take(300).await;
+        }
     });
 }

@@ -1,10 +1,13 @@
 //! Groups in which so many children live that those who end are taken out several at a time.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use futures_lite::future::yield_now;
 use taskgroup::TaskGroup;
 
+use crate::cases::crank::{at, cranked};
+use crate::cases::time::timed_out;
 use crate::ledger::Tally;
 use crate::test::Test;
 
@@ -119,4 +122,21 @@ pub async fn groups_opened_in_a_crowd_are_cancelled_when_their_children_have_end
     drop(owners);
     group.cancel();
     group.join().await.unwrap();
+}
+
+pub async fn a_deadline_passes_while_a_crowd_ends(t: &Test) {
+    for _ in 0..10 {
+        let ((crank, spawner), there) = (cranked(t), Tally::new());
+        let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
+        (0..CROWD).for_each(|_| group.launch(t.waiting(&there)));
+        there.take(CROWD).await;
+        for number in 0..500 {
+            group.launch(t.child(async {}));
+            if number == 250 {
+                crank.to(1);
+            }
+        }
+        timed_out(group.join().await);
+        assert_eq!(t.ledger.read().alive(), 0);
+    }
 }
