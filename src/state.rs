@@ -315,12 +315,12 @@ impl State {
             self.free(&mut table, key, &mut effects);
         }
         table.outcome.child_cut |= cut_with_group;
-        match end {
-            End::Returned => effects.detach(task),
-            End::Cut | End::Lost => effects.dispose(task),
-        }
         drop(table);
         // From here on the group is there only if the effects hold it.
+        match end {
+            End::Returned => task.into_iter().for_each(Task::detach),
+            End::Cut | End::Lost => drop(task),
+        }
         effects.run();
     }
 
