@@ -1,4 +1,5 @@
-//! Children that have ended and are not out of the table yet, as somebody else had that in hand.
+//! Children that have ended: those that are not out of the table yet, as somebody else had that in hand, and what is due when
+//! some have left.
 //!
 //! Where one thread spawns and another one ends children, each would wait for the other at the lock of the table, and
 //! for the memory that the other one has just written: that takes longer than all the rest. So a child that ends, and finds the
@@ -185,5 +186,60 @@ impl State {
             group.free(table, key, effects);
         }
         task
+    }
+
+    /// Ends a child after which so few live that there is more to be done.
+    pub(crate) fn end_among_few(
+        self: &Arc<Self>,
+        mut table: Guard<'_, Table>,
+        seen: Seen,
+        task: Option<Task<()>>,
+    ) {
+        let mut effects = Effects::default();
+        let seen = self.note_few(&mut table, seen, &mut effects);
+        self.after(table, seen, &mut [task], effects);
+    }
+
+    /// What is to be done after children have left the count, of whom these are the `Task`s.
+    #[inline]
+    pub(crate) fn after(
+        self: &Arc<Self>,
+        mut table: Guard<'_, Table>,
+        seen: Seen,
+        tasks: &mut [Option<Task<()>>],
+        effects: Effects,
+    ) {
+        let (mut yard, mut group) = (Vec::new(), None);
+        if seen.children() == 0 {
+            table.shrink();
+            yard = table.clear();
+            if seen.is_clear() {
+                group = table.keeper.take();
+            } else if seen.is_news() {
+                group = table.keeper.clone();
+            }
+        } else if table.keeps_ended {
+            tasks.iter_mut().for_each(|task| *task = task.take().and_then(|task| table.keep(task)));
+        }
+        drop(table);
+        // From here on the group is there only if it is held here.
+        tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
+        yard.into_iter().for_each(Task::detach);
+        if let Some(group) = group.filter(|_| seen.is_news()) {
+            group.tell(seen);
+        }
+        effects.run();
+    }
+
+    /// The last child has left.
+    fn tell(self: &Arc<Self>, seen: Seen) {
+        if seen.is_watched() {
+            self.notify();
+        }
+        if seen.is_cancelled() {
+            let mut effects = Effects::default();
+            self.settle_if_due(seen, &mut effects);
+            effects.run();
+        }
     }
 }

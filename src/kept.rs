@@ -17,7 +17,7 @@ mod imp {
     impl<T> Kept<T> {
         /// # Safety
         ///
-        /// Whenever this, or a clone of it, is dereferenced, there is an `Arc` to the same value.
+        /// Whenever this is dereferenced, there is an `Arc` to the same value.
         #[inline]
         #[expect(unsafe_code, reason = "what this module is for")]
         pub(crate) unsafe fn new(kept: &Arc<T>) -> Self {

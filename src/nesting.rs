@@ -136,10 +136,10 @@ impl State {
     fn link(&self, key: Key, group: &Arc<State>) -> (Option<usize>, bool) {
         let mut table = self.lock();
         let link = table.member(key, |member, _| member.link(group)).flatten();
-        match key {
-            BODY if link.is_some() => drop(self.word.enter(&mut table.locked, Kind::Body)),
-            BODY => {}
-            _ => self.flags.entangle(&mut table.locked),
+        if link.is_some() && key == BODY {
+            self.word.enter(&mut table.locked, Kind::Body);
+        } else if link.is_some() {
+            self.flags.entangle(&mut table.locked);
         }
         (link, self.word.look().is_stopping())
     }

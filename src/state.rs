@@ -12,9 +12,9 @@
 //!    it does. The link is cut once, by whoever finds the group ended for good ([`State::settle`]), after its
 //!    unread failures were handed outwards.
 //! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
-//! 6. Locks are never nested, and nothing of the user's runs under one: see [`Effects`].
-//! 7. The `Task` of a child that has ended is let go by that child itself, or kept for a while (the yard of [`Table`]) where its
-//!    spawner asks for that; none is kept once no child lives. It is detached: its future is gone, and whatever the spawner
+//! 6. Locks are never nested, but for the list of `ended` inside of the table. Nothing of the user's runs under one: see [`Effects`].
+//! 7. The `Task` of a child that has ended is let go by that child itself or by whoever hands it in (see `ended`), or kept for a
+//!    while (the yard of [`Table`]) where its spawner asks for that; none is kept once no child lives. It is detached: its future is gone, and whatever the spawner
 //!    has put around that comes to its end.
 //!
 //! # Interleavings that matter
@@ -24,7 +24,7 @@
 //! * *Cancel against the last child leaving.* Both may find the count at zero with `CANCELLED` set, and both
 //!   settle; the second finds no link.
 //! * *Join against spawn at zero.* Whoever has the lock first decides.
-//! * *A child ends before its `Task` is stored.* Its slot is gone, [`State::store`] drops the `Task`.
+//! * *A child ends before its `Task` is stored.* Its slot is gone, [`State::store`] detaches the `Task`.
 //! * *Inner group ends against its opener being cut.* Both happen under the opener's lock: either the cut sees the
 //!   group still listed and leaves the `Task` to the unlinking, or it sees it gone and drops the `Task` itself.
 
@@ -175,23 +175,17 @@ impl State {
 
     /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
     pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
-        let mut refused = Some(task);
         let mut table = self.table.lock();
         let bereft = table.bereft;
-        let mut is_there = false;
-        if let Some(slot) = table.slot(ticket) {
-            is_there = true;
-            if !bereft && !slot.member.is(Fact::GONE) && !slot.member.may_be_dropped() {
-                slot.task = refused.take();
-            }
+        let Some(slot) = table.slot(ticket) else {
+            drop(table);
+            return task.detach();
+        };
+        if bereft || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
+            drop(table);
+            return dispose([task]);
         }
-        drop(table);
-        match refused {
-            None => {}
-            Some(task) if is_there => dispose([task]),
-            // The child has ended.
-            Some(task) => task.detach(),
-        }
+        slot.task = Some(task);
     }
 
     /// Whether no child may be cut, and none is observed: the flags are looked at before a poll, never after.
@@ -239,55 +233,6 @@ impl State {
         drop(table);
         // From here on the group need not be there any more.
         task.into_iter().for_each(Task::detach);
-    }
-
-    fn end_among_few(self: &Arc<Self>, mut table: Guard<'_, Table>, seen: Seen, task: Option<Task<()>>) {
-        let mut effects = Effects::default();
-        let seen = self.note_few(&mut table, seen, &mut effects);
-        self.after(table, seen, &mut [task], effects);
-    }
-
-    /// What is to be done after children have left the count, of whom these are the `Task`s.
-    #[inline]
-    pub(crate) fn after(
-        self: &Arc<Self>,
-        mut table: Guard<'_, Table>,
-        seen: Seen,
-        tasks: &mut [Option<Task<()>>],
-        effects: Effects,
-    ) {
-        let (mut yard, mut group) = (Vec::new(), None);
-        if seen.children() == 0 {
-            table.shrink();
-            yard = table.clear();
-            if seen.is_clear() {
-                group = table.keeper.take();
-            } else if seen.is_news() {
-                group = table.keeper.clone();
-            }
-        } else if table.keeps_ended {
-            tasks.iter_mut().for_each(|task| *task = task.take().and_then(|task| table.keep(task)));
-        }
-        drop(table);
-        // From here on the group is there only if it is held here.
-        tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
-        yard.into_iter().for_each(Task::detach);
-        if let Some(group) = group.filter(|_| seen.is_news()) {
-            group.tell(seen);
-        }
-        effects.run();
-    }
-
-    /// The last child has left.
-    fn tell(self: &Arc<Self>, seen: Seen) {
-        if seen.is_watched() {
-            self.notify();
-        }
-        if seen.is_cancelled() {
-            let mut effects = Effects::default();
-            self.settle_if_due(seen, &mut effects);
-            effects.run();
-        }
     }
 
     #[cold]
@@ -366,7 +311,7 @@ impl State {
         self.settle_if_due(seen, effects);
     }
 
-    fn settle_if_due(self: &Arc<Self>, seen: Seen, effects: &mut Effects) {
+    pub(crate) fn settle_if_due(self: &Arc<Self>, seen: Seen, effects: &mut Effects) {
         if seen.is_cancelled() && seen.is_clear() {
             effects.settle(self);
         }

@@ -1,4 +1,4 @@
-//! Children that are put by as the table is taken. In a model two children are a crowd, and there is room for two.
+//! Children that are put by as the table is taken. In a model two children are a crowd, and there is room for one.
 
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
@@ -48,6 +48,23 @@ impl ByHand {
     }
 }
 
+/// A group of two children that wait for ever.
+fn crowd() -> (ByHand, TaskGroup<ByHand>) {
+    let runtime = ByHand::default();
+    let group = TaskGroup::new(runtime.clone());
+    for _ in 0..2 {
+        group.launch(pending::<()>());
+    }
+    runtime.run();
+    (runtime, group)
+}
+
+fn end(runtime: &ByHand, group: TaskGroup<ByHand>) {
+    group.cancel();
+    runtime.run();
+    block_on(group.join()).unwrap();
+}
+
 /// Red if `State::turn_of` looks whether it may put by before it has the lock of the list, and not again; and if
 /// `State::disperse` takes those that were put by before it takes the mark away.
 #[test]
@@ -67,20 +84,13 @@ fn the_last_of_a_crowd_end_at_once() {
 #[test]
 fn whoever_was_put_by_is_not_counted() {
     bounded(3, || {
-        let runtime = ByHand::default();
-        let group = TaskGroup::new(runtime.clone());
-        for _ in 0..2 {
-            group.launch(pending::<()>());
-        }
-        runtime.run();
+        let (runtime, group) = crowd();
         group.launch(async {});
         let runs = runtime.run_elsewhere();
         group.launch(pending::<()>());
         runs.join().unwrap();
         assert_eq!(group.len(), 3);
-        group.cancel();
-        runtime.run();
-        block_on(group.join()).unwrap();
+        end(&runtime, group);
     });
 }
 
@@ -89,12 +99,7 @@ fn whoever_was_put_by_is_not_counted() {
 fn a_clean_up_begins_when_its_child_has_ended() {
     bounded(3, || {
         let cleaned = Arc::new(AtomicUsize::new(0));
-        let runtime = ByHand::default();
-        let group = TaskGroup::new(runtime.clone());
-        for _ in 0..2 {
-            group.launch(pending::<()>());
-        }
-        runtime.run();
+        let (runtime, group) = crowd();
         let (member, cleans, woken) =
             (group.group(), cleaned.clone(), Arc::<StdMutex<Option<Waker>>>::default());
         let waits = woken.clone();
@@ -114,9 +119,7 @@ fn a_clean_up_begins_when_its_child_has_ended() {
         runs.join().unwrap();
         runtime.run();
         assert_eq!(cleaned.load(SeqCst), 1);
-        group.cancel();
-        runtime.run();
-        block_on(group.join()).unwrap();
+        end(&runtime, group);
     });
 }
 
@@ -125,12 +128,7 @@ fn a_clean_up_begins_when_its_child_has_ended() {
 fn a_child_is_cancelled_when_it_was_put_by() {
     bounded(3, || {
         let alive = Arc::new(AtomicUsize::new(0));
-        let runtime = ByHand::default();
-        let group = TaskGroup::new(runtime.clone());
-        for _ in 0..2 {
-            group.launch(pending::<()>());
-        }
-        runtime.run();
+        let (runtime, group) = crowd();
         let capture = Capture::new(&alive);
         let child = group.spawn(async move { drop(capture) });
         let runs = runtime.run_elsewhere();
@@ -139,8 +137,6 @@ fn a_child_is_cancelled_when_it_was_put_by() {
         runtime.run();
         assert_eq!(alive.load(SeqCst), 0);
         assert_eq!(group.len(), 2);
-        group.cancel();
-        runtime.run();
-        block_on(group.join()).unwrap();
+        end(&runtime, group);
     });
 }
