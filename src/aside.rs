@@ -29,7 +29,8 @@ use crate::output::sealed::Sorted;
 use crate::shield::Held;
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::table::{Table, Ticket};
+use crate::table::Table;
+use crate::ticket::Ticket;
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
@@ -173,7 +174,7 @@ impl State {
     ) -> Option<F::Output> {
         let _held = Held::child(self.clone(), ticket);
         turn.begins().await;
-        self.lock().member(ticket.key, |member, _| member.begin());
+        self.lock().member(ticket.key(), |member, _| member.begin());
         let mut sleep = self.config.cleanup_sleep();
         let mut cleanup = pin!(cleanup);
         let output = std::future::poll_fn(|cx| {
@@ -187,7 +188,7 @@ impl State {
         })
         .await;
         if output.is_none() {
-            self.record(ticket.key, Raw::CleanupTimeout);
+            self.record(ticket.key(), Raw::CleanupTimeout);
         }
         output
     }

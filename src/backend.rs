@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::state::State;
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]

@@ -19,7 +19,7 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{Standing, run_as};
+use crate::context::run_as;
 use crate::error::Why;
 use crate::handle::Packet;
 use crate::kept::Kept;
@@ -27,7 +27,7 @@ use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::state::{End, State};
-use crate::table::Ticket;
+use crate::ticket::{Standing, Ticket};
 use crate::unwind::catch;
 
 pin_project! {
@@ -63,7 +63,7 @@ where
 {
     /// Wraps a child that was entered.
     pub(crate) fn new(group: &Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
-        let standing = Standing::of(ticket, shielded);
+        let standing = ticket.standing(shielded);
         #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
         // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`, after which this one is not used.
         let group = unsafe { Kept::new(group) };
@@ -203,8 +203,11 @@ where
     D: Deliver<F::Output>,
 {
     future.set(None);
-    if let Some(result) = result.take() {
-        drop(deliver.deliver(result));
+    // Told apart, so that a value is moved as what it is and not with what is left free around it.
+    match result.take() {
+        Some(Ok(value)) => drop(deliver.deliver(Ok(value))),
+        Some(Err(why)) => drop(deliver.deliver(Err(why))),
+        None => {}
     }
 }
 

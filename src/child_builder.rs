@@ -20,7 +20,7 @@ use crate::output::ChildOutput;
 use crate::shield::{Held, shield};
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 
 /// What a child with the output `O` leaves to its handle.
 pub(crate) type Value<O, E> = <O as ChildOutput<E>>::Value;
@@ -320,6 +320,7 @@ impl<F> SpawnError<F> {
 }
 
 /// Wraps a child that was entered, has `spawn` start it, and stores its `Task`.
+#[inline]
 pub(crate) fn hand_over<F, D>(
     state: &Arc<State>,
     ticket: Ticket,

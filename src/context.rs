@@ -16,7 +16,7 @@ use crate::kept::Kept;
 use crate::member::{BODY, Key};
 use crate::state::State;
 use crate::sync::local;
-use crate::table::Ticket;
+use crate::ticket::Standing;
 
 local!(static INNERMOST: Innermost = Innermost::nobody());
 local!(
@@ -34,63 +34,6 @@ struct Innermost {
 struct Context {
     group: Kept<State>,
     standing: Standing,
-}
-
-/// Which member of its group it is, and what its owner has to look at around a poll. In one word, which is moved as such: what
-/// is written in parts and read as a whole a moment later takes longer than all the rest here.
-#[derive(Clone, Copy)]
-pub(crate) struct Standing(u64);
-
-impl Standing {
-    /// A shield began in it: its holds are looked at.
-    const SHIELDED: u64 = 1 << 32;
-    /// It may have to wait for a place under the limit.
-    const QUEUED: u64 = 1 << 33;
-    /// It was plain when it was entered.
-    const PLAIN: u64 = 1 << 34;
-
-    #[inline]
-    pub(crate) fn of(child: Ticket, shielded: bool) -> Self {
-        let flag = |is: bool, flag| if is { flag } else { 0 };
-        let flags = flag(shielded, Self::SHIELDED)
-            | flag(child.queued, Self::QUEUED)
-            | flag(child.plain, Self::PLAIN);
-        Self(u64::from(child.key) | flags)
-    }
-
-    #[inline]
-    pub(crate) const fn of_body(shielded: bool) -> Self {
-        Self(BODY as u64 | if shielded { Self::SHIELDED } else { 0 })
-    }
-
-    #[inline]
-    pub(crate) fn key(self) -> Key {
-        self.0 as Key
-    }
-
-    #[inline]
-    pub(crate) fn is_shielded(self) -> bool {
-        self.0 & Self::SHIELDED != 0
-    }
-
-    #[inline]
-    pub(crate) fn is_queued(self) -> bool {
-        self.0 & Self::QUEUED != 0
-    }
-
-    /// Whether its end has no consequences for others, unless the group says that children have become entangled.
-    #[inline]
-    pub(crate) fn is_plain(self) -> bool {
-        self.0 & Self::PLAIN != 0
-    }
-
-    fn shielded(self) -> Self {
-        Self(self.0 | Self::SHIELDED)
-    }
-
-    pub(crate) fn placed(self) -> Self {
-        Self(self.0 & !Self::QUEUED)
-    }
 }
 
 /// Runs `f` as this member of `group`, and says how it stands then.

@@ -152,6 +152,12 @@ impl Effects {
     }
 }
 
+/// Lets go of the `Task`s of children that have ended.
+#[inline]
+pub(crate) fn detach(tasks: &mut [Option<Task<()>>]) {
+    tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
+}
+
 /// Drops `Task`s, one after the other even where dropping one leads to dropping others.
 ///
 /// On a runtime that drops a cancelled future at once, the end of a grandchild frees its host, whose end frees the

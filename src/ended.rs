@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::effects::Effects;
+use crate::effects::{Effects, detach};
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind};
 use crate::state::State;
@@ -223,7 +223,7 @@ impl State {
         }
         drop(table);
         // From here on the group is there only if it is held here.
-        tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
+        detach(tasks);
         yard.into_iter().for_each(Task::detach);
         if let Some(group) = group.filter(|_| seen.is_news()) {
             group.tell(seen);

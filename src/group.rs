@@ -30,7 +30,7 @@ use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 use crate::timer::{Clock, Timed};
 
 /// Where children are spawned into: what a scope's body is given, and children clone.

@@ -11,7 +11,7 @@ use crate::context::{self, Withheld};
 use crate::error::{JoinError, Name, Origin, Why};
 use crate::lock::Lock;
 use crate::state::State;
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 use crate::unwind::wake;
 
 /// The value of one child, once it is there.
@@ -134,11 +134,11 @@ impl<T> JoinHandle<T> {
         let Some(awaiter) = context::member_of(group) else { return };
         // While there is no result the child has its slot, so the key is still its own.
         assert!(
-            awaiter != ticket.key,
+            awaiter != ticket.key(),
             "a child would wait for itself: the handle of {} was awaited inside of that child",
             self.child.origin().expect("it was not refused")
         );
-        if ticket.queued {
+        if ticket.is_queued() {
             group.lend(awaiter, *ticket);
         }
     }
@@ -237,12 +237,12 @@ impl CancelHandle {
 
     /// The child's number within its group, counted from 1; `None` if it was refused.
     pub fn id(&self) -> Option<u64> {
-        self.child.as_ref().map(|(_, ticket, _)| ticket.id)
+        self.child.as_ref().map(|(_, ticket, _)| ticket.id())
     }
 
     pub(crate) fn origin(&self) -> Option<Origin> {
         let (group, ticket, spawned) = self.child.as_ref()?;
-        Some(group.origin_of_child(ticket.id, spawned.location, spawned.name.clone()))
+        Some(group.origin_of_child(ticket.id(), spawned.location, spawned.name.clone()))
     }
 
     /// Whether the task that polls on this thread belongs to the child's group and will not be polled again.

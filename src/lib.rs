@@ -214,6 +214,7 @@ mod state;
 mod sync;
 mod table;
 mod task_group;
+mod ticket;
 mod timer;
 #[cfg(feature = "tracing")]
 mod trace;

@@ -21,7 +21,8 @@ use crate::facts::Fact;
 use crate::handle::Packet;
 use crate::member::{Key, Kind, Member, Slot};
 use crate::state::State;
-use crate::table::{Table, Ticket, slot_of};
+use crate::table::{Table, slot_of};
+use crate::ticket::Ticket;
 
 /// What becomes of a child that finds no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -78,6 +78,15 @@ pub(crate) struct Slot {
     pub(crate) member: Member,
 }
 
+impl Slot {
+    /// To be filled in where it lies: to move one that was just written part by part takes longer than to write it twice.
+    pub(crate) const EMPTY: Self = Self {
+        location: Location::caller(),
+        task: None,
+        member: Member { facts: Facts::new(Kind::Ordinary, Work::Future), hold: None },
+    };
+}
+
 /// What is known of a child or a body, besides its future.
 #[derive(Default)]
 pub(crate) struct Member {

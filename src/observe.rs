@@ -12,7 +12,7 @@ use crate::member::{Key, Kind};
 use crate::metrics::{Ended, Metrics};
 use crate::outcome::Raw;
 use crate::state::{End, State};
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 
 /// What is noted of a member.
 #[derive(Clone, Copy, Debug)]

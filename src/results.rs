@@ -118,7 +118,7 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
         let deliver = ToResults {
             queue: self.queue.clone(),
             number,
-            child: Source { id: ticket.id, location },
+            child: Source { id: ticket.id(), location },
             error: PhantomData::<fn(E)>,
         };
         self.group.hand_over(ticket, false, future, deliver);

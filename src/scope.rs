@@ -11,13 +11,14 @@ use std::task::{self, Poll};
 use pin_project_lite::pin_project;
 
 use crate::config::{Config, settings, time_settings};
-use crate::context::{Standing, Withheld, run_as};
+use crate::context::{Withheld, run_as};
 use crate::deadline::Watch;
 use crate::error::{CancelReason, GroupError};
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
 use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
+use crate::ticket::Standing;
 use crate::timer::{Clock, Timed};
 use crate::unwind::catch;
 

@@ -12,7 +12,7 @@ use crate::context::{self, Withheld};
 use crate::effects::Effects;
 use crate::member::Key;
 use crate::state::State;
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 
 /// Runs a future to its end, even if the child or body that awaits it is cancelled meanwhile.
 ///
@@ -119,7 +119,7 @@ pub(crate) struct Held(Vec<(Arc<State>, Key, u64)>);
 impl Held {
     /// The shield that a child was entered with.
     pub(crate) fn child(group: Arc<State>, ticket: Ticket) -> Self {
-        Self(vec![(group, ticket.key, ticket.id)])
+        Self(vec![(group, ticket.key(), ticket.id())])
     }
 }
 

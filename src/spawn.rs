@@ -10,7 +10,7 @@ use crate::group::Group;
 use crate::handle::JoinHandle;
 use crate::output::ChildOutput;
 use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 
 impl<S, E> Group<S, E> {
     /// A child that something is to be said of before it starts: a name, or that it is a background child.
@@ -244,6 +244,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     }
 
     /// Hands a child that was entered to the runtime.
+    #[inline]
     pub(crate) fn hand_over<F, D>(&self, ticket: Ticket, shielded: bool, future: F, deliver: D)
     where
         F: Future + Send + 'static,

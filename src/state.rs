@@ -35,8 +35,7 @@ use std::time::Instant;
 use async_task::Task;
 
 use crate::config::Config;
-use crate::context::Standing;
-use crate::effects::{Effects, dispose};
+use crate::effects::{Effects, detach, dispose};
 use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
@@ -45,7 +44,8 @@ use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
 use crate::signal::Signal;
-use crate::table::{Table, Ticket, slot_of};
+use crate::table::{Table, slot_of};
+use crate::ticket::{Standing, Ticket};
 #[cfg(feature = "tracing")]
 use crate::trace::{Cancelled, Span};
 use crate::word::{Flags, Locked, Seen, Word};
@@ -166,7 +166,9 @@ impl State {
         let ticket = table.insert(location, member);
         table.keeper.get_or_insert_with(|| self.clone());
         drop(table);
-        swept.into_iter().flatten().flatten().for_each(Task::detach);
+        if let Some(mut swept) = swept {
+            detach(&mut swept);
+        }
         if self.is_observed() {
             self.observe_child(ticket, kind);
         }

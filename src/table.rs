@@ -3,6 +3,7 @@
 //! A child has a slot from before its future reaches the spawner until nothing of it is left. The `Task`s of children that have
 //! ended may stay for a while in the *yard*, where the spawner asks for that: its cell is best freed where it was made.
 
+use std::num::NonZero;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,12 +20,10 @@ use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::outcome::Outcome;
 use crate::state::State;
+use crate::ticket::Ticket;
 #[cfg(feature = "tracing")]
 use crate::trace::Span;
 use crate::word::Locked;
-
-/// The id of a group's first child.
-const FIRST: u64 = 1;
 
 /// How many `Task`s of ended children are kept, and how many of them each spawn drops.
 const YARD: usize = 16;
@@ -32,24 +31,6 @@ const SWEPT: usize = 2;
 
 /// How large the table of an empty group may be: one that was larger is given back.
 const KEPT_SLOTS: usize = 1024;
-
-/// Names one child among all that a group ever has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
-    pub(crate) key: Key,
-    pub(crate) id: u64,
-    /// It has no place under the limit yet.
-    pub(crate) queued: bool,
-    /// Its end has no consequences for others, so far.
-    pub(crate) plain: bool,
-}
-
-impl Ticket {
-    /// Whether the group never had a child before.
-    pub(crate) fn is_first(self) -> bool {
-        self.id == FIRST
-    }
-}
 
 /// Ordered as [`State`](crate::state::State) is.
 #[repr(C)]
@@ -80,7 +61,7 @@ pub(crate) struct Table {
     yard: Vec<Task<()>>,
     /// What the children hold of their group, all together: there while anything is counted.
     pub(crate) keeper: Option<Arc<State>>,
-    next_id: u64,
+    next_id: NonZero<u64>,
     pub(crate) slots: Slab<Slot>,
 }
 
@@ -105,7 +86,7 @@ impl Table {
             keeps_ended: false,
             yard: Vec::new(),
             keeper: None,
-            next_id: FIRST,
+            next_id: Ticket::FIRST,
             slots: Slab::new(),
         }
     }
@@ -144,11 +125,15 @@ impl Table {
     #[inline]
     pub(crate) fn insert(&mut self, location: &'static Location<'static>, mut member: Member) -> Ticket {
         let (id, queued, plain) = (self.next_id, member.is(Fact::QUEUED), member.is_plain());
-        self.next_id += 1;
-        member.facts.identify(id);
-        let slot = Slot { location, task: None, member };
-        let key = Key::try_from(self.slots.insert(slot)).expect("fewer than 2^32 children live at once");
-        let ticket = Ticket { key, id, queued, plain };
+        self.next_id = id.saturating_add(1);
+        member.facts.identify(id.get());
+        let entry = self.slots.vacant_entry();
+        let key = Key::try_from(entry.key()).expect("fewer than 2^32 children live at once");
+        let slot = entry.insert(Slot::EMPTY);
+        slot.location = location;
+        // There is nothing in it that could be dropped.
+        std::mem::forget(std::mem::replace(&mut slot.member, member));
+        let ticket = Ticket::new(key, id, queued, plain);
         if queued {
             self.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
         }
@@ -215,5 +200,5 @@ impl Table {
 
 /// The entry of this very child, if it is still there.
 pub(crate) fn slot_of(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
-    slots.get_mut(ticket.key as usize).filter(|slot| slot.member.id() == ticket.id)
+    slots.get_mut(ticket.key() as usize).filter(|slot| slot.member.id() == ticket.id())
 }

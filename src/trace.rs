@@ -17,7 +17,7 @@ use crate::member::{BODY, Key, Kind};
 use crate::nesting::Parent;
 use crate::outcome::Raw;
 use crate::state::{End, State};
-use crate::table::Ticket;
+use crate::ticket::Ticket;
 use crate::unwind::{catch, drop_quietly};
 
 /// The span of a group or a child, if somebody listens.
@@ -225,10 +225,12 @@ impl State {
         if !around.is_some() {
             return;
         }
-        let origin = self.origin(ticket.key);
-        let span = Span::of_child(&around, kind, ticket.id, &origin);
-        span.tell(|id| tracing::debug!(target: "taskgroup", parent: id, queued = ticket.queued, "spawned"));
-        self.lock().member(ticket.key, |member, _| member.trace(span));
+        let origin = self.origin(ticket.key());
+        let span = Span::of_child(&around, kind, ticket.id(), &origin);
+        span.tell(
+            |id| tracing::debug!(target: "taskgroup", parent: id, queued = ticket.is_queued(), "spawned"),
+        );
+        self.lock().member(ticket.key(), |member, _| member.trace(span));
     }
 
     /// A child is about to leave: whoever joins the group finds its span closed.

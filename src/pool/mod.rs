@@ -209,6 +209,7 @@ impl<S> Pool<S> {
 
 /// Over a runtime that is gone, a child is dropped where it is spawned.
 impl<S: Spawner> Spawner for Pool<S> {
+    #[inline]
     fn spawn<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + Send + 'static,

@@ -65,7 +65,7 @@ impl Tree {
                 continue;
             };
             let place = tree.group(group);
-            let member = tree.add(place, Some((Arc::as_ptr(group), Some(ticket.key))), String::new);
+            let member = tree.add(place, Some((Arc::as_ptr(group), Some(ticket.key()))), String::new);
             // It may be there already, as the host of a group, with less to be told.
             tree.0[member].line = line;
         }
@@ -118,7 +118,7 @@ fn told(name: &Name<'_>, task: &Task, world: &Inner) -> String {
         line += &format!(", last woken by {:#}", Name::of(by, &world.tasks));
     }
     if let Some((group, ticket)) = &task.child {
-        line += flags(group, ticket.key);
+        line += flags(group, ticket.key());
     }
     line
 }

@@ -328,9 +328,9 @@ impl Task {
     fn new(child: Option<Child>) -> Self {
         let kind = child
             .as_ref()
-            .and_then(|(group, ticket)| group.lock().member(ticket.key, |member, _| member.kind()));
+            .and_then(|(group, ticket)| group.lock().member(ticket.key(), |member, _| member.kind()));
         Self {
-            origin: child.as_ref().map(|(group, ticket)| group.origin(ticket.key)),
+            origin: child.as_ref().map(|(group, ticket)| group.origin(ticket.key())),
             // Nobody has a handle of the others.
             may_be_cut: matches!(kind, Some(Kind::Ordinary | Kind::Background)),
             child,

@@ -1,0 +1,102 @@
+//! Which child of which kind it is, in words that are moved as such: what is written in parts and read as a whole a moment later
+//! takes longer than most of what else is done for a child.
+
+use std::num::NonZero;
+
+use crate::member::{BODY, Key};
+
+/// Names one child among all that a group ever has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    standing: Standing,
+    /// In it is room to say, in place of a ticket, why there is none.
+    id: NonZero<u64>,
+}
+
+impl Ticket {
+    /// The id of a group's first child.
+    pub(crate) const FIRST: NonZero<u64> = NonZero::<u64>::MIN;
+
+    /// Of a child that has no place under the limit yet, if so, and whose end has no consequences for others, so far.
+    #[inline]
+    pub(crate) fn new(key: Key, id: NonZero<u64>, queued: bool, plain: bool) -> Self {
+        let flag = |is: bool, flag| if is { flag } else { 0 };
+        let flags = flag(queued, Standing::QUEUED) | flag(plain, Standing::PLAIN);
+        Self { standing: Standing(u64::from(key) | flags), id }
+    }
+
+    #[inline]
+    pub(crate) fn key(self) -> Key {
+        self.standing.key()
+    }
+
+    #[inline]
+    pub(crate) fn id(self) -> u64 {
+        self.id.get()
+    }
+
+    /// Whether the group never had a child before.
+    #[inline]
+    pub(crate) fn is_first(self) -> bool {
+        self.id == Self::FIRST
+    }
+
+    /// Whether it had no place under the limit yet.
+    #[inline]
+    pub(crate) fn is_queued(self) -> bool {
+        self.standing.is_queued()
+    }
+
+    #[inline]
+    pub(crate) fn standing(self, shielded: bool) -> Standing {
+        if shielded { self.standing.shielded() } else { self.standing }
+    }
+}
+
+/// Which member of its group it is, and what its owner has to look at around a poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing(u64);
+
+impl Standing {
+    /// A shield began in it: its holds are looked at.
+    const SHIELDED: u64 = 1 << 32;
+    /// It may have to wait for a place under the limit.
+    const QUEUED: u64 = 1 << 33;
+    /// It was plain when it was entered.
+    const PLAIN: u64 = 1 << 34;
+
+    #[inline]
+    pub(crate) const fn of_body(shielded: bool) -> Self {
+        Self(BODY as u64 | if shielded { Self::SHIELDED } else { 0 })
+    }
+
+    #[inline]
+    pub(crate) fn key(self) -> Key {
+        self.0 as Key
+    }
+
+    #[inline]
+    pub(crate) fn is_shielded(self) -> bool {
+        self.0 & Self::SHIELDED != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_queued(self) -> bool {
+        self.0 & Self::QUEUED != 0
+    }
+
+    /// Whether its end has no consequences for others, unless the group says that children have become entangled.
+    #[inline]
+    pub(crate) fn is_plain(self) -> bool {
+        self.0 & Self::PLAIN != 0
+    }
+
+    #[inline]
+    pub(crate) fn shielded(self) -> Self {
+        Self(self.0 | Self::SHIELDED)
+    }
+
+    pub(crate) fn placed(self) -> Self {
+        Self(self.0 & !Self::QUEUED)
+    }
+}
