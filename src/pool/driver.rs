@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::Inner;
+use super::queue::Seat;
 use super::shared::{Polling, Rest, Shared};
 use crate::spawner::Spawner;
 use crate::unwind::{catch, drop_quietly};
@@ -18,11 +19,10 @@ pub(super) struct Driver<S: Spawner> {
     shared: Arc<Shared>,
     source: Source<S>,
     id: u64,
-    shard: usize,
+    seat: Seat,
     phase: Phase,
     /// How often it was polled, up to two.
     polls: u8,
-    tick: usize,
 }
 
 /// How a driver is counted.
@@ -86,13 +86,12 @@ impl<S: Spawner> Future for Driver<S> {
             return Poll::Pending;
         }
         this.begin_work();
-        let _polling = Polling::begin(&this.shared, this.shard);
+        let _polling = Polling::begin(&this.shared, this.seat.shard());
         for _ in 0..TURN {
             if this.shared.word.look().is_over() {
                 return this.end();
             }
-            this.tick = this.tick.wrapping_add(1);
-            let Some(runnable) = this.shared.queue.pop(this.shard, this.tick) else {
+            let Some(runnable) = this.shared.queue.pop(&mut this.seat) else {
                 match this.shared.rest(this.id, cx.waker().clone()) {
                     Rest::Again => continue,
                     Rest::Retired => return this.end(),
@@ -176,8 +175,8 @@ pub(super) fn start_or_panic<S: Spawner>(
     enough: usize,
 ) -> bool {
     let Some(id) = shared.admit(enough) else { return !shared.word.look().is_over() };
-    let (shard, phase, tick) = (shared.queue.shard_of(id), Phase::OnWay, id as usize);
-    let driver = Driver { shared: shared.clone(), source, id, shard, phase, polls: 0, tick };
+    let seat = shared.queue.seat(id);
+    let driver = Driver { shared: shared.clone(), source, id, seat, phase: Phase::OnWay, polls: 0 };
     shared.store(id, spawner.spawn(driver));
     true
 }

@@ -17,6 +17,10 @@ const SHARD: usize = 256;
 /// How many a driver takes over at once from the queue for all.
 const BATCH: usize = 32;
 
+/// How often a driver does so after it has found that queue taken: it spares it as many turns there. Whoever is alone only loses
+/// by moving them.
+const RUSH: usize = 64;
+
 /// How often a driver looks at one queue first that it would come to last.
 const ROUND: usize = 61;
 
@@ -61,30 +65,70 @@ impl Part {
 
     #[inline]
     fn pop(&self) -> Option<Runnable> {
+        if self.looks_empty() { None } else { self.pop_one() }
+    }
+
+    #[inline]
+    fn pop_one(&self) -> Option<Runnable> {
+        let mut list = self.list.lock();
+        let first = Self::pop_front(&mut list);
+        self.len.store(list.len(), Ordering::Release);
+        first
+    }
+
+    /// Takes a child, and in a rush some more to another part. Whoever finds this one taken is in a rush from then on.
+    #[inline]
+    fn pop_some(&self, other: &Part, rush: &mut usize) -> Option<Runnable> {
         if self.looks_empty() {
             return None;
         }
-        let mut list = self.list.lock();
-        let first = list.pop_front();
-        if list.is_empty() && list.capacity() > KEPT {
-            *list = VecDeque::new();
+        let mut list = self.list.try_lock().unwrap_or_else(|| {
+            *rush = RUSH;
+            self.list.lock()
+        });
+        let first = Self::pop_front(&mut list);
+        let some = list.len().min(BATCH);
+        if *rush > 0 && some > 0 {
+            *rush -= 1;
+            other.take_over(&mut list, some);
         }
         self.len.store(list.len(), Ordering::Release);
         first
     }
 
-    /// Moves up to half of the children, and not too many, to another part.
-    fn share(&self, other: &Part) {
-        let mut list = self.list.lock();
-        let some = (list.len() / 2).min(BATCH);
-        if some == 0 {
-            return;
+    /// Under both locks: what is in neither list is not seen by whoever drains a dead pool.
+    fn take_over(&self, list: &mut VecDeque<Runnable>, some: usize) {
+        let mut own = self.list.lock();
+        own.extend(list.drain(..some));
+        self.len.store(own.len(), Ordering::Release);
+    }
+
+    #[inline]
+    fn pop_front(list: &mut VecDeque<Runnable>) -> Option<Runnable> {
+        let first = list.pop_front();
+        if list.is_empty() && list.capacity() > KEPT {
+            *list = VecDeque::new();
         }
-        // Under both locks: what is in neither list is not seen by whoever drains a dead pool.
-        let mut others = other.list.lock();
-        others.extend(list.drain(..some));
-        other.len.store(others.len(), Ordering::Release);
-        self.len.store(list.len(), Ordering::Release);
+        first
+    }
+}
+
+/// A driver's place at the queue.
+pub(super) struct Seat {
+    /// Which small queue is its own. Several may have the same one.
+    shard: usize,
+    /// How often it has come.
+    turn: usize,
+    /// How often it will take several at once from the queue for all.
+    rush: usize,
+}
+
+impl Seat {
+    /// For whoever drops all that there is.
+    pub(super) const ANY: Self = Self { shard: 0, turn: 0, rush: 0 };
+
+    pub(super) fn shard(&self) -> usize {
+        self.shard
     }
 }
 
@@ -105,33 +149,38 @@ impl Queue {
         }
     }
 
-    /// Takes a child: the driver's own, else one for all, else somebody else's. By `tick` it is fair to them all.
+    /// Takes a child: the driver's own, else one for all, else somebody else's. By turns it is fair to them all.
     #[inline]
-    pub(super) fn pop(&self, shard: usize, tick: usize) -> Option<Runnable> {
-        if tick % ROUND == 0 {
-            let first = tick / ROUND % (self.shards.len() + 1);
-            let part = if first == 0 { &self.global } else { &self.shards[first - 1] };
-            if let Some(runnable) = part.pop() {
-                return Some(runnable);
+    pub(super) fn pop(&self, seat: &mut Seat) -> Option<Runnable> {
+        seat.turn = seat.turn.wrapping_add(1);
+        if seat.turn % ROUND == 0 {
+            let first = self.pop_by_turn(seat.turn / ROUND);
+            if first.is_some() {
+                return first;
             }
         }
-        let (before, others) = self.shards.split_at(shard);
-        let (own, after) = others.split_first().expect("a driver has a shard");
-        own.pop().or_else(|| self.pop_global(own)).or_else(|| after.iter().chain(before).find_map(Part::pop))
+        let own = &self.shards[seat.shard];
+        own.pop().or_else(|| self.global.pop_some(own, &mut seat.rush)).or_else(|| self.steal(seat.shard))
     }
 
-    /// Takes one for all, and some more to the driver's own, where they can be stolen.
-    fn pop_global(&self, own: &Part) -> Option<Runnable> {
-        let first = self.global.pop()?;
-        if !self.global.looks_empty() {
-            self.global.share(own);
-        }
-        Some(first)
+    #[cold]
+    fn pop_by_turn(&self, turn: usize) -> Option<Runnable> {
+        let first = turn % (self.shards.len() + 1);
+        let part = if first == 0 { &self.global } else { &self.shards[first - 1] };
+        part.pop()
     }
 
-    /// The number of the shard for this driver. Several may have the same one.
-    pub(super) fn shard_of(&self, driver: u64) -> usize {
-        driver as usize % self.shards.len()
+    /// Takes one of somebody else's.
+    #[cold]
+    fn steal(&self, own: usize) -> Option<Runnable> {
+        let (before, after) = self.shards.split_at(own);
+        after.iter().chain(before).find_map(Part::pop)
+    }
+
+    /// The place of this driver. At first it takes it that there are others.
+    pub(super) fn seat(&self, driver: u64) -> Seat {
+        let number = driver as usize;
+        Seat { shard: number % self.shards.len(), turn: number, rush: RUSH }
     }
 
     fn parts(&self) -> impl Iterator<Item = &Part> {

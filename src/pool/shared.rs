@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use async_task::{Runnable, Task};
 
-use super::queue::Queue;
+use super::queue::{Queue, Seat};
 use super::word::Word;
 use crate::lock::{Guard, Lock};
 use crate::spawner::{Dependent, Spawner};
@@ -205,8 +205,9 @@ impl Shared {
 
     /// Drops what is queued in a dead pool. There is one who does, and what comes meanwhile is left to it.
     fn drain(&self) {
+        let mut seat = Seat::ANY;
         loop {
-            while let Some(runnable) = self.queue.pop(0, 1) {
+            while let Some(runnable) = self.queue.pop(&mut seat) {
                 drop(runnable);
             }
             self.word.end_draining();

@@ -102,7 +102,7 @@ fn more_is_left_to_a_driver_that_had_almost_parked() {
     });
 }
 
-/// Red if `Part::share` lets go of the lock of the list that it takes from before it has put them into the other one.
+/// Red if `Part::pop_some` lets go of the list that it takes from before it has put them into the other one.
 #[test]
 fn a_pool_dies_while_a_driver_takes_several() {
     bounded(3, || {
