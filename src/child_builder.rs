@@ -22,6 +22,9 @@ use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::ticket::Ticket;
 
+/// How large a child may be that is made under the lock of its group, in bytes.
+const SMALL: usize = 1024;
+
 /// What a child with the output `O` leaves to its handle.
 pub(crate) type Value<O, E> = <O as ChildOutput<E>>::Value;
 
@@ -110,8 +113,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
-        let entered = self.enter(Place::Queue);
-        self.spawn_entered(entered, Location::caller(), future).unwrap_or_else(|refused| refused.no_handle())
+        self.spawn_at(Place::Queue, future).unwrap_or_else(|refused| refused.no_handle())
     }
 
     /// Starts it, or gives its future back. See [`Group::try_spawn`].
@@ -126,8 +128,20 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
-        let entered = self.enter(Place::Now);
-        self.spawn_entered(entered, Location::caller(), future)
+        self.spawn_at(Place::Now, future)
+    }
+
+    #[track_caller]
+    #[inline]
+    fn spawn_at<F>(self, place: Place, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: ChildOutput<E>,
+        Value<F::Output, E>: Send + 'static,
+    {
+        let packet = Packet::new();
+        let ticket = self.take_in(place, future, ToHandle::new(packet.clone()))?;
+        Ok(self.handle(packet, ticket, Location::caller()))
     }
 
     /// Starts it without a handle. See [`Group::launch`].
@@ -137,9 +151,34 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
-        if let Ok(ticket) = self.enter(Place::Queue) {
-            self.group.hand_over(ticket, false, future, Discard(PhantomData::<fn(E)>));
+        let _refused = self.take_in(Place::Queue, future, Discard(PhantomData::<fn(E)>));
+    }
+
+    /// Enters a child and hands it to the runtime, or gives its future back.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn take_in<F, D>(&self, place: Place, future: F, deliver: D) -> Result<Ticket, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        D: Deliver<F::Output> + Send + 'static,
+    {
+        let (group, state) = (self.group, self.group.state());
+        let entry = match state.entry(Location::caller(), self.member(), place) {
+            Ok(entry) => entry,
+            Err(refusal) => return Err(SpawnError { future, refusal }),
+        };
+        if S::makes_tasks() && size_of::<Child<F, D>>() <= SMALL && entry.is_common() {
+            let ticket = entry.ticket();
+            let child = Child::new(state, ticket, false, future, deliver);
+            let (runnable, task) = group.spawner().make_task(child);
+            entry.store(task).leave();
+            group.register(ticket);
+            handing_over(state, ticket, || group.spawner().start_task(runnable));
+            return Ok(ticket);
         }
+        let ticket = entry.leave();
+        group.hand_over(ticket, false, future, deliver);
+        Ok(ticket)
     }
 
     /// Starts it when there is a place for it. See [`Group::spawn_when_free`]. A background child needs none.

@@ -179,6 +179,7 @@ mod deadline;
 mod effects;
 mod ended;
 mod ending;
+mod entry;
 pub mod error;
 mod facts;
 pub mod futures;

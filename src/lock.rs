@@ -1,6 +1,6 @@
 //! The lock around what is touched for a moment and by every child: the table of its group, its result, a pool's lists.
 //!
-//! A child takes that of the table three times, for some ten nanoseconds each and mostly alone, so what counts is the number of
+//! A child takes that of the table two or three times, for some ten nanoseconds each and mostly alone, so what counts is the number of
 //! locked instructions: one here, two with std's mutex. Whoever finds it taken turns round for a while, then lets others run,
 //! and at last sleeps: a thread that was stopped with the lock in its hand comes to run even if it has a lower priority.
 //!

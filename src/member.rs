@@ -73,7 +73,7 @@ pub(crate) enum Work {
 /// A child in the table of its group.
 pub(crate) struct Slot {
     pub(crate) location: &'static Location<'static>,
-    /// Not there while the spawner is at work, and once the child is cut or ends.
+    /// Not there while the spawner makes it, and once the child is cut or ends.
     pub(crate) task: Option<Task<()>>,
     pub(crate) member: Member,
 }

@@ -3,7 +3,7 @@
 use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
 
-use async_task::Task;
+use async_task::{Runnable, Task};
 
 use crate::adopt::Adopt;
 
@@ -107,6 +107,28 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     /// future is gone all the same, only its empty cell waits: at most sixteen of them, and none when no child lives.
     fn keeps_ended(&self) -> bool {
         false
+    }
+
+    /// Whether `spawn` is two steps. For the crate's own: the first is taken with the lock of a group in hand.
+    #[doc(hidden)]
+    fn makes_tasks() -> bool {
+        false
+    }
+
+    /// The first step. It allocates, and that is all: it must neither drop the future nor panic.
+    #[doc(hidden)]
+    fn make_task<F>(&self, future: F) -> (Runnable, Task<()>)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(future);
+        unreachable!("not where `makes_tasks` says no")
+    }
+
+    /// The second step.
+    #[doc(hidden)]
+    fn start_task(&self, runnable: Runnable) {
+        runnable.schedule();
     }
 
     /// Called when the task that is being polled on this thread has woken or started another and then may block:

@@ -4,7 +4,7 @@
 //!
 //! 1. A child is in the count from before its future reaches the spawner until its future and all it captured are
 //!    destroyed, its result is delivered, and every group opened in it has ended. So *count zero* means *all gone*.
-//! 2. Joining the count, getting a slot and finding the group open are one step under the lock ([`State::enter`]); so are
+//! 2. Joining the count, getting a slot and finding the group open are one step under the lock ([`State::entry`]); so are
 //!    finding the count at zero and closing for good ([`Word::finish`]). After `join` has returned nothing can start.
 //! 3. `CANCELLED` is set and the table is walked in one such step. So a child is either walked or refused, but for two that a
 //!    cancel does not cut: a clean-up, and whoever sees to a deadline that outranks it.
@@ -14,13 +14,14 @@
 //! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
 //! 6. Locks are never nested, but for the list of `ended` inside of the table. Nothing of the user's runs under one: see [`Effects`].
 //! 7. The `Task` of a child that has ended is let go by that child itself or by whoever hands it in (see `ended`), or kept for a
-//!    while (the yard of [`Table`]) where its spawner asks for that; none is kept once no child lives. It is detached: its future is gone, and whatever the spawner
-//!    has put around that comes to its end.
+//!    while (the yard of [`Table`]) where its spawner asks for that; none is kept once no child lives. It is detached: its future
+//!    is gone, and whatever the spawner has put around that comes to its end.
 //!
 //! # Interleavings that matter
 //!
 //! * *Cancel against spawn.* The slot is there before the walk, and the `Task` is not stored yet: the walk cuts the slot,
-//!   [`State::store`] drops the `Task`.
+//!   [`State::store`] drops the `Task`. What a pool has made is there with the slot (see `entry`), and if it is cancelled before it is
+//!   started, it is dropped by whoever was to run it.
 //! * *Cancel against the last child leaving.* Both may find the count at zero with `CANCELLED` set, and both
 //!   settle; the second finds no link.
 //! * *Join against spawn at zero.* Whoever has the lock first decides.
@@ -28,18 +29,16 @@
 //! * *Inner group ends against its opener being cut.* Both happen under the opener's lock: either the cut sees the
 //!   group still listed and leaves the `Task` to the unlinking, or it sees it gone and drops the `Task` itself.
 
-use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_task::Task;
 
 use crate::config::Config;
-use crate::effects::{Effects, detach, dispose};
+use crate::effects::Effects;
 use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
-use crate::limit::Place;
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
@@ -138,57 +137,7 @@ impl State {
         }
     }
 
-    // ---- children: in, stored, out ----
-
-    /// Takes a child into the count and the table.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        location: &'static Location<'static>,
-        mut member: Member,
-        place: Place,
-    ) -> Result<Ticket, Refusal> {
-        let kind = member.kind();
-        if self.is_observed() {
-            member.observe();
-        }
-        let mut table = self.table.lock();
-        let seen = self.word.look();
-        if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
-            if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
-                // Not even begun, for want of a runtime.
-                table.outcome.child_cut |= kind != Kind::Watch && table.is_lost();
-                return Err(refusal);
-            }
-        }
-        let seen = self.word.enter(&mut table.locked, kind);
-        self.note_crowd(&mut table, seen);
-        let swept = table.sweep();
-        let ticket = table.insert(location, member);
-        table.keeper.get_or_insert_with(|| self.clone());
-        drop(table);
-        if let Some(mut swept) = swept {
-            detach(&mut swept);
-        }
-        if self.is_observed() {
-            self.observe_child(ticket, kind);
-        }
-        Ok(ticket)
-    }
-
-    /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
-    pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
-        let mut table = self.table.lock();
-        let bereft = table.bereft;
-        let Some(slot) = table.slot(ticket) else {
-            drop(table);
-            return task.detach();
-        };
-        if bereft || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
-            drop(table);
-            return dispose([task]);
-        }
-        slot.task = Some(task);
-    }
+    // ---- children: looked at, out ----
 
     /// Whether no child may be cut, and none is observed: the flags are looked at before a poll, never after.
     #[inline]

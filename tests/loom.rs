@@ -226,7 +226,7 @@ fn join_ends_after_the_last_child_and_its_captures() {
     });
 }
 
-/// Red if `State::enter` looks whether the group is open before it has the lock.
+/// Red if `State::entry` looks whether the group is open before it has the lock.
 #[test]
 fn nothing_starts_after_join_has_returned() {
     model(|| {

@@ -57,9 +57,9 @@
 //!   refuses the new one, which is to drop it before it got anywhere, the runtime is gone and so is the pool. This does
 //!   not wait for the last driver to be dropped, as another one may be at a child that blocks for one that is queued,
 //!   and the runtime waits for both. If a driver that nobody polls or drops is the only one, nobody finds out.
-//! * *Dying against spawning.* The group is on the list before its first child is spawned. The list is closed after
+//! * *Dying against spawning.* The group is on the list before its first child is started. The list is closed after
 //!   the word says *dead*, and a group that comes later is told at once. A group that was told drops every `Task`
-//!   that is stored later.
+//!   that it has or that is stored later; what is started later is dropped, as the word says *dead* by then.
 //! * *Dying against waking.* A child that was scheduled before its `Task` is dropped may be pushed after the queue
 //!   is drained. Who pushes looks at the word afterwards, and has it drained again, by another thread.
 //! * *The driver's `Task` is stored after it ended, or after the pool did.* It is looked up by its id, under the
@@ -77,7 +77,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
 
-use async_task::{Builder, Task};
+use async_task::{Builder, Runnable, Task};
 
 use self::driver::{Source, start_or_panic};
 use self::shared::{Here, Owner, Shared};
@@ -209,21 +209,39 @@ impl<S> Pool<S> {
 
 /// Over a runtime that is gone, a child is dropped where it is spawned.
 impl<S: Spawner> Spawner for Pool<S> {
-    #[inline]
     fn spawn<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let shared = self.shared();
-        if shared.word.look().is_dead() {
+        if self.shared().word.look().is_dead() {
             drop(future);
             return adopt(());
         }
+        let (runnable, task) = self.make_task(future);
+        self.start_task(runnable);
+        task
+    }
+
+    fn makes_tasks() -> bool {
+        true
+    }
+
+    #[inline]
+    fn make_task<F>(&self, future: F) -> (Runnable, Task<()>)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let owner = self.inner.owner.clone();
         // What panics all the same must not take a driver with it.
-        let (runnable, task) = Builder::new()
-            .propagate_panic(true)
-            .spawn(|()| future, move |runnable| owner.0.push::<S>(runnable));
+        Builder::new().propagate_panic(true).spawn(|()| future, move |runnable| owner.0.push::<S>(runnable))
+    }
+
+    #[inline]
+    fn start_task(&self, runnable: Runnable) {
+        let shared = self.shared();
+        if shared.word.look().is_dead() {
+            return drop(runnable);
+        }
         shared.push::<S>(runnable);
         if shared.word.look().drivers() == 0 {
             let source = match self.inner.spawner.for_tasks() {
@@ -234,7 +252,6 @@ impl<S: Spawner> Spawner for Pool<S> {
                 S::kick();
             }
         }
-        task
     }
 
     fn register(&self, dependent: Weak<dyn Dependent>) {

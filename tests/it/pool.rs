@@ -8,6 +8,7 @@ mod on_smol;
 mod on_tokio;
 mod stuck;
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -82,16 +83,26 @@ async fn nothing_is_left<S: Spawner>(t: &Test<S>) {
     (0..1_000).for_each(|_| group.launch(t.child(yield_now())));
     let value = group.spawn(t.child(async { Ok(1) }));
     assert_eq!(value.await.unwrap(), 1);
+    let sum = group.spawn(t.child(large(yield_now())));
+    assert_eq!(sum.await.unwrap(), 4_096);
     group.join().await.unwrap();
 
     let group = TaskGroup::new(pool);
     (0..1_000).for_each(|_| group.launch(t.stuck()));
+    group.launch(t.child(large(pending())));
     assert!(drivers.read().alive() > 0);
     group.cancel();
     // The group is the last handle.
     group.join().await.unwrap();
     at_most(&drivers, 0).await;
-    assert_eq!((t.ledger.read().made, t.ledger.read().alive()), (2_001, 0));
+    assert_eq!((t.ledger.read().made, t.ledger.read().alive()), (2_003, 0));
+}
+
+/// A child too large to be made under the lock of its group.
+async fn large(wait: impl Future<Output = ()>) -> Result<usize, Infallible> {
+    let held = [1; 4_096];
+    wait.await;
+    Ok(held.into_iter().sum())
 }
 
 #[test]

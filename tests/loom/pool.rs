@@ -198,6 +198,29 @@ fn two_threads_push_at_once() {
     });
 }
 
+/// A child is entered together with its `Task`: a cancel finds both or neither.
+///
+/// Red if the lock is let go before the `Task` is in its slot, and nobody looks then whether the child was cut.
+#[test]
+fn a_cancel_meets_a_child_that_is_being_entered() {
+    bounded(2, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        let outside = group.group();
+        let cancelling = thread::spawn(move || outside.cancel());
+        let capture = Capture::new(&alive);
+        group.launch(async move {
+            let _capture = capture;
+            std::future::pending::<()>().await
+        });
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+        cancelling.join().unwrap();
+        runtime.finish(worker);
+    });
+}
+
 /// The child blocks its thread for a sibling, which another driver has to run.
 ///
 /// Red if `Driver::see_to_another` starts nobody.

@@ -1,0 +1,117 @@
+//! How a child comes into its group.
+//!
+//! It is entered, which is to be counted and to have a slot, before its future reaches the spawner; what that gives, its `Task`, is
+//! stored when `spawn` has returned. No lock is held across `spawn`, which is the user's, so these are two turns with the table. A pool
+//! makes the `Task` first and runs it later: making one is an allocation and calls nobody. There both are one turn for what is spawned plainly ([`Entry::store`]).
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use async_task::Task;
+
+use crate::effects::{detach, dispose};
+use crate::error::Refusal;
+use crate::facts::Fact;
+use crate::limit::Place;
+use crate::lock::Guard;
+use crate::member::{Kind, Member};
+use crate::state::State;
+use crate::table::Table;
+use crate::ticket::Ticket;
+
+/// A child that has just entered, with the lock still held.
+pub(crate) struct Entry<'a> {
+    group: &'a Arc<State>,
+    table: Guard<'a, Table>,
+    ticket: Ticket,
+    kind: Kind,
+}
+
+impl Entry<'_> {
+    #[inline]
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Whether the `Task` of this child can be stored as it is made. Others may have entered a group that is cancelled, and where
+    /// a runtime is gone none is kept.
+    #[inline]
+    pub(crate) fn is_common(&self) -> bool {
+        self.kind == Kind::Ordinary && !self.table.bereft
+    }
+
+    /// Stores the `Task` of a child whom nobody can have cancelled yet.
+    #[inline]
+    pub(crate) fn store(mut self, task: Task<()>) -> Self {
+        let slot = self.table.slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
+        slot.task = Some(task);
+        self
+    }
+
+    #[inline]
+    pub(crate) fn leave(mut self) -> Ticket {
+        let swept = self.table.sweep();
+        drop(self.table);
+        if let Some(mut swept) = swept {
+            detach(&mut swept);
+        }
+        if self.group.is_observed() {
+            self.group.observe_child(self.ticket, self.kind);
+        }
+        self.ticket
+    }
+}
+
+impl State {
+    /// Takes a child into the count and the table.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        location: &'static Location<'static>,
+        member: Member,
+        place: Place,
+    ) -> Result<Ticket, Refusal> {
+        self.entry(location, member, place).map(Entry::leave)
+    }
+
+    /// Takes a child into the count and the table, and keeps the lock.
+    pub(crate) fn entry(
+        self: &Arc<Self>,
+        location: &'static Location<'static>,
+        mut member: Member,
+        place: Place,
+    ) -> Result<Entry<'_>, Refusal> {
+        let kind = member.kind();
+        if self.is_observed() {
+            member.observe();
+        }
+        let mut table = self.table.lock();
+        let seen = self.word.look();
+        if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
+            if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
+                // Not even begun, for want of a runtime.
+                table.outcome.child_cut |= kind != Kind::Watch && table.is_lost();
+                return Err(refusal);
+            }
+        }
+        let seen = self.word.enter(&mut table.locked, kind);
+        self.note_crowd(&mut table, seen);
+        let ticket = table.insert(location, member);
+        table.keeper.get_or_insert_with(|| self.clone());
+        Ok(Entry { group: self, table, ticket, kind })
+    }
+
+    /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
+    pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
+        let mut table = self.table.lock();
+        let bereft = table.bereft;
+        let Some(slot) = table.slot(ticket) else {
+            drop(table);
+            return task.detach();
+        };
+        if bereft || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
+            drop(table);
+            return dispose([task]);
+        }
+        slot.task = Some(task);
+    }
+}
