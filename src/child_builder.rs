@@ -177,6 +177,9 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
             return Ok(ticket);
         }
         let ticket = entry.leave();
+        if !S::makes_tasks() && !group.spawner().keeps_ended() {
+            state.relieve();
+        }
         group.hand_over(ticket, false, future, deliver);
         Ok(ticket)
     }

@@ -4,8 +4,8 @@
 //! Where one thread spawns and another one ends children, each would wait for the other at the lock of the table, and
 //! for the memory that the other one has just written: that takes longer than all the rest. So a child that ends, and finds the
 //! table taken, is *put by*: its key is noted here, and no more. Whoever finds no room left hands all of them in, and itself, in
-//! one turn. Such a child is over in all respects but these: it is still counted, and of what it was there is the
-//! empty cell of its task.
+//! one turn; and, where that was found to be faster, whoever spawns and finds many ([`State::relieve`]). Such a child is over in all
+//! respects but these: it is still counted, and of what it was there is the empty cell of its task.
 //!
 //! # Invariants
 //!
@@ -160,6 +160,14 @@ impl State {
             effects.detach(task);
         }
         self.word.look()
+    }
+
+    /// Hands in those that were put by, if they are many: for whoever has just entered a child, and has the table in its cache.
+    #[inline]
+    pub(crate) fn relieve(self: &Arc<Self>) {
+        if self.flags.look().is_crowded() && self.ended.len.load(Ordering::Relaxed) > ROOM / 2 {
+            self.hand_in(self.table.lock(), None);
+        }
     }
 
     /// Takes all that were put by out of the table, and this one, in one turn.
