@@ -71,8 +71,8 @@ impl Part {
     #[inline]
     fn pop_one(&self) -> Option<Runnable> {
         let mut list = self.list.lock();
-        let first = Self::pop_front(&mut list);
-        self.len.store(list.len(), Ordering::Release);
+        let first = list.pop_front();
+        self.taken(&mut list);
         first
     }
 
@@ -86,13 +86,13 @@ impl Part {
             *rush = RUSH;
             self.list.lock()
         });
-        let first = Self::pop_front(&mut list);
+        let first = list.pop_front();
         let some = list.len().min(BATCH);
         if *rush > 0 && some > 0 {
             *rush -= 1;
             other.take_over(&mut list, some);
         }
-        self.len.store(list.len(), Ordering::Release);
+        self.taken(&mut list);
         first
     }
 
@@ -103,13 +103,13 @@ impl Part {
         self.len.store(own.len(), Ordering::Release);
     }
 
+    /// Some were taken out of the list, which is lent by whoever has its lock.
     #[inline]
-    fn pop_front(list: &mut VecDeque<Runnable>) -> Option<Runnable> {
-        let first = list.pop_front();
+    fn taken(&self, list: &mut VecDeque<Runnable>) {
         if list.is_empty() && list.capacity() > KEPT {
             *list = VecDeque::new();
         }
-        first
+        self.len.store(list.len(), Ordering::Release);
     }
 }
 
@@ -201,5 +201,29 @@ impl Queue {
     /// What [`is_empty`](Self::is_empty) says, but of a moment ago, unless the caller has settled it.
     pub(super) fn looks_empty(&self) -> bool {
         self.parts().all(Part::looks_empty)
+    }
+}
+
+#[cfg(all(test, not(taskgroup_loom)))]
+mod tests {
+    use super::*;
+
+    /// Whether children are taken one by one or several at once, those that were many leave no memory behind.
+    #[test]
+    fn an_empty_list_that_was_large_is_given_back() {
+        for rush in [0, RUSH] {
+            let queue = Queue::new(1);
+            let tasks: Vec<_> = (0..2 * KEPT)
+                .map(|_| {
+                    let (runnable, task) = async_task::spawn(async {}, drop);
+                    queue.push(runnable, None);
+                    task
+                })
+                .collect();
+            let mut seat = Seat { shard: 0, turn: 0, rush };
+            let taken = std::iter::from_fn(|| queue.pop(&mut seat)).map(drop).count();
+            assert_eq!(taken, tasks.len());
+            assert!(queue.parts().all(|part| part.list.lock().capacity() <= KEPT), "in a rush of {rush}");
+        }
     }
 }
