@@ -131,6 +131,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         self.spawn_at(Place::Now, future)
     }
 
+    /// Starts it in this place, or gives its future back.
     #[track_caller]
     #[inline]
     fn spawn_at<F>(self, place: Place, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
