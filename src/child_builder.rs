@@ -158,7 +158,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     /// Enters a child and hands it to the runtime, or gives its future back.
     #[track_caller]
     #[inline]
-    pub(crate) fn take_in<F, D>(&self, place: Place, future: F, deliver: D) -> Result<Ticket, SpawnError<F>>
+    fn take_in<F, D>(&self, place: Place, future: F, deliver: D) -> Result<Ticket, SpawnError<F>>
     where
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
@@ -226,7 +226,13 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
                 Some(room) => room.enter(location, child.member()),
                 None => group.state().enter(location, child.member(), Place::Exempt),
             };
-            child.spawn_entered(entered, location, future).unwrap_or_else(|refused| refused.no_handle())
+            let Ok(ticket) = entered else {
+                drop(future);
+                return JoinHandle::refused();
+            };
+            let packet = Packet::new();
+            group.hand_over(ticket, false, future, ToHandle::new(packet.clone()));
+            child.handle(packet, ticket, location)
         }
     }
 
@@ -285,26 +291,6 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         let output = self.group.spawner().spawn_blocking(begin).run(cancelled);
         self.work = Work::Blocking;
         self.spawn(shield(async move { Adopted(output.await.flatten()) }))
-    }
-
-    pub(crate) fn spawn_entered<F>(
-        self,
-        entered: Result<Ticket, Refusal>,
-        location: &'static Location<'static>,
-        future: F,
-    ) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
-    where
-        F: Future + Send + 'static,
-        F::Output: ChildOutput<E>,
-        Value<F::Output, E>: Send + 'static,
-    {
-        let ticket = match entered {
-            Ok(ticket) => ticket,
-            Err(refusal) => return Err(SpawnError { future, refusal }),
-        };
-        let packet = Packet::new();
-        self.group.hand_over(ticket, false, future, ToHandle::new(packet.clone()));
-        Ok(self.handle(packet, ticket, location))
     }
 }
 

@@ -214,6 +214,7 @@ impl<S: Spawner> Spawner for Pool<S> {
         F: Future<Output = ()> + Send + 'static,
     {
         if self.shared().word.look().is_dead() {
+            // Not as a task, where a destructor that panics aborts.
             drop(future);
             return adopt(());
         }

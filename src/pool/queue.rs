@@ -65,11 +65,9 @@ impl Part {
 
     #[inline]
     fn pop(&self) -> Option<Runnable> {
-        if self.looks_empty() { None } else { self.pop_one() }
-    }
-
-    #[inline]
-    fn pop_one(&self) -> Option<Runnable> {
+        if self.looks_empty() {
+            return None;
+        }
         let mut list = self.list.lock();
         let first = list.pop_front();
         self.taken(&mut list);
