@@ -1,8 +1,9 @@
 //! The lock around what is touched for a moment and by every child: the table of its group, its result, a pool's lists.
 //!
 //! A child takes that of the table two or three times, for some ten nanoseconds each and mostly alone, so what counts is the number of
-//! locked instructions: one here, two with std's mutex. Whoever finds it taken turns round for a while, then lets others run,
-//! and at last sleeps: a thread that was stopped with the lock in its hand comes to run even if it has a lower priority.
+//! locked instructions: one here, two with std's mutex. Whoever finds it taken looks again after a while, then after twice that, as
+//! each look takes the cache line from whoever has the lock and is about to write it; then lets others run, and at last sleeps: a
+//! thread that was stopped with the lock in its hand comes to run even if it has a lower priority.
 //!
 //! Under a model checker it is that one's mutex.
 
@@ -16,7 +17,10 @@ mod imp {
 
     pub(crate) type Guard<'a, T> = SpinMutexGuard<'a, T>;
 
-    const SPINS: u32 = 100;
+    /// How often one looks before others are let run: some 300 pauses, about ten microseconds.
+    const SPINS: u32 = 10;
+    /// How often the time between two looks doubles.
+    const DOUBLINGS: u32 = 6;
     const YIELDS: u32 = 1_000;
     const SLEEP: Duration = Duration::from_micros(50);
 
@@ -46,12 +50,14 @@ mod imp {
             let mut turn: u32 = 0;
             loop {
                 match turn {
-                    ..SPINS => spin_loop(),
+                    ..SPINS => (0..1 << turn.min(DOUBLINGS)).for_each(|_| spin_loop()),
                     SPINS..YIELDS => thread::yield_now(),
                     _ => thread::sleep(SLEEP),
                 }
-                if let Some(guard) = self.0.try_lock() {
-                    return guard;
+                if !self.0.is_locked() {
+                    if let Some(guard) = self.0.try_lock() {
+                        return guard;
+                    }
                 }
                 turn = turn.saturating_add(1);
             }
