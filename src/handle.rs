@@ -83,8 +83,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     ///
-    /// Panics where there is no value and the awaiter is not about to be cut: the child was cancelled by itself or
-    /// lost; the group collects failures; the awaiter is under a shield, or not in the group at all. Await the
+    /// Panics where there is no value and the awaiter is not about to be cut: the child was cancelled by itself, lost, or
+    /// refused by a closed group; the group collects failures; the awaiter is under a shield, or not in the group at all. Await the
     /// handle itself there. Panics like the handle does, too.
     #[track_caller]
     pub fn value(self) -> Value<T> {
@@ -245,16 +245,15 @@ impl CancelHandle {
         Some(group.origin_of_child(ticket.id(), spawned.location, spawned.name.clone()))
     }
 
-    /// Whether the task that polls on this thread belongs to the child's group and will not be polled again.
+    /// Whether the task that polls on this thread belongs to the child's group and will not be polled again. The handle of a child
+    /// that was refused does not know by which group: then it may be any that was cancelled.
     fn awaiter_is_cut(&self) -> bool {
-        let Some((group, ..)) = self.child.as_ref().filter(|(group, ..)| group.is_cancelled()) else {
-            return false;
-        };
+        let group = self.child.as_ref().map(|(group, ..)| group);
         for (state, key) in context::ancestry() {
             if state.is_shielded(key) {
                 return false;
             }
-            if Arc::ptr_eq(&state, group) {
+            if group.is_none_or(|group| Arc::ptr_eq(&state, group)) && state.is_cancelled() {
                 return true;
             }
         }

@@ -164,6 +164,8 @@ macro_rules! __for_all_cases {
                 value_panics_where_the_awaiter_is_not_cut
                 value_panics_in_its_first_poll_where_the_awaiter_is_not_cut
                 value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_group
+                value_of_a_refused_child_is_kept_from_whoever_is_about_to_be_cut
+                value_of_a_refused_child_panics_where_the_awaiter_is_not_cut
                 a_second_await_after_the_result_panics
                 awaiting_ones_own_handle_panics
                 groups_and_handles_say_what_they_are

@@ -263,6 +263,53 @@ pub async fn value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_gro
     assert_eq!(t.log.lines(), [""; 0]);
 }
 
+pub async fn value_of_a_refused_child_is_kept_from_whoever_is_about_to_be_cut(t: &Test) {
+    let cut = scope(t.spawner(), |group| async move {
+        group.cancel();
+        group.spawn(t.child(async { Ok(7) })).value().await;
+        t.log.write("the body went on");
+        Ok::<_, Infallible>(())
+    });
+    assert!(cut.await.unwrap_err().is_cancelled());
+
+    let group = TaskGroup::new(t.spawner());
+    let (siblings, ledger, log) = (group.group(), t.ledger.clone(), t.log.clone());
+    group.launch(t.child(async move {
+        // Cancelled from elsewhere while it is polled, as far as it can tell.
+        siblings.cancel();
+        siblings.spawn(ledger.track(async { Ok(7) })).value().await;
+        log.write("a sibling went on");
+    }));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), [""; 0]);
+    assert_eq!((t.ledger.read().started, t.ledger.read().completed), (1, 0));
+}
+
+pub async fn value_of_a_refused_child_panics_where_the_awaiter_is_not_cut(t: &Test) {
+    let body = scope(t.spawner(), |group| async move {
+        group.close();
+        group.spawn(t.child(async { Ok(7) })).value().await;
+        Ok::<_, Infallible>(())
+    });
+    assert!(panic_text(body).await.contains("the child was cancelled"));
+
+    let group = TaskGroup::new(t.spawner());
+    group.cancel();
+    let outside = panic_text(group.spawn(t.child(async { Ok(7) })).value());
+    assert!(outside.await.contains("the child was cancelled"));
+
+    let shielded = scope(t.spawner(), |group| async move {
+        shield(async {
+            group.cancel();
+            group.spawn(t.child(async { Ok(7) })).value().await;
+        })
+        .await;
+        Ok::<_, Infallible>(())
+    });
+    assert!(panic_text(shielded).await.contains("the child was cancelled"));
+    assert_eq!((t.ledger.read().started, t.ledger.read().dropped), (0, 3));
+}
+
 pub async fn a_second_await_after_the_result_panics(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let mut handle = group.spawn(t.child(async { Ok(7) }));
