@@ -20,6 +20,7 @@ use crate::error::{CancelReason, Why};
 use crate::handle::Packet;
 use crate::state::State;
 use crate::sync::local;
+use crate::table::Keeper;
 #[cfg(feature = "tracing")]
 use crate::trace::Cancelled;
 use crate::unwind::wake;
@@ -41,7 +42,7 @@ struct Lists {
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
     detached: Vec<Task<()>>,
-    ended: Vec<Arc<State>>,
+    ended: Vec<Keeper>,
     forgotten: Vec<Waker>,
 }
 
@@ -108,8 +109,8 @@ impl Effects {
         }
     }
 
-    /// Drops the reference to a group that its members had, where its lock is not held: it may be the last one.
-    pub(crate) fn let_go(&mut self, keeper: Option<Arc<State>>) {
+    /// Drops what the members of a group held, where its lock is not held: it may be the last reference to that.
+    pub(crate) fn let_go(&mut self, keeper: Option<Keeper>) {
         if let Some(keeper) = keeper {
             self.lists().ended.push(keeper);
         }

@@ -39,6 +39,8 @@ use crate::effects::Effects;
 use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
+#[cfg(taskgroup_loom)]
+use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
@@ -86,6 +88,15 @@ pub(crate) struct State {
     changed: Signal,
     pub(crate) table: Lock<Table>,
     pub(crate) word: Word,
+    #[cfg(taskgroup_loom)]
+    alive: Alive,
+}
+
+#[cfg(taskgroup_loom)]
+impl Mortal for State {
+    fn alive(&self) -> &Alive {
+        &self.alive
+    }
 }
 
 impl State {
@@ -121,6 +132,8 @@ impl State {
             opened: observed.then(Instant::now),
             parent,
             config,
+            #[cfg(taskgroup_loom)]
+            alive: Alive::new(),
         })
     }
 
@@ -132,7 +145,7 @@ impl State {
             if !self.flags.look().is_crowded() || self.ended.is_empty() {
                 return table;
             }
-            let group = table.keeper.clone().expect("a crowd is counted");
+            let group = table.group();
             group.hand_in(table, None);
         }
     }
