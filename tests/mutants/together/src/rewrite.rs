@@ -10,7 +10,7 @@
 use proc_macro2::LineColumn;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Arm, BinOp, ExprBinary, ExprUnary};
+use syn::{Arm, BinOp, ExprBinary, ExprUnary, ImplItemConst, ImplItemFn, ItemConst, TypeArray};
 
 use crate::Mutant;
 
@@ -147,12 +147,26 @@ impl Edits<'_> {
     }
 }
 
+/// What is constant cannot ask which mutant it is: whatever is to be changed there is left out.
 impl<'ast> Visit<'ast> for Edits<'_> {
+    fn visit_item_const(&mut self, _: &'ast ItemConst) {}
+
+    fn visit_impl_item_const(&mut self, _: &'ast ImplItemConst) {}
+
+    fn visit_type_array(&mut self, _: &'ast TypeArray) {}
+
+    fn visit_impl_item_fn(&mut self, function: &'ast ImplItemFn) {
+        if function.sig.constness.is_none() {
+            visit::visit_impl_item_fn(self, function);
+        }
+    }
+
     fn visit_expr_unary(&mut self, expr: &'ast ExprUnary) {
         for (id, _) in self.at(expr.op.span().start(), "delete !") {
-            let (begin, end) = self.range(expr);
-            self.open(begin, "((");
-            self.close(end, format!(") ^ {})", chosen(id)));
+            let ((begin, end), (inner, _)) = (self.range(expr), self.range(&*expr.expr));
+            self.open(begin, "(match ");
+            self.made.push(Edit::Cut(begin, inner));
+            self.close(end, format!(" {{ inner => if {} {{ inner }} else {{ !inner }} }})", chosen(id)));
         }
         visit::visit_expr_unary(self, expr);
     }
