@@ -65,7 +65,7 @@ where
     pub(crate) fn new(group: &Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
         let standing = ticket.standing(shielded);
         #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
-        // SAFETY: the child was entered, so the group's `Keeper` is there until `State::end`, after which this one is not used.
+        // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`, after which this one is not used.
         let group = unsafe { Kept::new(group) };
         Self { group: Some(group), standing, deliver, future: Some(future) }
     }

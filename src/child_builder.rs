@@ -164,15 +164,14 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         D: Deliver<F::Output> + Send + 'static,
     {
         let (group, state) = (self.group, self.group.state());
-        let mut entry = match state.entry(Location::caller(), self.member(), place) {
+        let entry = match state.entry(Location::caller(), self.member(), place) {
             Ok(entry) => entry,
             Err(refusal) => return Err(SpawnError { future, refusal }),
         };
-        let is_made_here = S::makes_tasks() && size_of::<Child<F, D>>() <= SMALL;
-        if let Some(counted) = is_made_here.then(|| entry.keep(group.spawner())).flatten() {
+        if S::makes_tasks() && size_of::<Child<F, D>>() <= SMALL && entry.is_common() {
             let ticket = entry.ticket();
             let child = Child::new(state, ticket, false, future, deliver);
-            let (runnable, task) = group.spawner().make_task(child, counted);
+            let (runnable, task) = group.spawner().make_task(child);
             entry.store(task).leave();
             group.register(ticket);
             handing_over(state, ticket, || group.spawner().start_task(runnable));

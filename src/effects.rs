@@ -20,7 +20,6 @@ use crate::error::{CancelReason, Why};
 use crate::handle::Packet;
 use crate::state::State;
 use crate::sync::local;
-use crate::table::Keeper;
 #[cfg(feature = "tracing")]
 use crate::trace::Cancelled;
 use crate::unwind::wake;
@@ -42,7 +41,7 @@ struct Lists {
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
     detached: Vec<Task<()>>,
-    ended: Vec<Keeper>,
+    ended: Vec<Arc<State>>,
     forgotten: Vec<Waker>,
 }
 
@@ -109,8 +108,8 @@ impl Effects {
         }
     }
 
-    /// Drops what the members of a group held, where its lock is not held: it may be the last reference to that.
-    pub(crate) fn let_go(&mut self, keeper: Option<Keeper>) {
+    /// Drops the reference to a group that its members had, where its lock is not held: it may be the last one.
+    pub(crate) fn let_go(&mut self, keeper: Option<Arc<State>>) {
         if let Some(keeper) = keeper {
             self.lists().ended.push(keeper);
         }

@@ -38,7 +38,7 @@ use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind};
 use crate::state::State;
 use crate::sync::{AtomicUsize, Ordering};
-use crate::table::{Keeper, Table};
+use crate::table::Table;
 use crate::word::{FEW, Seen};
 
 /// For how many there is room.
@@ -190,7 +190,7 @@ impl State {
             std::mem::forget(table.slots.remove(key as usize));
             self.word.leave(&mut table.locked, Kind::Ordinary);
         } else if slot.member.end(effects) {
-            let group = table.group();
+            let group = table.keeper.clone().expect("somebody is counted");
             group.free(table, key, effects);
         }
         task
@@ -217,14 +217,14 @@ impl State {
         tasks: &mut [Option<Task<()>>],
         effects: Effects,
     ) {
-        let (mut yard, mut keeper) = (Vec::new(), None);
+        let (mut yard, mut group) = (Vec::new(), None);
         if seen.children() == 0 {
             table.shrink();
             yard = table.clear();
             if seen.is_clear() {
-                keeper = table.keeper.take();
+                group = table.keeper.take();
             } else if seen.is_news() {
-                keeper = Some(Keeper::new(self));
+                group = table.keeper.clone();
             }
         } else if table.keeps_ended {
             tasks.iter_mut().for_each(|task| *task = task.take().and_then(|task| table.keep(task)));
@@ -233,8 +233,8 @@ impl State {
         // From here on the group is there only if it is held here.
         detach(tasks);
         yard.into_iter().for_each(Task::detach);
-        if let Some(keeper) = keeper.filter(|_| seen.is_news()) {
-            keeper.group.tell(seen);
+        if let Some(group) = group.filter(|_| seen.is_news()) {
+            group.tell(seen);
         }
         effects.run();
     }

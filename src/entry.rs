@@ -16,9 +16,8 @@ use crate::facts::Fact;
 use crate::limit::Place;
 use crate::lock::Guard;
 use crate::member::{Kind, Member};
-use crate::spawner::{Counted, Spawner};
 use crate::state::State;
-use crate::table::{Keeper, Table};
+use crate::table::Table;
 use crate::ticket::Ticket;
 
 /// A child that has just entered, with the lock still held.
@@ -35,16 +34,11 @@ impl Entry<'_> {
         self.ticket
     }
 
-    /// Has the group keep for the task of this child what that looks at, if it can be made here and now. Not where it could not be
-    /// stored, as the child may have entered a group that is cancelled, or a runtime is gone; nor if the group keeps that of another
-    /// spawner already.
+    /// Whether the `Task` of this child can be stored as it is made. Others may have entered a group that is cancelled, and where
+    /// a runtime is gone none is kept.
     #[inline]
-    pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
-        if self.kind != Kind::Ordinary || self.table.bereft {
-            return None;
-        }
-        let keeper = self.table.keeper.as_mut().expect("somebody is counted");
-        spawner.keep_for_tasks(&mut keeper.spawner).then(Counted::new)
+    pub(crate) fn is_common(&self) -> bool {
+        self.kind == Kind::Ordinary && !self.table.bereft
     }
 
     /// Stores the `Task` of a child whom nobody can have cancelled yet.
@@ -104,7 +98,7 @@ impl State {
         let seen = self.word.enter(&mut table.locked, kind);
         self.note_crowd(&mut table, seen);
         let ticket = table.insert(location, member);
-        table.keeper.get_or_insert_with(|| Keeper::new(self));
+        table.keeper.get_or_insert_with(|| self.clone());
         Ok(Entry { group: self, table, ticket, kind })
     }
 

@@ -1,6 +1,5 @@
 //! The contract with a runtime.
 
-use std::any::Any;
 use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
 
@@ -116,16 +115,9 @@ pub trait Spawner: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Before the first step: whether this holds what the tasks of this spawner look at, which is put there if there is nothing.
-    #[doc(hidden)]
-    fn keep_for_tasks(&self, kept: &mut Option<Arc<dyn Any + Send + Sync>>) -> bool {
-        let _ = kept;
-        false
-    }
-
     /// The first step. It allocates, and that is all: it must neither drop the future nor panic.
     #[doc(hidden)]
-    fn make_task<F>(&self, future: F, _: Counted) -> (Runnable, Task<()>)
+    fn make_task<F>(&self, future: F) -> (Runnable, Task<()>)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -142,16 +134,6 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     /// Called when the task that is being polled on this thread has woken or started another and then may block:
     /// sees that other threads can get at that one.
     fn kick() {}
-}
-
-/// Says of a future that a group counts it until it is gone, or is about to be, and keeps meanwhile what [`Spawner::keep_for_tasks`] gave.
-#[derive(Debug)]
-pub struct Counted(());
-
-impl Counted {
-    pub(crate) fn new() -> Self {
-        Self(())
-    }
 }
 
 /// Something that has futures on a runtime: a group, or a spawner that is built on another.

@@ -39,8 +39,6 @@ use crate::effects::Effects;
 use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
-#[cfg(taskgroup_loom)]
-use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
@@ -88,15 +86,6 @@ pub(crate) struct State {
     changed: Signal,
     pub(crate) table: Lock<Table>,
     pub(crate) word: Word,
-    #[cfg(taskgroup_loom)]
-    alive: Alive,
-}
-
-#[cfg(taskgroup_loom)]
-impl Mortal for State {
-    fn alive(&self) -> &Alive {
-        &self.alive
-    }
 }
 
 impl State {
@@ -132,8 +121,6 @@ impl State {
             opened: observed.then(Instant::now),
             parent,
             config,
-            #[cfg(taskgroup_loom)]
-            alive: Alive::new(),
         })
     }
 
@@ -145,7 +132,7 @@ impl State {
             if !self.flags.look().is_crowded() || self.ended.is_empty() {
                 return table;
             }
-            let group = table.group();
+            let group = table.keeper.clone().expect("a crowd is counted");
             group.hand_in(table, None);
         }
     }

@@ -3,7 +3,6 @@
 //! A child has a slot from before its future reaches the spawner until nothing of it is left. The `Task`s of children that have
 //! ended may stay for a while in the *yard*, where the spawner asks for that: its cell is best freed where it was made.
 
-use std::any::Any;
 use std::num::NonZero;
 use std::panic::Location;
 use std::sync::Arc;
@@ -33,19 +32,6 @@ const SWEPT: usize = 2;
 /// How large the table of an empty group may be: one that was larger is given back.
 const KEPT_SLOTS: usize = 1024;
 
-/// What the children hold all together, so that none of them has to.
-pub(crate) struct Keeper {
-    pub(crate) group: Arc<State>,
-    /// What the tasks of children look at that were made on one spawner, the first to make any.
-    pub(crate) spawner: Option<Arc<dyn Any + Send + Sync>>,
-}
-
-impl Keeper {
-    pub(crate) fn new(group: &Arc<State>) -> Self {
-        Self { group: group.clone(), spawner: None }
-    }
-}
-
 /// Ordered as [`State`](crate::state::State) is.
 #[repr(C)]
 pub(crate) struct Table {
@@ -73,8 +59,8 @@ pub(crate) struct Table {
     pub(crate) keeps_ended: bool,
     /// Such `Task`s, for whoever spawns next. Empty while no child lives.
     yard: Vec<Task<()>>,
-    /// There while anything is counted.
-    pub(crate) keeper: Option<Keeper>,
+    /// What the children hold of their group, all together: there while anything is counted.
+    pub(crate) keeper: Option<Arc<State>>,
     next_id: NonZero<u64>,
     pub(crate) slots: Slab<Slot>,
 }
@@ -133,11 +119,6 @@ impl Table {
 
     pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         slot_of(&mut self.slots, ticket)
-    }
-
-    /// The group, somebody of which is counted.
-    pub(crate) fn group(&self) -> Arc<State> {
-        self.keeper.as_ref().expect("somebody is counted").group.clone()
     }
 
     /// Gives a child its slot, and queues it if it is to wait for a place.

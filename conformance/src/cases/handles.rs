@@ -242,6 +242,17 @@ pub async fn value_panics_in_its_first_poll_where_the_awaiter_is_not_cut(t: &Tes
     }
     assert_misuse(&panic_text(async { poll_once(stuck.value()).await }).await, " was cancelled;");
     group.join().await.unwrap();
+
+    let body = scope(t.spawner(), |group| async move {
+        let stuck = group.spawn(t.stuck());
+        stuck.cancel();
+        while !stuck.is_finished() {
+            yield_now().await;
+        }
+        let _ = poll_once(stuck.value()).await;
+        Ok::<_, Infallible>(())
+    });
+    assert_misuse(&panic_text(body).await, " was cancelled;");
 }
 
 pub async fn value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_group(t: &Test) {

@@ -144,6 +144,61 @@ fn neither_children_nor_drivers_own_their_executor() {
     });
 }
 
+/// The group still has a child elsewhere, which waits for that.
+#[test]
+fn no_driver_is_left_when_the_last_handle_and_the_last_child_on_the_pool_are_gone() {
+    watched(|| {
+        let (rig, children) = (runtimes::smol_executor_4(), Ledger::default());
+        let group = TaskGroup::new(rig.spawner());
+        let (member, on_pool) = (group.group(), children.clone());
+        group.launch(children.track(async move {
+            let executor = Arc::new(Executor::new());
+            let (pool, drivers) = counted(Arc::downgrade(&executor));
+            let jobs = member.on(pool);
+            (0..3).for_each(|_| jobs.launch(on_pool.track(async {})));
+            drop(jobs);
+            while !executor.is_empty() {
+                executor.tick().await;
+            }
+            assert_eq!(drivers.read().alive(), 0);
+        }));
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().completed, 4);
+    });
+}
+
+/// The drivers of a pool keep what its spawner has, here what the other child runs on.
+#[test]
+fn a_pool_that_is_not_used_any_more_keeps_no_other_child_of_the_group() {
+    #[derive(Clone)]
+    struct App(Arc<Executor<'static>>, #[expect(dead_code, reason = "it is kept")] Arc<Executor<'static>>);
+
+    impl Spawner for App {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            self.0.spawn(future)
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(self.clone())
+        }
+    }
+
+    watched(|| {
+        let (rig, children) = (runtimes::smol_executor_4(), Ledger::default());
+        let (spawner, executor) = (rig.spawner(), Arc::new(Executor::new()));
+        let group = TaskGroup::new(spawner.clone());
+        group.on(Arc::downgrade(&executor)).launch(children.track(pending::<()>()));
+        let jobs = group.on(Pool::new(App(spawner, executor.clone())));
+        block_on(jobs.spawn(children.track(async { Ok(()) }))).unwrap();
+        drop((jobs, group, executor));
+        block_on(at_most(&children, 0));
+        assert_eq!(children.read().completed, 1);
+    });
+}
+
 /// A handle that a child keeps does not keep a dead pool's children.
 #[test]
 fn groups_inside_groups_end_when_their_executor_is_dropped() {

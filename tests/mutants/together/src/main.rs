@@ -14,12 +14,11 @@ use serde_json::Value;
 
 use crate::tree::{Outcome, Tree};
 
-/// What is mutated.
-const FILES: [&str; 8] = [
+/// What is mutated. Not `ended.rs`: on one thread no child finds the table taken, so it is for the model checker.
+const FILES: [&str; 7] = [
     "src/state.rs",
     "src/table.rs",
     "src/entry.rs",
-    "src/ended.rs",
     "src/ticket.rs",
     "src/child.rs",
     "src/group.rs",
