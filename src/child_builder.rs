@@ -18,7 +18,7 @@ use crate::limit::Place;
 use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
 use crate::shield::{Held, shield};
-use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
+use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::ticket::Ticket;
 
@@ -164,21 +164,22 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         D: Deliver<F::Output> + Send + 'static,
     {
         let (group, state) = (self.group, self.group.state());
-        let entry = match state.entry(Location::caller(), self.member(), place) {
+        let mut entry = match state.entry(Location::caller(), self.member(), place) {
             Ok(entry) => entry,
             Err(refusal) => return Err(SpawnError { future, refusal }),
         };
-        if S::makes_tasks() && size_of::<Child<F, D>>() <= SMALL && entry.is_common() {
+        let is_made_here = S::makes_tasks(Inside(())) && size_of::<Child<F, D>>() <= SMALL;
+        if let Some(counted) = is_made_here.then(|| entry.keep(group.spawner())).flatten() {
             let ticket = entry.ticket();
             let child = Child::new(state, ticket, false, future, deliver);
-            let (runnable, task) = group.spawner().make_task(child);
+            let (runnable, task) = group.spawner().make_task(child, counted);
             entry.store(task).leave();
             group.register(ticket);
-            handing_over(state, ticket, || group.spawner().start_task(runnable));
+            handing_over(state, ticket, || group.spawner().start_task(runnable, Inside(())));
             return Ok(ticket);
         }
         let ticket = entry.leave();
-        if !S::makes_tasks() && !group.spawner().keeps_ended() {
+        if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
             state.relieve();
         }
         group.hand_over(ticket, false, future, deliver);

@@ -9,6 +9,7 @@
 //! 3. the `Task`s, which may run the destructors of children on this very thread;
 //! 4. groups that may have ended, which can free the members that hold them, and so on outwards.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ struct Lists {
     settle: Vec<Arc<State>>,
     detached: Vec<Task<()>>,
     ended: Vec<Arc<State>>,
+    pools: Vec<Arc<dyn Any + Send + Sync>>,
     forgotten: Vec<Waker>,
 }
 
@@ -112,6 +114,13 @@ impl Effects {
     pub(crate) fn let_go(&mut self, keeper: Option<Arc<State>>) {
         if let Some(keeper) = keeper {
             self.lists().ended.push(keeper);
+        }
+    }
+
+    /// Drops what the children on a pool held of that, after all else.
+    pub(crate) fn give_up(&mut self, pool: Option<Arc<dyn Any + Send + Sync>>) {
+        if let Some(pool) = pool {
+            self.lists().pools.push(pool);
         }
     }
 

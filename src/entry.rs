@@ -16,6 +16,7 @@ use crate::facts::Fact;
 use crate::limit::Place;
 use crate::lock::Guard;
 use crate::member::{Kind, Member};
+use crate::spawner::{Counted, Spawner};
 use crate::state::State;
 use crate::table::Table;
 use crate::ticket::Ticket;
@@ -34,11 +35,19 @@ impl Entry<'_> {
         self.ticket
     }
 
-    /// Whether the `Task` of this child can be stored as it is made. Others may have entered a group that is cancelled, and where
-    /// a runtime is gone none is kept.
+    /// Has the group keep what the task of this child will look at, if that can be made here and now. Not where it could not be
+    /// stored, as the child may have entered a group that is cancelled, or a runtime is gone; nor where the group keeps another pool.
     #[inline]
-    pub(crate) fn is_common(&self) -> bool {
-        self.kind == Kind::Ordinary && !self.table.bereft
+    pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
+        if self.kind != Kind::Ordinary
+            || self.table.bereft
+            || !spawner.keep_for_tasks(&mut self.table.on_pool)
+        {
+            return None;
+        }
+        let slot = self.table.slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
+        slot.member.facts.set(Fact::ON_POOL);
+        Some(Counted::new())
     }
 
     /// Stores the `Task` of a child whom nobody can have cancelled yet.

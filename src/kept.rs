@@ -1,8 +1,10 @@
 //! A reference that counts nothing: somebody else keeps what it points to.
 //!
 //! An `Arc` that each child clones and drops is two locked instructions for it. But a group counts its children anyway: so it
-//! holds *one* `Arc`, to itself, while the count is not zero (`Table::keeper`), and a child has a [`Kept`]. Here and where one
-//! is made is all the `unsafe` of the crate. Under a model checker each use of one looks whether the group is there.
+//! holds *one* `Arc`, to itself, while a child is counted (`Table::keeper`), and one to its pool while a child on that is
+//! (`Table::on_pool`), and a child has a [`Kept`] of each. Here and where one is made, for a wrapper (`child.rs`), a poll
+//! (`context.rs`) and a task of a pool (`pool/mod.rs`), is all the `unsafe` of the crate. Under a model checker each use of one
+//! looks whether what it points to is there.
 
 #[cfg(not(taskgroup_loom))]
 mod imp {
@@ -41,19 +43,40 @@ mod imp {
 mod imp {
     use std::mem::ManuallyDrop;
     use std::ops::Deref;
-    use std::sync::{Arc, Weak};
+    use std::sync::Arc;
+
+    use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    /// Part of what is kept. That it goes is a step of its own, which each use comes before or after.
+    pub(crate) struct Alive(Arc<AtomicBool>);
+
+    impl Alive {
+        pub(crate) fn new() -> Self {
+            Self(Arc::new(AtomicBool::new(true)))
+        }
+    }
+
+    impl Drop for Alive {
+        fn drop(&mut self) {
+            self.0.store(false, SeqCst);
+        }
+    }
+
+    pub(crate) trait Mortal {
+        fn alive(&self) -> &Alive;
+    }
 
     pub(crate) struct Kept<T> {
         arc: ManuallyDrop<Arc<T>>,
-        weak: Weak<T>,
+        is_alive: Arc<AtomicBool>,
     }
 
-    impl<T> Kept<T> {
+    impl<T: Mortal> Kept<T> {
         #[expect(unsafe_code, reason = "as above")]
         pub(crate) unsafe fn new(kept: &Arc<T>) -> Self {
             // SAFETY: as above.
             let arc = ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(kept)) });
-            Self { arc, weak: Arc::downgrade(kept) }
+            Self { arc, is_alive: kept.alive().0.clone() }
         }
     }
 
@@ -61,10 +84,12 @@ mod imp {
         type Target = Arc<T>;
 
         fn deref(&self) -> &Arc<T> {
-            assert!(self.weak.strong_count() > 0, "a group is looked at that nobody keeps any more");
+            assert!(self.is_alive.load(SeqCst), "something is looked at that nobody keeps any more");
             &self.arc
         }
     }
 }
 
 pub(crate) use imp::Kept;
+#[cfg(taskgroup_loom)]
+pub(crate) use imp::{Alive, Mortal};

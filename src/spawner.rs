@@ -1,5 +1,6 @@
 //! The contract with a runtime.
 
+use std::any::Any;
 use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
 
@@ -109,15 +110,22 @@ pub trait Spawner: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether `spawn` is two steps. For the crate's own: the first is taken with the lock of a group in hand.
+    /// Whether `spawn` is two steps. These are for the crate's own: who else could take them is under the lock of a group.
     #[doc(hidden)]
-    fn makes_tasks() -> bool {
+    fn makes_tasks(_: Inside) -> bool {
+        false
+    }
+
+    /// Before the first step: whether the group keeps what the tasks of this spawner look at, with one more of them.
+    #[doc(hidden)]
+    fn keep_for_tasks(&self, kept: &mut OnPool) -> bool {
+        let _ = kept;
         false
     }
 
     /// The first step. It allocates, and that is all: it must neither drop the future nor panic.
     #[doc(hidden)]
-    fn make_task<F>(&self, future: F) -> (Runnable, Task<()>)
+    fn make_task<F>(&self, future: F, _: Counted) -> (Runnable, Task<()>)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -127,13 +135,44 @@ pub trait Spawner: Clone + Send + Sync + 'static {
 
     /// The second step.
     #[doc(hidden)]
-    fn start_task(&self, runnable: Runnable) {
+    fn start_task(&self, runnable: Runnable, _: Inside) {
         runnable.schedule();
     }
 
     /// Called when the task that is being polled on this thread has woken or started another and then may block:
     /// sees that other threads can get at that one.
     fn kick() {}
+}
+
+/// Nobody outside of the crate can name this, and so neither write nor call what takes it.
+#[derive(Debug)]
+pub struct Inside(pub(crate) ());
+
+/// Says of a future that its group keeps what [`Spawner::keep_for_tasks`] put there until the future is gone.
+#[derive(Debug)]
+pub struct Counted(());
+
+impl Counted {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+}
+
+/// What the children of one group on one pool hold of that, all together: the first pool that has any, until it has none.
+#[derive(Debug, Default)]
+pub struct OnPool {
+    pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) children: usize,
+}
+
+impl OnPool {
+    /// Counts one child less, and gives up what was kept for the last of them, which is to be dropped where no lock is held.
+    #[inline]
+    #[must_use]
+    pub(crate) fn leave(&mut self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.children -= 1;
+        if self.children == 0 { self.kept.take() } else { None }
+    }
 }
 
 /// Something that has futures on a runtime: a group, or a spawner that is built on another.

@@ -39,6 +39,8 @@ use crate::effects::Effects;
 use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
+#[cfg(taskgroup_loom)]
+use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
@@ -73,6 +75,9 @@ pub(crate) enum BodyFate {
 /// look at is in front, with those that have ended between it and the lock.
 #[repr(C)]
 pub(crate) struct State {
+    /// It goes before the rest.
+    #[cfg(taskgroup_loom)]
+    alive: Alive,
     pub(crate) parent: Option<Box<Parent>>,
     pub(crate) flags: Flags,
     pub(crate) config: Config,
@@ -86,6 +91,13 @@ pub(crate) struct State {
     changed: Signal,
     pub(crate) table: Lock<Table>,
     pub(crate) word: Word,
+}
+
+#[cfg(taskgroup_loom)]
+impl Mortal for State {
+    fn alive(&self) -> &Alive {
+        &self.alive
+    }
 }
 
 impl State {
@@ -121,6 +133,8 @@ impl State {
             opened: observed.then(Instant::now),
             parent,
             config,
+            #[cfg(taskgroup_loom)]
+            alive: Alive::new(),
         })
     }
 
@@ -155,6 +169,8 @@ impl State {
     /// Takes out a child whose future is destroyed and whose result is delivered.
     pub(crate) fn end(self: &Arc<Self>, standing: Standing, end: End) {
         let key = standing.key();
+        // To be dropped last of all.
+        let _pool;
         let mut table = if end == End::Returned && standing.is_plain() && self.flags.look().may_put_by() {
             match self.turn_of(key) {
                 Turn::Now(table) => table,
@@ -172,7 +188,9 @@ impl State {
         // The rest of the slot holds nothing that could be dropped. Nor does dropping the `Task` set anything off: it is that of
         // the very task that is ending here.
         let task = slot.task.take();
+        let is_on_pool = slot.member.is(Fact::ON_POOL);
         std::mem::forget(table.slots.remove(key as usize));
+        _pool = if is_on_pool { table.on_pool.leave() } else { None };
         if end == End::Cut {
             table.outcome.child_cut = true;
         }
@@ -207,8 +225,12 @@ impl State {
             End::Cut => kind == Kind::Ordinary || (is_lost && kind != Kind::Watch),
         };
         let task = slot.task.take();
+        let is_on_pool = slot.member.is(Fact::ON_POOL);
         if slot.member.end(&mut effects) {
             self.free(&mut table, key, &mut effects);
+        }
+        if is_on_pool {
+            effects.give_up(table.on_pool.leave());
         }
         table.outcome.child_cut |= cut_with_group;
         drop(table);

@@ -19,6 +19,7 @@ use crate::facts::Fact;
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::outcome::Outcome;
+use crate::spawner::OnPool;
 use crate::state::State;
 use crate::ticket::Ticket;
 #[cfg(feature = "tracing")]
@@ -59,8 +60,10 @@ pub(crate) struct Table {
     pub(crate) keeps_ended: bool,
     /// Such `Task`s, for whoever spawns next. Empty while no child lives.
     yard: Vec<Task<()>>,
-    /// What the children hold of their group, all together: there while anything is counted.
+    /// What the children hold of their group, all together: there while any child is counted.
     pub(crate) keeper: Option<Arc<State>>,
+    /// What those on one pool hold of that.
+    pub(crate) on_pool: OnPool,
     next_id: NonZero<u64>,
     pub(crate) slots: Slab<Slot>,
 }
@@ -86,6 +89,7 @@ impl Table {
             keeps_ended: false,
             yard: Vec::new(),
             keeper: None,
+            on_pool: OnPool::default(),
             next_id: Ticket::FIRST,
             slots: Slab::new(),
         }

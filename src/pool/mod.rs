@@ -8,13 +8,16 @@
 //! ```text
 //! Pool, groups ──► Inner ──┬─► S
 //!                          └─► Owner ──► Shared ──► queue, the drivers' Tasks; weakly: the groups
-//! child's task ────────────────► Owner
+//! a group with a child on it ──► Owner
+//! a `Task` spawned by hand ────► Owner
 //! driver ──► Shared; S if it does not own its tasks (`Spawner::for_tasks`), else Inner weakly
 //! ```
 //!
 //! * `Owner` is kept by handles and children. Its drop closes the pool: the drivers' `Task`s are dropped, which
 //!   cuts the circle from `Shared` to a driver and back. A child that is queued keeps itself by way of the queue,
 //!   but then there is a driver that will run it, or the pool is dead and somebody drains it.
+//! * A group keeps the `Owner` for all of its children here, from the first to the last, and their tasks only look at `Shared`
+//!   (invariant 6). While it keeps one pool, each child on another one keeps that itself, as a `Task` without a group does.
 //! * No child owns `S`, and no driver owns an `S` that may own drivers. So an `Arc<Executor>` goes with the last
 //!   handle, and the children with it, as they do without a pool. Drivers then cannot start others, as there is
 //!   nothing left to start them on.
@@ -35,6 +38,10 @@
 //! 4. A dead pool runs nothing. What is pushed to it is dropped by the one who drains, never by the schedule
 //!    function. That takes a thread; where none can be had it is left until somebody else pushes.
 //! 5. No lock is held while waking, spawning, or dropping a child or a `Task`.
+//! 6. Whoever looks at `Shared` from a task that does not keep it finds it there. async-task schedules a task only while its
+//!    future is there and is not being dropped, and has not returned; until then its group counts it among
+//!    those here, and keeps the pool. Once it is queued somebody may run it, and it may be the last: whoever goes on looking at
+//!    `Shared` is inside of a poll of one of its drivers, has a handle, or has counted it before ([`Shared::push_uncounted`]).
 //!
 //! The number of drivers is bounded by the runtime: one that is not polled stays on its way, and as long as it does
 //! no other is started. Beyond the threads of the machine, and one, those that find nothing to do end.
@@ -73,16 +80,17 @@ mod queue;
 mod shared;
 mod word;
 
-use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
+use std::{fmt, ptr};
 
 use async_task::{Builder, Runnable, Task};
 
 use self::driver::{Source, start_or_panic};
 use self::shared::{Here, Owner, Shared};
+use crate::kept::Kept;
 use crate::runtime::{Adopt, Timed};
-use crate::spawner::{Dependent, SpawnBlocking, Spawner, adopt};
+use crate::spawner::{Counted, Dependent, Inside, OnPool, SpawnBlocking, Spawner, adopt};
 
 /// Runs many small children on a few tasks of the runtime.
 ///
@@ -218,27 +226,38 @@ impl<S: Spawner> Spawner for Pool<S> {
             drop(future);
             return adopt(());
         }
-        let (runnable, task) = self.make_task(future);
-        self.start_task(runnable);
+        let owner = self.inner.owner.clone();
+        let (runnable, task) = task(future, move |runnable| owner.0.push::<S>(runnable));
+        self.start_task(runnable, Inside(()));
         task
     }
 
-    fn makes_tasks() -> bool {
+    fn makes_tasks(_: Inside) -> bool {
         true
     }
 
     #[inline]
-    fn make_task<F>(&self, future: F) -> (Runnable, Task<()>)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let owner = self.inner.owner.clone();
-        // What panics all the same must not take a driver with it.
-        Builder::new().propagate_panic(true).spawn(|()| future, move |runnable| owner.0.push::<S>(runnable))
+    fn keep_for_tasks(&self, kept: &mut OnPool) -> bool {
+        let owner = kept.kept.get_or_insert_with(|| self.inner.owner.clone());
+        let is_kept = ptr::addr_eq(Arc::as_ptr(owner), Arc::as_ptr(&self.inner.owner));
+        kept.children += usize::from(is_kept);
+        is_kept
     }
 
     #[inline]
-    fn start_task(&self, runnable: Runnable) {
+    fn make_task<F>(&self, future: F, _: Counted) -> (Runnable, Task<()>)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
+        // SAFETY: this is looked at where the task is scheduled, which is while its future is there. As long as that is so the
+        // future is counted, and what `keep_for_tasks` gave is kept, which holds the same.
+        let shared = unsafe { Kept::new(self.shared()) };
+        task(future, move |runnable| Shared::push_uncounted::<S>(&shared, runnable))
+    }
+
+    #[inline]
+    fn start_task(&self, runnable: Runnable, _: Inside) {
         let shared = self.shared();
         if shared.word.look().is_dead() {
             return drop(runnable);
@@ -307,6 +326,16 @@ impl<S> fmt::Debug for Pool<S> {
             .field("gone", &seen.is_dead())
             .finish_non_exhaustive()
     }
+}
+
+/// Makes the task of a child.
+#[inline]
+fn task<F>(future: F, push: impl Fn(Runnable) + Send + Sync + 'static) -> (Runnable, Task<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // What panics all the same must not take a driver with it.
+    Builder::new().propagate_panic(true).spawn(|()| future, push)
 }
 
 /// How many threads the machine runs at once. Asking it takes longer than a child does.

@@ -8,6 +8,9 @@ use async_task::{Runnable, Task};
 
 use super::queue::{Queue, Seat};
 use super::word::Word;
+use crate::kept::Kept;
+#[cfg(taskgroup_loom)]
+use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
 use crate::spawner::{Dependent, Spawner};
 use crate::sync::{Mutex, MutexGuard, local};
@@ -17,12 +20,22 @@ use crate::unwind::wake;
 const FEW: usize = 16;
 
 pub(super) struct Shared {
+    /// It goes before the rest.
+    #[cfg(taskgroup_loom)]
+    alive: Alive,
     pub(super) word: Word,
     pub(super) queue: Queue,
     drivers: Lock<Drivers>,
     dependents: Mutex<Dependents>,
     /// How many drivers may wait for work.
     keep: usize,
+}
+
+#[cfg(taskgroup_loom)]
+impl Mortal for Shared {
+    fn alive(&self) -> &Alive {
+        &self.alive
+    }
 }
 
 #[derive(Default)]
@@ -58,6 +71,8 @@ impl Shared {
             drivers: Lock::new(Drivers::default()),
             dependents: Mutex::new(Dependents { dead: false, list: Vec::new(), sweep_at: FEW }),
             keep: parallelism + 1,
+            #[cfg(taskgroup_loom)]
+            alive: Alive::new(),
         }
     }
 
@@ -72,6 +87,23 @@ impl Shared {
     pub(super) fn push<S: Spawner>(self: &Arc<Self>, runnable: Runnable) {
         let here = Here::look();
         self.queue.push(runnable, here.shard(self));
+        self.see_to_driver::<S>(&here);
+    }
+
+    /// The same for a child that does not keep the pool. Once it is queued it may be run, and then nobody else may keep it; what is
+    /// dropped here is memory at most, as the pool is over by then.
+    #[inline]
+    pub(super) fn push_uncounted<S: Spawner>(this: &Kept<Self>, runnable: Runnable) {
+        let here = Here::look();
+        let shard = here.shard(this);
+        let _kept = shard.is_none().then(|| Arc::clone(this));
+        this.queue.push(runnable, shard);
+        this.see_to_driver::<S>(&here);
+    }
+
+    /// Sees that a driver comes, after something was queued.
+    #[inline]
+    fn see_to_driver<S: Spawner>(self: &Arc<Self>, here: &Here) {
         let seen = self.word.look();
         if seen.is_dead() {
             return self.drain_elsewhere();
@@ -255,7 +287,7 @@ impl Dependent for Shared {
     }
 }
 
-/// Kept by handles and children. When the last of them is gone, so are the drivers.
+/// Kept by handles, and by or for children. When the last of them is gone, so are the drivers.
 pub(super) struct Owner(pub(super) Arc<Shared>);
 
 impl Drop for Owner {

@@ -339,9 +339,56 @@ fn the_last_handle_is_dropped_while_a_child_ends() {
     });
 }
 
+/// No handle is left, so the child ends the pool, which whoever has woken it from outside still looks at.
+///
+/// Red if `Shared::push_uncounted` does not count the pool before it pushes.
+#[test]
+fn a_wake_meets_the_end_of_a_pool() {
+    bounded(3, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let (turn, capture) = (Arc::new(Turn::default()), Capture::new(&alive));
+        let waits = turn.clone();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        group.launch(shield(async move {
+            waits.come().await;
+            drop(capture);
+        }));
+        turn.is_awaited();
+        // The child is cancelled, and goes on under its shield.
+        drop(group);
+        turn.is_here();
+        runtime.finish(worker);
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// The group keeps the first pool, and the child on the other one keeps that.
+///
+/// Red if `Pool::keep_for_tasks` says that it is kept where another one is.
+#[test]
+fn a_group_has_children_on_two_pools() {
+    bounded(2, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let worker = runtime.worker();
+        let (turn, capture) = (Arc::new(Turn::default()), Capture::new(&alive));
+        let waits = turn.clone();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        group.launch(async {});
+        group.on(Pool::new(runtime.clone())).launch(async move {
+            waits.come().await;
+            drop(capture);
+        });
+        turn.is_here();
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+        runtime.finish(worker);
+    });
+}
+
 /// Something that one child waits for.
 #[derive(Default)]
-struct Turn(Mutex<(bool, Option<Waker>)>);
+struct Turn(Mutex<(bool, Option<Waker>)>, Condvar);
 
 impl Turn {
     async fn come(&self) {
@@ -351,9 +398,18 @@ impl Turn {
                 return Poll::Ready(());
             }
             turn.1 = Some(cx.waker().clone());
+            self.1.notify_all();
             Poll::Pending
         })
         .await
+    }
+
+    /// Blocks until somebody waits.
+    fn is_awaited(&self) {
+        let mut turn = self.0.lock().unwrap();
+        while turn.1.is_none() {
+            turn = self.1.wait(turn).unwrap();
+        }
     }
 
     fn is_here(&self) {
