@@ -7,7 +7,8 @@
 //! 1. every group to cancel, and what that brings up in turn, so that all descendants are marked first;
 //! 2. the wakers and signals;
 //! 3. the `Task`s, which may run the destructors of children on this very thread;
-//! 4. groups that may have ended, which can free the members that hold them, and so on outwards.
+//! 4. groups that may have ended, which can free the members that hold them, and so on outwards;
+//! 5. what is merely let go of, pools last.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -43,8 +44,8 @@ struct Lists {
     settle: Vec<Arc<State>>,
     detached: Vec<Task<()>>,
     ended: Vec<Arc<State>>,
-    pools: Vec<Arc<dyn Any + Send + Sync>>,
     forgotten: Vec<Waker>,
+    pools: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Effects {

@@ -34,7 +34,6 @@ use std::sync::Arc;
 use async_task::Task;
 
 use crate::effects::{Effects, detach};
-use crate::facts::Fact;
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind};
 use crate::state::State;
@@ -187,9 +186,7 @@ impl State {
     fn let_out(&self, table: &mut Table, key: Key, effects: &mut Effects) -> Option<Task<()>> {
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it is handed in");
         let task = slot.task.take();
-        if slot.member.is(Fact::ON_POOL) {
-            effects.give_up(table.on_pool.leave());
-        }
+        effects.give_up(table.on_pool.leave(slot.member.facts));
         if slot.member.is_plain() {
             std::mem::forget(table.slots.remove(key as usize));
             self.word.leave(&mut table.locked, Kind::Ordinary);

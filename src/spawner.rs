@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use async_task::{Runnable, Task};
 
 use crate::adopt::Adopt;
+use crate::facts::{Fact, Facts};
 
 /// Starts futures on a runtime. This is all that a group needs of one.
 ///
@@ -110,7 +111,7 @@ pub trait Spawner: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether `spawn` is two steps. These are for the crate's own: who else could take them is under the lock of a group.
+    /// Whether `spawn` is two steps. For the crate's own: the first is taken with the lock of a group in hand.
     #[doc(hidden)]
     fn makes_tasks(_: Inside) -> bool {
         false
@@ -148,7 +149,8 @@ pub trait Spawner: Clone + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Inside(pub(crate) ());
 
-/// Says of a future that its group keeps what [`Spawner::keep_for_tasks`] put there until the future is gone.
+/// Says of a future that its group keeps what [`Spawner::keep_for_tasks`] put there until the future is gone. Made in one place,
+/// [`Entry::keep`](crate::entry::Entry::keep), whose caller hands it on with that future to that spawner.
 #[derive(Debug)]
 pub struct Counted(());
 
@@ -159,17 +161,24 @@ impl Counted {
 }
 
 /// What the children of one group on one pool hold of that, all together: the first pool that has any, until it has none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OnPool {
     pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) children: usize,
 }
 
 impl OnPool {
-    /// Counts one child less, and gives up what was kept for the last of them, which is to be dropped where no lock is held.
+    /// None. Not `Default`, by which others could make one of what they cannot name.
+    pub(crate) const NOBODY: Self = Self { kept: None, children: 0 };
+
+    /// A child is gone: counts it off if it was on the pool, and gives up what was kept for the last one, which is to be dropped
+    /// where no lock is held.
     #[inline]
     #[must_use]
-    pub(crate) fn leave(&mut self) -> Option<Arc<dyn Any + Send + Sync>> {
+    pub(crate) fn leave(&mut self, facts: Facts) -> Option<Arc<dyn Any + Send + Sync>> {
+        if !facts.is(Fact::ON_POOL) {
+            return None;
+        }
         self.children -= 1;
         if self.children == 0 { self.kept.take() } else { None }
     }

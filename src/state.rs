@@ -188,9 +188,9 @@ impl State {
         // The rest of the slot holds nothing that could be dropped. Nor does dropping the `Task` set anything off: it is that of
         // the very task that is ending here.
         let task = slot.task.take();
-        let is_on_pool = slot.member.is(Fact::ON_POOL);
+        let facts = slot.member.facts;
         std::mem::forget(table.slots.remove(key as usize));
-        _pool = if is_on_pool { table.on_pool.leave() } else { None };
+        _pool = table.on_pool.leave(facts);
         if end == End::Cut {
             table.outcome.child_cut = true;
         }
@@ -225,13 +225,11 @@ impl State {
             End::Cut => kind == Kind::Ordinary || (is_lost && kind != Kind::Watch),
         };
         let task = slot.task.take();
-        let is_on_pool = slot.member.is(Fact::ON_POOL);
+        let facts = slot.member.facts;
         if slot.member.end(&mut effects) {
             self.free(&mut table, key, &mut effects);
         }
-        if is_on_pool {
-            effects.give_up(table.on_pool.leave());
-        }
+        effects.give_up(table.on_pool.leave(facts));
         table.outcome.child_cut |= cut_with_group;
         drop(table);
         // From here on the group is there only if the effects hold it.

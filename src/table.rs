@@ -89,7 +89,7 @@ impl Table {
             keeps_ended: false,
             yard: Vec::new(),
             keeper: None,
-            on_pool: OnPool::default(),
+            on_pool: OnPool::NOBODY,
             next_id: Ticket::FIRST,
             slots: Slab::new(),
         }

@@ -9,15 +9,16 @@
 //! Pool, groups ──► Inner ──┬─► S
 //!                          └─► Owner ──► Shared ──► queue, the drivers' Tasks; weakly: the groups
 //! a group with a child on it ──► Owner
-//! a `Task` spawned by hand ────► Owner
+//! any other child's task ──────► Owner
 //! driver ──► Shared; S if it does not own its tasks (`Spawner::for_tasks`), else Inner weakly
 //! ```
 //!
 //! * `Owner` is kept by handles and children. Its drop closes the pool: the drivers' `Task`s are dropped, which
 //!   cuts the circle from `Shared` to a driver and back. A child that is queued keeps itself by way of the queue,
 //!   but then there is a driver that will run it, or the pool is dead and somebody drains it.
-//! * A group keeps the `Owner` for all of its children here, from the first to the last, and their tasks only look at `Shared`
-//!   (invariant 6). While it keeps one pool, each child on another one keeps that itself, as a `Task` without a group does.
+//! * A group keeps the `Owner` for its children here whose tasks are made as they are entered, which are most, from the first to the
+//!   last; these tasks only look at `Shared` (invariant 6). All others keep the `Owner` themselves: large children, those of a
+//!   kind of their own, those on a second pool while the first is kept, a `Task` without a group.
 //! * No child owns `S`, and no driver owns an `S` that may own drivers. So an `Arc<Executor>` goes with the last
 //!   handle, and the children with it, as they do without a pool. Drivers then cannot start others, as there is
 //!   nothing left to start them on.
@@ -39,9 +40,9 @@
 //!    function. That takes a thread; where none can be had it is left until somebody else pushes.
 //! 5. No lock is held while waking, spawning, or dropping a child or a `Task`.
 //! 6. Whoever looks at `Shared` from a task that does not keep it finds it there. async-task schedules a task only while its
-//!    future is there and is not being dropped, and has not returned; until then its group counts it among
-//!    those here, and keeps the pool. Once it is queued somebody may run it, and it may be the last: whoever goes on looking at
-//!    `Shared` is inside of a poll of one of its drivers, has a handle, or has counted it before ([`Shared::push_uncounted`]).
+//!    future is there and is not being dropped, and has not returned; until then its group counts it among those here, and
+//!    keeps the pool. Once it is queued somebody may run it, and it may be the last: whoever goes on looking at `Shared` is
+//!    inside of a poll of one of its drivers, has a handle, or has counted it before ([`Shared::push_uncounted`]).
 //!
 //! The number of drivers is bounded by the runtime: one that is not polled stays on its way, and as long as it does
 //! no other is started. Beyond the threads of the machine, and one, those that find nothing to do end.
@@ -250,8 +251,8 @@ impl<S: Spawner> Spawner for Pool<S> {
         F: Future<Output = ()> + Send + 'static,
     {
         #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
-        // SAFETY: this is looked at where the task is scheduled, which is while its future is there. As long as that is so the
-        // future is counted, and what `keep_for_tasks` gave is kept, which holds the same.
+        // SAFETY: this is looked at where the task is scheduled, which begins while its future is there. As long as that is so the
+        // future is counted, and what `keep_for_tasks` gave is kept, which holds the same; from the push on see invariant 6.
         let shared = unsafe { Kept::new(self.shared()) };
         task(future, move |runnable| Shared::push_uncounted::<S>(&shared, runnable))
     }

@@ -297,7 +297,8 @@ impl Drop for Owner {
 }
 
 local!(
-    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard.
+    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard. Memory safety rests on it:
+    /// whoever finds its pool here need not keep it.
     static HERE: Cell<(usize, usize)> = Cell::new((0, 0))
 );
 
