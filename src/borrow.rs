@@ -18,7 +18,6 @@ use crate::child_builder::hand_over;
 use crate::error::GroupError;
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet};
-use crate::limit::Place;
 use crate::output::ChildOutput;
 use crate::scope::scope;
 
@@ -111,7 +110,7 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         <F::Output as ChildOutput<E>>::Value: 'env,
     {
         let builder = self.group.child();
-        let Ok(ticket) = builder.enter(Place::Queue) else { return JoinHandle::refused() };
+        let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused() };
         let packet = Packet::new();
         let deliver = ToHandle::new(packet.clone());
         hand_over(self.group.state(), ticket, false, future, deliver, |child| self.executor.spawn(child));

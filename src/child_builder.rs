@@ -11,6 +11,7 @@ use async_task::Task;
 use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled};
 use crate::backend::handing_over;
 use crate::child::{Child, Deliver, Discard, ToHandle};
+use crate::entry::Entered;
 use crate::error::{Name, Refusal, SpawnError};
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet, Spawned};
@@ -88,10 +89,10 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         member
     }
 
+    /// Takes in a child that is not for the spawner of the group.
     #[track_caller]
-    #[inline]
-    pub(crate) fn enter(&self, place: Place) -> Result<Ticket, Refusal> {
-        self.group.state().enter(Location::caller(), self.member(), place)
+    pub(crate) fn enter_alone(&self) -> Result<Ticket, Refusal> {
+        self.group.state().enter(Location::caller(), self.member(), Place::Queue)
     }
 
     pub(crate) fn handle<T>(
@@ -105,6 +106,15 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
 }
 
 impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+    /// Takes the child into the group.
+    #[track_caller]
+    #[inline]
+    pub(crate) fn enter(&self, place: Place) -> Result<Entered, Refusal> {
+        let mut entry = self.group.state().entry(Location::caller(), self.member(), place)?;
+        let counted = entry.keep(self.group.spawner());
+        Ok(Entered { ticket: entry.leave(), counted })
+    }
+
     /// Starts it. See [`Group::spawn`].
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
@@ -168,21 +178,24 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
             Ok(entry) => entry,
             Err(refusal) => return Err(SpawnError { future, refusal }),
         };
-        let is_made_here = S::makes_tasks(Inside(())) && size_of::<Child<F, D>>() <= SMALL;
-        if let Some(counted) = is_made_here.then(|| entry.keep(group.spawner())).flatten() {
-            let ticket = entry.ticket();
-            let child = Child::new(state, ticket, false, future, deliver);
-            let (runnable, task) = group.spawner().make_task(child, counted);
-            entry.store(task).leave();
-            group.register(ticket);
-            handing_over(state, ticket, || group.spawner().start_task(runnable, Inside(())));
-            return Ok(ticket);
+        let counted = entry.keep(group.spawner());
+        let ticket = entry.ticket();
+        match counted {
+            Some(counted) if size_of::<Child<F, D>>() <= SMALL => {
+                let child = Child::new(state, ticket, false, future, deliver);
+                let (runnable, task) = group.spawner().make_task(child, counted);
+                entry.store(task).leave();
+                group.register(ticket);
+                handing_over(state, ticket, || group.spawner().start_task(runnable, Inside(())));
+            }
+            counted => {
+                entry.leave();
+                if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
+                    state.relieve();
+                }
+                group.hand_over(Entered { ticket, counted }, false, future, deliver);
+            }
         }
-        let ticket = entry.leave();
-        if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
-            state.relieve();
-        }
-        group.hand_over(ticket, false, future, deliver);
         Ok(ticket)
     }
 
@@ -232,7 +245,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
                 return JoinHandle::refused();
             };
             let packet = Packet::new();
-            group.hand_over(ticket, false, future, ToHandle::new(packet.clone()));
+            group.hand_over(ticket.into(), false, future, ToHandle::new(packet.clone()));
             child.handle(packet, ticket, location)
         }
     }
@@ -272,7 +285,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
             let _held = held;
             Adopted(run.await)
         };
-        self.group.hand_over(ticket, true, waiting, ToHandle::new(packet.clone()));
+        self.group.hand_over(ticket.into(), true, waiting, ToHandle::new(packet.clone()));
         self.handle(packet, ticket, location)
     }
 
@@ -304,7 +317,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: 'static,
     {
-        let Ok(ticket) = self.enter(Place::Queue) else { return JoinHandle::refused() };
+        let Ok(ticket) = self.enter_alone() else { return JoinHandle::refused() };
         let packet = Packet::new();
         self.hand_over_local(ticket, future, ToHandle::new(packet.clone()));
         self.handle(packet, ticket, Location::caller())
@@ -317,7 +330,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F: Future + 'static,
         F::Output: ChildOutput<E>,
     {
-        if let Ok(ticket) = self.enter(Place::Queue) {
+        if let Ok(ticket) = self.enter_alone() {
             self.hand_over_local(ticket, future, Discard(PhantomData::<fn(E)>));
         }
     }

@@ -10,10 +10,11 @@
 //! # Invariants
 //!
 //! 1. Nobody is put by unless the group is *crowded*, and as long as it is, more are counted than there is room for here. So the
-//!    count does not come to zero, and whoever waits for that is told by somebody who leaves the count.
+//!    count does not come to zero, and whoever waits for that is told by somebody who leaves the count. The same for those on
+//!    the pool that the group keeps, who are counted by themselves as well: it lets go of the pool when the last of them ends.
 //! 2. Nobody is put by whose end has consequences for others, since it is not known when they would come: whoever has a place under
-//!    a limit, clean-ups, or groups inside. A wrapper knows what its child was from the start; whatever it
-//!    acquires later is noted in the flags of the group, for good.
+//!    a limit, clean-ups, groups inside, or a task that keeps a pool. A wrapper knows what its child was from the start; whatever
+//!    it acquires later is noted in the flags of the group, for good.
 //! 3. Whoever is put by is in the list until the one who takes it out of the table takes it from there, in one turn. So whoever
 //!    has the table, and handed in first ([`State::lock`]), sees nobody who ended before.
 //! 4. Whoever is put by does not look at the group again, as it may be taken out of the count at any time. Whoever has yet to
@@ -21,9 +22,10 @@
 //!
 //! # Interleavings that matter
 //!
-//! * *Putting by against the end of the crowd.* Whoever takes the count below [few](FEW) takes the mark of a crowd away and then, in
+//! * *Putting by against the end of the crowd.* Whoever takes a count below [few](FEW) takes the mark of that crowd away and then, in
 //!   the same turn, hands in all that were put by. Whoever puts by looks for the mark under the lock of the list. Whichever of
-//!   them has that lock first, the other one sees what it did: the child is found, or not put by.
+//!   them has that lock first, the other one sees what it did: the child is found, or not put by. With those that are handed in the
+//!   other crowd may come to its end, and others be put by meanwhile: so it is looked at again.
 //! * *Being put by against being cancelled.* A child may be cancelled by itself that has just been put by. So its end is gone
 //!   through with all that is due where it is not plain any more when it is handed in.
 //! * *Being put by against being stored.* The `Task` goes to the slot, which is still there.
@@ -39,6 +41,7 @@ use crate::member::{Key, Kind};
 use crate::state::State;
 use crate::sync::{AtomicUsize, Ordering};
 use crate::table::Table;
+use crate::ticket::Standing;
 use crate::word::{FEW, Seen};
 
 /// For how many there is room.
@@ -114,7 +117,7 @@ impl Ended {
 impl State {
     /// What a child does that has returned and whose end has no consequences.
     #[inline]
-    pub(crate) fn turn_of(self: &Arc<Self>, key: Key) -> Turn<'_> {
+    pub(crate) fn turn_of(self: &Arc<Self>, standing: Standing) -> Turn<'_> {
         let busy = self.ended.busy.load(Ordering::Relaxed);
         if busy == 0 {
             if let Some(table) = self.table.try_lock() {
@@ -122,7 +125,7 @@ impl State {
             }
         }
         let mut list = self.ended.list.lock();
-        if !self.flags.look().may_put_by() {
+        if !self.flags.look().may_put_by(standing.is_on_pool()) {
             drop(list);
             return Turn::Now(self.table.lock());
         }
@@ -130,7 +133,7 @@ impl State {
             drop(list);
             return Turn::WithOthers(self.table.lock());
         }
-        list.push(key);
+        list.push(standing.key());
         let busy = if busy == 0 { BUSY } else { busy - 1 };
         self.ended.busy.store(busy, Ordering::Relaxed);
         self.ended.len.store(list.len, Ordering::Relaxed);
@@ -145,15 +148,36 @@ impl State {
         }
     }
 
-    /// After somebody has left the count: if the group is not crowded any more, hands in those that were put by.
+    /// The same for those on the pool that the group keeps.
     #[inline]
-    pub(crate) fn note_few(&self, table: &mut Table, seen: Seen, effects: &mut Effects) -> Seen {
-        if seen.are_few() && self.flags.look().is_crowded() { self.disperse(table, effects) } else { seen }
+    pub(crate) fn note_crowd_on_pool(&self, table: &mut Table) {
+        if table.on_pool.children >= CROWD && !self.flags.look().is_crowded_on_pool() {
+            self.flags.crowd_on_pool(&mut table.locked);
+        }
+    }
+
+    /// Whether those on the pool were a crowd, and are not any more.
+    #[inline]
+    pub(crate) fn are_few_on_pool(&self, table: &Table) -> bool {
+        table.on_pool.are_few() && self.flags.look().is_crowded_on_pool()
+    }
+
+    /// After somebody has left: if the group is not crowded any more, hands in those that were put by.
+    #[inline]
+    pub(crate) fn note_few(&self, table: &mut Table, mut seen: Seen, effects: &mut Effects) -> Seen {
+        while self.are_few_on_pool(table) || (seen.are_few() && self.flags.look().is_crowded()) {
+            seen = self.disperse(table, seen, effects);
+        }
+        seen
     }
 
     #[cold]
-    fn disperse(&self, table: &mut Table, effects: &mut Effects) -> Seen {
-        self.flags.disperse(&mut table.locked);
+    fn disperse(&self, table: &mut Table, seen: Seen, effects: &mut Effects) -> Seen {
+        if seen.are_few() {
+            self.flags.disperse(&mut table.locked);
+        } else {
+            self.flags.disperse_on_pool(&mut table.locked);
+        }
         let Keys { len, keys } = self.ended.take();
         for key in &keys[..len] {
             let task = self.let_out(table, *key, effects);
@@ -182,7 +206,7 @@ impl State {
         self.after(table, seen, &mut tasks, effects);
     }
 
-    /// Takes one out of the table that has returned, and gives its `Task`.
+    /// Takes one out of the table that has returned, and gives its `Task`. The caller sees whether they are few now.
     fn let_out(&self, table: &mut Table, key: Key, effects: &mut Effects) -> Option<Task<()>> {
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it is handed in");
         let task = slot.task.take();

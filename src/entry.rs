@@ -29,6 +29,21 @@ pub(crate) struct Entry<'a> {
     kind: Kind,
 }
 
+/// A child that is counted, and has yet to be handed to its spawner.
+#[must_use = "a child that is counted ends"]
+pub(crate) struct Entered {
+    pub(crate) ticket: Ticket,
+    /// There where its group keeps what its task will look at.
+    pub(crate) counted: Option<Counted>,
+}
+
+impl From<Ticket> for Entered {
+    /// One whose task keeps what it looks at.
+    fn from(ticket: Ticket) -> Self {
+        Self { ticket, counted: None }
+    }
+}
+
 impl Entry<'_> {
     #[inline]
     pub(crate) fn ticket(&self) -> Ticket {
@@ -47,6 +62,8 @@ impl Entry<'_> {
         }
         let slot = self.table.slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
         slot.member.facts.set(Fact::ON_POOL);
+        self.ticket = self.ticket.on_pool();
+        self.group.note_crowd_on_pool(&mut self.table);
         Some(Counted::new())
     }
 

@@ -184,12 +184,12 @@ where
             let _place = place;
             future.await
         };
-        let Ok(ticket) = builder.enter(limit::Place::Queue) else { return JoinHandle::refused() };
+        let Ok(entered) = builder.enter(limit::Place::Queue) else { return JoinHandle::refused() };
         let packet = Packet::new();
-        let handle = builder.handle(packet.clone(), ticket, Location::caller());
+        let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());
         // Before it may run: from its first poll on it can be cancelled by its key.
         entry.learn(handle.cancel_handle());
-        self.group.hand_over(ticket, false, child, ToHandle::new(packet));
+        self.group.hand_over(entered, false, child, ToHandle::new(packet));
         handle
     }
 }

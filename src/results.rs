@@ -108,8 +108,8 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
         F::Output: ChildOutput<E, Value = T>,
     {
         let builder = self.group.child();
-        let Ok(ticket) = builder.enter(Place::Queue) else { return CancelHandle::refused() };
-        let location = Location::caller();
+        let Ok(entered) = builder.enter(Place::Queue) else { return CancelHandle::refused() };
+        let (ticket, location) = (entered.ticket, Location::caller());
         let mut inner = self.queue.lock();
         let number = inner.spawned;
         inner.spawned += 1;
@@ -121,7 +121,7 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
             child: Source { id: ticket.id(), location },
             error: PhantomData::<fn(E)>,
         };
-        self.group.hand_over(ticket, false, future, deliver);
+        self.group.hand_over(entered, false, future, deliver);
         CancelHandle::new(self.group.state().clone(), ticket, Spawned { location, name: None })
     }
 }

@@ -3,14 +3,15 @@
 use std::future::Future;
 
 use crate::adopt::Adopt;
-use crate::child::Deliver;
+use crate::backend::handing_over;
+use crate::child::{Child, Deliver};
 use crate::child_builder::{ChildBuilder, Value, hand_over};
+use crate::entry::Entered;
 use crate::error::SpawnError;
 use crate::group::Group;
 use crate::handle::JoinHandle;
 use crate::output::ChildOutput;
-use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
-use crate::ticket::Ticket;
+use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 
 impl<S, E> Group<S, E> {
     /// A child that something is to be said of before it starts: a name, or that it is a background child.
@@ -245,13 +246,22 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 
     /// Hands a child that was entered to the runtime.
     #[inline]
-    pub(crate) fn hand_over<F, D>(&self, ticket: Ticket, shielded: bool, future: F, deliver: D)
+    pub(crate) fn hand_over<F, D>(&self, child: Entered, shielded: bool, future: F, deliver: D)
     where
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
     {
+        let (Entered { ticket, counted }, spawner) = (child, self.spawner());
         self.register(ticket);
-        hand_over(self.state(), ticket, shielded, future, deliver, |child| self.spawner().spawn(child));
+        let Some(counted) = counted else {
+            let keeps = S::makes_tasks(Inside(()));
+            let ticket = if keeps { ticket.not_put_by() } else { ticket };
+            return hand_over(self.state(), ticket, shielded, future, deliver, |child| spawner.spawn(child));
+        };
+        let child = Child::new(self.state(), ticket, shielded, future, deliver);
+        let (runnable, task) = spawner.make_task(child, counted);
+        self.state().store(ticket, task);
+        handing_over(self.state(), ticket, || spawner.start_task(runnable, Inside(())));
     }
 }
 

@@ -8,6 +8,7 @@ use async_task::{Runnable, Task};
 
 use crate::adopt::Adopt;
 use crate::facts::{Fact, Facts};
+use crate::word::FEW;
 
 /// Starts futures on a runtime. This is all that a group needs of one.
 ///
@@ -170,6 +171,12 @@ pub struct OnPool {
 impl OnPool {
     /// None. Not `Default`, by which others could make one of what they cannot name.
     pub(crate) const NOBODY: Self = Self { kept: None, children: 0 };
+
+    /// Whether there are so few that none of them may have been put by.
+    #[inline]
+    pub(crate) fn are_few(&self) -> bool {
+        self.children < FEW
+    }
 
     /// A child is gone: counts it off if it was on the pool, and gives up what was kept for the last one, which is to be dropped
     /// where no lock is held.

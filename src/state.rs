@@ -49,7 +49,7 @@ use crate::table::{Table, slot_of};
 use crate::ticket::{Standing, Ticket};
 #[cfg(feature = "tracing")]
 use crate::trace::{Cancelled, Span};
-use crate::word::{Flags, Locked, Seen, Word};
+use crate::word::{Flags, Locked, Marks, Seen, Word};
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,8 +171,9 @@ impl State {
         let key = standing.key();
         // To be dropped last of all.
         let _pool;
-        let mut table = if end == End::Returned && standing.is_plain() && self.flags.look().may_put_by() {
-            match self.turn_of(key) {
+        let may_wait = |flags: Marks| flags.may_put_by(standing.is_on_pool());
+        let mut table = if end == End::Returned && standing.is_plain() && may_wait(self.flags.look()) {
+            match self.turn_of(standing) {
                 Turn::Now(table) => table,
                 Turn::PutBy => return,
                 Turn::WithOthers(table) => return self.hand_in(table, Some(key)),
@@ -195,7 +196,7 @@ impl State {
             table.outcome.child_cut = true;
         }
         let seen = self.word.leave(&mut table.locked, Kind::Ordinary);
-        if seen.are_few() {
+        if seen.are_few() || self.are_few_on_pool(&table) {
             return self.end_among_few(table, seen, task);
         }
         let task = if table.keeps_ended { task.and_then(|task| table.keep(task)) } else { task };
@@ -226,10 +227,13 @@ impl State {
         };
         let task = slot.task.take();
         let facts = slot.member.facts;
-        if slot.member.end(&mut effects) {
-            self.free(&mut table, key, &mut effects);
-        }
+        let is_over = slot.member.end(&mut effects);
         effects.give_up(table.on_pool.leave(facts));
+        if is_over {
+            self.free(&mut table, key, &mut effects);
+        } else {
+            self.note_few(&mut table, self.word.look(), &mut effects);
+        }
         table.outcome.child_cut |= cut_with_group;
         drop(table);
         // From here on the group is there only if the effects hold it.

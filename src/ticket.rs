@@ -47,6 +47,18 @@ impl Ticket {
         self.standing.is_queued()
     }
 
+    /// The child of a pool that its group keeps.
+    #[inline]
+    pub(crate) fn on_pool(self) -> Self {
+        Self { standing: Standing(self.standing.0 | Standing::ON_POOL), ..self }
+    }
+
+    /// A child whose task keeps something that is to go with it.
+    #[inline]
+    pub(crate) fn not_put_by(self) -> Self {
+        Self { standing: Standing(self.standing.0 & !Standing::PLAIN), ..self }
+    }
+
     #[inline]
     pub(crate) fn standing(self, shielded: bool) -> Standing {
         if shielded { self.standing.shielded() } else { self.standing }
@@ -64,6 +76,7 @@ impl Standing {
     const QUEUED: u64 = 1 << 33;
     /// It was plain when it was entered.
     const PLAIN: u64 = 1 << 34;
+    const ON_POOL: u64 = 1 << 35;
 
     #[inline]
     pub(crate) const fn of_body(shielded: bool) -> Self {
@@ -89,6 +102,12 @@ impl Standing {
     #[inline]
     pub(crate) fn is_plain(self) -> bool {
         self.0 & Self::PLAIN != 0
+    }
+
+    /// Whether it is among those of its group whose pool the group keeps.
+    #[inline]
+    pub(crate) fn is_on_pool(self) -> bool {
+        self.0 & Self::ON_POOL != 0
     }
 
     #[inline]

@@ -33,6 +33,8 @@ const SINGLED: u64 = 1 << 2;
 const OBSERVED: u64 = 1 << 6;
 /// So many children live that some of them may have been put by: see `ended`.
 const CROWDED: u64 = 1 << 7;
+/// So many children live on the pool that the group keeps that some of them may have been put by.
+const CROWDED_ON_POOL: u64 = 1 << 9;
 /// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
 const ENTANGLED: u64 = 1 << 8;
 
@@ -164,7 +166,15 @@ impl Flags {
     }
 
     pub(crate) fn disperse(&self, locked: &mut Locked) {
-        self.clear(locked, CROWDED);
+        self.clear(locked, CROWDED | CROWDED_ON_POOL);
+    }
+
+    pub(crate) fn crowd_on_pool(&self, locked: &mut Locked) {
+        self.set(locked, CROWDED_ON_POOL);
+    }
+
+    pub(crate) fn disperse_on_pool(&self, locked: &mut Locked) {
+        self.clear(locked, CROWDED_ON_POOL);
     }
 }
 
@@ -184,10 +194,16 @@ impl Marks {
         self.0 & CROWDED != 0
     }
 
+    #[inline]
+    pub(crate) fn is_crowded_on_pool(self) -> bool {
+        self.0 & CROWDED_ON_POOL != 0
+    }
+
     /// Whether a child that ends may be put by.
     #[inline]
-    pub(crate) fn may_put_by(self) -> bool {
-        self.0 & (CANCELLED | SINGLED | OBSERVED | ENTANGLED | CROWDED) == CROWDED
+    pub(crate) fn may_put_by(self, on_pool: bool) -> bool {
+        let crowd = if on_pool { CROWDED | CROWDED_ON_POOL } else { CROWDED };
+        self.0 & (CANCELLED | SINGLED | OBSERVED | ENTANGLED | crowd) == crowd
     }
 }
 

@@ -113,6 +113,14 @@ impl Runtime {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Blocks until so many futures are left.
+    fn until(&self, live: usize) {
+        let mut state = self.0.state.lock().unwrap();
+        while state.live > live {
+            state = self.0.changed.wait(state).unwrap();
+        }
+    }
+
     /// Lets the workers end, which they do when no task is left: a driver that stays is a deadlock.
     fn finish(&self, worker: JoinHandle<()>) {
         let mut state = self.0.state.lock().unwrap();
@@ -382,6 +390,74 @@ fn a_group_has_children_on_two_pools() {
         turn.is_here();
         block_on(group.join()).unwrap();
         assert_eq!(alive.load(SeqCst), 0);
+        runtime.finish(worker);
+    });
+}
+
+/// The group goes on with a child elsewhere, nobody looks at it, and its table may be taken when one on the pool ends.
+///
+/// Red if those on a pool are put by as all others are, or if `State::end` or `State::note_few` does not see that they are few.
+#[test]
+fn the_last_children_on_a_pool_end_in_a_crowd() {
+    bounded(2, || {
+        let runtime = Runtime::default();
+        let (worker, turn) = (runtime.worker(), Arc::new(Turn::default()));
+        let waits = turn.clone();
+        let group = TaskGroup::new(runtime.clone());
+        group.launch(async move { waits.come().await });
+        let jobs = group.on(Pool::new(runtime.clone()));
+        (0..3).for_each(|_| jobs.launch(async {}));
+        drop(jobs);
+        assert!(group.reason().is_none());
+        runtime.until(1);
+        turn.is_here();
+        block_on(group.join()).unwrap();
+        runtime.finish(worker);
+    });
+}
+
+/// The group keeps another pool, so the task of the child keeps this one.
+///
+/// Red if such a child is put by as all others are.
+#[test]
+fn a_child_on_a_second_pool_ends_in_a_crowd() {
+    bounded(2, || {
+        let runtime = Runtime::default();
+        let (worker, turn) = (runtime.worker(), Arc::new(Turn::default()));
+        let waits = turn.clone();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        group.launch(async move { waits.come().await });
+        group.on(Pool::new(runtime.clone())).launch(async {});
+        assert!(group.reason().is_none());
+        runtime.until(1);
+        turn.is_here();
+        block_on(group.join()).unwrap();
+        runtime.finish(worker);
+    });
+}
+
+/// The future of a child on the pool is gone, and a group that it has opened elsewhere goes on.
+///
+/// Red if `State::end_with_effects` counts it off the pool only when it is freed.
+#[test]
+fn a_child_on_a_pool_is_gone_with_a_group_inside() {
+    bounded(2, || {
+        let runtime = Runtime::default();
+        let (worker, turn) = (runtime.worker(), Arc::new(Turn::default()));
+        let (waits, elsewhere) = (turn.clone(), runtime.clone());
+        let group = TaskGroup::new(runtime.clone());
+        group.on(Pool::new(runtime.clone())).launch(async move {
+            let (inner, begun) = (TaskGroup::new(elsewhere), Arc::new(Turn::default()));
+            let begins = begun.clone();
+            inner.launch(shield(async move {
+                begins.is_here();
+                waits.come().await;
+            }));
+            begun.come().await;
+        });
+        runtime.until(1);
+        turn.is_here();
+        block_on(group.join()).unwrap();
         runtime.finish(worker);
     });
 }

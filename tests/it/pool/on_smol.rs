@@ -167,6 +167,26 @@ fn no_driver_is_left_when_the_last_handle_and_the_last_child_on_the_pool_are_gon
     });
 }
 
+/// Many of those on the pool end while somebody else has the table.
+#[test]
+fn no_driver_is_left_when_the_last_of_many_on_the_pool_are_gone_in_a_crowd() {
+    watched(|| {
+        for _ in 0..20 {
+            let (rig, children) = (runtimes::smol_executor_4(), Ledger::default());
+            let (pool, drivers) = counted(rig.spawner());
+            let group = TaskGroup::new(rig.spawner());
+            (0..70).for_each(|_| group.launch(children.track(pending::<()>())));
+            let jobs = group.on(pool);
+            (0..5_000).for_each(|_| jobs.launch(children.track(async {})));
+            drop(jobs);
+            block_on(at_most(&drivers, 0));
+            group.cancel();
+            block_on(group.join()).unwrap();
+            assert_eq!((children.read().completed, children.read().alive()), (5_000, 0));
+        }
+    });
+}
+
 /// The drivers of a pool keep what its spawner has, here what the other child runs on.
 #[test]
 fn a_pool_that_is_not_used_any_more_keeps_no_other_child_of_the_group() {
