@@ -73,8 +73,9 @@ impl Spawner for Handle {
         adopt(AbortOnDrop(Handle::spawn(self, future)))
     }
 
+    /// On one thread a cell is freed where it was made anyway.
     fn keeps_ended(&self) -> bool {
-        true
+        self.runtime_flavor() != RuntimeFlavor::CurrentThread
     }
 
     fn for_tasks(&self) -> Option<Self> {

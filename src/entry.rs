@@ -3,7 +3,7 @@
 //! It is entered, which is to be counted and to have a slot, before its future reaches the spawner; what that gives, its `Task`, is
 //! stored when `spawn` has returned. No lock is held across `spawn`, which is the user's, so these are two turns with the table.
 //! A pool makes the `Task` first and runs it later: making one is an allocation and calls nobody. There both are one turn for
-//! what is spawned plainly ([`Entry::store`]).
+//! what is spawned plainly and is not large ([`Entry::store`]).
 
 use std::panic::Location;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! | | what |
 //! |---|---|
-//! | W1a, W1b, W1c | children that do nothing: 10³ in a group, 10⁵, 10⁶ |
+//! | W1a, W1d, W1b, W1c | children that do nothing: 10³ in a group, 10⁴, 10⁵, 10⁶ |
 //! | W2a, W2b | children that yield once, ten times |
 //! | W3 | churn: 10⁶ children, at most 1,000 alive |
 //! | W4 | 5·10⁴ pending children, all polled: cancel, until every future is destroyed; starting them is not timed |
@@ -41,6 +41,7 @@ pub enum Workload {
     W1a,
     W1b,
     W1c,
+    W1d,
     W2a,
     W2b,
     W3,
@@ -73,11 +74,11 @@ pub enum Scale {
 }
 
 impl Workload {
-    pub const ALL: [Self; 13] = [W1a, W1b, W1c, W2a, W2b, W3, W4, W5, W6, W7, W8, W9a, W9b];
+    pub const ALL: [Self; 14] = [W1a, W1b, W1c, W1d, W2a, W2b, W3, W4, W5, W6, W7, W8, W9a, W9b];
 
     pub fn entrance(self) -> Entrance {
         match self {
-            W1a | W1b | W1c | W2a | W2b | W7 | W8 | W9a | W9b => Entrance::Joins,
+            W1a | W1b | W1c | W1d | W2a | W2b | W7 | W8 | W9a | W9b => Entrance::Joins,
             W3 => Entrance::Reaps,
             W4 => Entrance::Cancels,
             W5 => Entrance::Nests,
@@ -109,7 +110,7 @@ impl Workload {
             W7 => [100_000, 12_500, 100],
             W8 | W9b => [20_000, 2_000, 50],
             W9a => [40_000, 8_000, 80],
-            W1b | W2a | W2b | W6 => [100_000, 10_000, 100],
+            W1b | W1d | W2a | W2b | W6 => [100_000, 10_000, 100],
         };
         match scale {
             Scale::Full => full,
@@ -171,6 +172,7 @@ impl Job {
     pub fn new(workload: Workload, children: usize) -> Self {
         let each = match workload {
             W1a => children.min(1_000),
+            W1d => children.min(10_000),
             W5 => (1 << (children + 1).ilog2()) - 1,
             W8 | W9b => 1,
             W9a => children.min(8),

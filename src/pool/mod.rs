@@ -16,9 +16,9 @@
 //! * `Owner` is kept by handles and children. Its drop closes the pool: the drivers' `Task`s are dropped, which
 //!   cuts the circle from `Shared` to a driver and back. A child that is queued keeps itself by way of the queue,
 //!   but then there is a driver that will run it, or the pool is dead and somebody drains it.
-//! * A group keeps the `Owner` for its children here whose tasks are made as they are entered, which are most, from the first to the
-//!   last; these tasks only look at `Shared` (invariant 6). All others keep the `Owner` themselves: large children, those of a
-//!   kind of their own, those on a second pool while the first is kept, a `Task` without a group.
+//! * A group keeps the `Owner` for its children here, from the first to the last; their tasks only look at `Shared` (invariant 6).
+//!   Few keep the `Owner` themselves: those that are not ordinary children, or adopt something, or have waited for a place under
+//!   a limit; those on a second pool while the first is kept; and a `Task` without a group.
 //! * No child owns `S`, and no driver owns an `S` that may own drivers. So an `Arc<Executor>` goes with the last
 //!   handle, and the children with it, as they do without a pool. Drivers then cannot start others, as there is
 //!   nothing left to start them on.
