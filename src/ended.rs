@@ -13,8 +13,8 @@
 //!    count does not come to zero, and whoever waits for that is told by somebody who leaves the count. The same for those on
 //!    the pool that the group keeps, who are counted by themselves as well: it lets go of the pool when the last of them ends.
 //! 2. Nobody is put by whose end has consequences for others, since it is not known when they would come: whoever has a place under
-//!    a limit, clean-ups, groups inside, or a task that keeps a pool. A wrapper knows what its child was from the start; whatever
-//!    it acquires later is noted in the flags of the group, for good.
+//!    a limit, clean-ups, or groups inside. A wrapper knows what its child was from the start; whatever it
+//!    acquires later is noted in the flags of the group, for good.
 //! 3. Whoever is put by is in the list until the one who takes it out of the table takes it from there, in one turn. So whoever
 //!    has the table, and handed in first ([`State::lock`]), sees nobody who ended before.
 //! 4. Whoever is put by does not look at the group again, as it may be taken out of the count at any time. Whoever has yet to
@@ -22,10 +22,10 @@
 //!
 //! # Interleavings that matter
 //!
-//! * *Putting by against the end of the crowd.* Whoever takes a count below [few](FEW) takes the mark of that crowd away and then, in
-//!   the same turn, hands in all that were put by. Whoever puts by looks for the mark under the lock of the list. Whichever of
-//!   them has that lock first, the other one sees what it did: the child is found, or not put by. With those that are handed in the
-//!   other crowd may come to its end, and others be put by meanwhile: so it is looked at again.
+//! * *Putting by against the end of the crowd.* Whoever takes a count below [few](FEW) takes the marks of both crowds away and then, in
+//!   the same turn, hands in all that were put by. Whoever puts by looks for its mark under the lock of the list. Whichever of
+//!   them has that lock first, the other one sees what it did: the child is found, or not put by. A crowd that is still there is marked
+//!   again when the next child comes.
 //! * *Being put by against being cancelled.* A child may be cancelled by itself that has just been put by. So its end is gone
 //!   through with all that is due where it is not plain any more when it is handed in.
 //! * *Being put by against being stored.* The `Task` goes to the slot, which is still there.
@@ -165,19 +165,15 @@ impl State {
     /// After somebody has left: if the group is not crowded any more, hands in those that were put by.
     #[inline]
     pub(crate) fn note_few(&self, table: &mut Table, mut seen: Seen, effects: &mut Effects) -> Seen {
-        while self.are_few_on_pool(table) || (seen.are_few() && self.flags.look().is_crowded()) {
-            seen = self.disperse(table, seen, effects);
+        if self.are_few_on_pool(table) || (seen.are_few() && self.flags.look().is_crowded()) {
+            seen = self.disperse(table, effects);
         }
         seen
     }
 
     #[cold]
-    fn disperse(&self, table: &mut Table, seen: Seen, effects: &mut Effects) -> Seen {
-        if seen.are_few() {
-            self.flags.disperse(&mut table.locked);
-        } else {
-            self.flags.disperse_on_pool(&mut table.locked);
-        }
+    fn disperse(&self, table: &mut Table, effects: &mut Effects) -> Seen {
+        self.flags.disperse(&mut table.locked);
         let Keys { len, keys } = self.ended.take();
         for key in &keys[..len] {
             let task = self.let_out(table, *key, effects);

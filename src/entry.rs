@@ -50,8 +50,8 @@ impl Entry<'_> {
         self.ticket
     }
 
-    /// Has the group keep what the task of this child will look at, if that can be made here and now. Not where it could not be
-    /// stored, as the child may have entered a group that is cancelled, or a runtime is gone; nor where the group keeps another pool.
+    /// Has the group keep what the task of this child will look at, if its spawner makes tasks. Not for whoever may enter a group
+    /// that is cancelled, nor where a runtime is gone, as its `Task` could not be stored; nor where the group keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
         if self.kind != Kind::Ordinary

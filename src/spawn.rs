@@ -254,8 +254,6 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         let (Entered { ticket, counted }, spawner) = (child, self.spawner());
         self.register(ticket);
         let Some(counted) = counted else {
-            let keeps = S::makes_tasks(Inside(()));
-            let ticket = if keeps { ticket.not_put_by() } else { ticket };
             return hand_over(self.state(), ticket, shielded, future, deliver, |child| spawner.spawn(child));
         };
         let child = Child::new(self.state(), ticket, shielded, future, deliver);

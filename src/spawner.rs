@@ -112,7 +112,7 @@ pub trait Spawner: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Whether `spawn` is two steps. For the crate's own: the first is taken with the lock of a group in hand.
+    /// Whether `spawn` is two steps. For the crate's own: the first may be taken with the lock of a group in hand.
     #[doc(hidden)]
     fn makes_tasks(_: Inside) -> bool {
         false

@@ -20,8 +20,8 @@
 //! # Interleavings that matter
 //!
 //! * *Cancel against spawn.* The slot is there before the walk, and the `Task` is not stored yet: the walk cuts the slot,
-//!   [`State::store`] drops the `Task`. What a pool has made is there with the slot (see `entry`), and if it is cancelled before it is
-//!   started, it is dropped by whoever was to run it.
+//!   [`State::store`] drops the `Task`. What a pool has made is mostly there with the slot (see `entry`), and if it is cancelled before
+//!   it is started, it is dropped by whoever was to run it.
 //! * *Cancel against the last child leaving.* Both may find the count at zero with `CANCELLED` set, and both
 //!   settle; the second finds no link.
 //! * *Join against spawn at zero.* Whoever has the lock first decides.
@@ -49,7 +49,7 @@ use crate::table::{Table, slot_of};
 use crate::ticket::{Standing, Ticket};
 #[cfg(feature = "tracing")]
 use crate::trace::{Cancelled, Span};
-use crate::word::{Flags, Locked, Marks, Seen, Word};
+use crate::word::{Flags, Locked, Seen, Word};
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,8 +171,8 @@ impl State {
         let key = standing.key();
         // To be dropped last of all.
         let _pool;
-        let may_wait = |flags: Marks| flags.may_put_by(standing.is_on_pool());
-        let mut table = if end == End::Returned && standing.is_plain() && may_wait(self.flags.look()) {
+        let may_wait = end == End::Returned && standing.is_plain();
+        let mut table = if may_wait && self.flags.look().may_put_by(standing.is_on_pool()) {
             match self.turn_of(standing) {
                 Turn::Now(table) => table,
                 Turn::PutBy => return,

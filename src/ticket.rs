@@ -53,12 +53,6 @@ impl Ticket {
         Self { standing: Standing(self.standing.0 | Standing::ON_POOL), ..self }
     }
 
-    /// A child whose task keeps something that is to go with it.
-    #[inline]
-    pub(crate) fn not_put_by(self) -> Self {
-        Self { standing: Standing(self.standing.0 & !Standing::PLAIN), ..self }
-    }
-
     #[inline]
     pub(crate) fn standing(self, shielded: bool) -> Standing {
         if shielded { self.standing.shielded() } else { self.standing }

@@ -33,7 +33,7 @@ const SINGLED: u64 = 1 << 2;
 const OBSERVED: u64 = 1 << 6;
 /// So many children live that some of them may have been put by: see `ended`.
 const CROWDED: u64 = 1 << 7;
-/// So many children live on the pool that the group keeps that some of them may have been put by.
+/// So many children live on the pool that the group keeps that some of them may have been put by. Never there without `CROWDED`.
 const CROWDED_ON_POOL: u64 = 1 << 9;
 /// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
 const ENTANGLED: u64 = 1 << 8;
@@ -172,10 +172,6 @@ impl Flags {
     pub(crate) fn crowd_on_pool(&self, locked: &mut Locked) {
         self.set(locked, CROWDED_ON_POOL);
     }
-
-    pub(crate) fn disperse_on_pool(&self, locked: &mut Locked) {
-        self.clear(locked, CROWDED_ON_POOL);
-    }
 }
 
 /// What the flags said at one moment.
@@ -202,7 +198,7 @@ impl Marks {
     /// Whether a child that ends may be put by.
     #[inline]
     pub(crate) fn may_put_by(self, on_pool: bool) -> bool {
-        let crowd = if on_pool { CROWDED | CROWDED_ON_POOL } else { CROWDED };
+        let crowd = if on_pool { CROWDED_ON_POOL } else { CROWDED };
         self.0 & (CANCELLED | SINGLED | OBSERVED | ENTANGLED | crowd) == crowd
     }
 }

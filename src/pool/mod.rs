@@ -9,7 +9,7 @@
 //! Pool, groups ──► Inner ──┬─► S
 //!                          └─► Owner ──► Shared ──► queue, the drivers' Tasks; weakly: the groups
 //! a group with a child on it ──► Owner
-//! any other child's task ──────► Owner
+//! any other child's future ────► Owner
 //! driver ──► Shared; S if it does not own its tasks (`Spawner::for_tasks`), else Inner weakly
 //! ```
 //!
@@ -17,8 +17,8 @@
 //!   cuts the circle from `Shared` to a driver and back. A child that is queued keeps itself by way of the queue,
 //!   but then there is a driver that will run it, or the pool is dead and somebody drains it.
 //! * A group keeps the `Owner` for its children here, from the first to the last; their tasks only look at `Shared` (invariant 6).
-//!   Few keep the `Owner` themselves: those that are not ordinary children, or adopt something, or have waited for a place under
-//!   a limit; those on a second pool while the first is kept; and a `Task` without a group.
+//!   Few have a future that keeps it: those that are not ordinary children, or adopt something, or came by `spawn_when_free`;
+//!   those on a second pool while the first is kept; those of a spawner that wraps a pool; and a `Task` without a group.
 //! * No child owns `S`, and no driver owns an `S` that may own drivers. So an `Arc<Executor>` goes with the last
 //!   handle, and the children with it, as they do without a pool. Drivers then cannot start others, as there is
 //!   nothing left to start them on.
@@ -82,10 +82,13 @@ mod shared;
 mod word;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::{fmt, ptr};
 
 use async_task::{Builder, Runnable, Task};
+use pin_project_lite::pin_project;
 
 use self::driver::{Source, start_or_panic};
 use self::shared::{Here, Owner, Shared};
@@ -227,8 +230,8 @@ impl<S: Spawner> Spawner for Pool<S> {
             drop(future);
             return adopt(());
         }
-        let owner = self.inner.owner.clone();
-        let (runnable, task) = task(future, move |runnable| owner.0.push::<S>(runnable));
+        let (future, shared) = (Keeping { future, _owner: self.inner.owner.clone() }, self.shared().clone());
+        let (runnable, task) = task(future, move |runnable| shared.push::<S>(runnable));
         self.start_task(runnable, Inside(()));
         task
     }
@@ -326,6 +329,23 @@ impl<S> fmt::Debug for Pool<S> {
             .field("parked", &seen.parked())
             .field("gone", &seen.is_dead())
             .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// A future that keeps the pool it runs on. Its task does not, of which an empty cell may be there for a while longer.
+    struct Keeping<F> {
+        #[pin]
+        future: F,
+        _owner: Arc<Owner>,
+    }
+}
+
+impl<F: Future> Future for Keeping<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.poll(cx)
     }
 }
 
