@@ -5,7 +5,10 @@ use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -87,14 +90,45 @@ impl Spawner for Handle {
     }
 
     fn kick() {
-        // A worker keeps the task it woke last to itself, unless there is a later one.
         if let Some(handle) = Handle::try_current()
             .ok()
             .filter(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread)
         {
+            // A worker keeps the task it woke last to itself, unless there is a later one.
             drop(handle.spawn(async {}));
+            kick_again(&handle);
         }
     }
+}
+
+/// Sees a moment later, from outside of the workers, that one of them comes by.
+///
+/// A worker that has nothing to do, while another one is looking for work, goes to sleep without a look of its own. What the other one
+/// finds and leaves behind meanwhile it is not told of, as it is not asleep yet. Tokio counts on the other one to come back to that: but
+/// that may be blocked by a child.
+fn kick_again(handle: &Handle) {
+    thread_local! {
+        /// Whether somebody is about to, for this worker.
+        static PENDING: Arc<AtomicBool> = Arc::default();
+    }
+    /// So many times, the first time after a millisecond, and later each time after twice as long.
+    const TIMES: u32 = 10;
+    let pending =
+        PENDING.try_with(|pending| (!pending.swap(true, Ordering::Relaxed)).then(|| pending.clone()));
+    let Ok(Some(pending)) = pending else { return };
+    let kick = handle.clone();
+    handle.spawn_blocking(move || {
+        thread::sleep(Duration::from_millis(1));
+        pending.store(false, Ordering::Relaxed);
+        for time in 0..TIMES {
+            let (comes, came) = mpsc::channel();
+            drop(kick.spawn(async move { comes.send(()) }));
+            // Dropped without a word by a runtime that is gone.
+            if came.recv_timeout(Duration::from_millis(1 << time)) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+    });
 }
 
 /// Children that stay on the thread that drives the set. If that is dropped, they are lost.

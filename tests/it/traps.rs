@@ -30,6 +30,10 @@
 //! 13       what is driven inside of one Tokio task shares one budget
 //!     test pool::on_tokio::a_driver_gives_way_when_the_budget_is_spent
 //!     red  if has_budget of the handle is always true
+//!          a Tokio worker keeps what it woke last to itself, and another one that goes to sleep at that moment is not
+//!          told of it; neither matters but to whom a task blocks
+//!     test pool::on_tokio::a_child_spawns_ten_siblings_and_then_blocks
+//!     red  if kick of the handle does nothing; once in a hundred times, on a busy machine, if it does not kick again
 //! 14       event-listener wakes under its mutex, where a waker may drop another listener
 //!     test on_tokio::a_waker_that_drops_other_waiters_does_not_deadlock
 //!     red  if Deferred wakes at once

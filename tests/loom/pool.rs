@@ -12,7 +12,7 @@ use async_task::Runnable;
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
-use taskgroup::{Pool, Spawner, Task, TaskGroup, adopt, shield};
+use taskgroup::{AnySpawner, Pool, Spawner, Task, TaskGroup, adopt, shield};
 
 use super::{Capture, Yield, block_on, bounded};
 
@@ -394,20 +394,16 @@ fn a_group_has_children_on_two_pools() {
     });
 }
 
-/// The group goes on with a child elsewhere, nobody looks at it, and its table may be taken when one on the pool ends.
-///
-/// Red if those on a pool are put by as all others are, or if `State::end` or `State::note_few` does not see that they are few.
-#[test]
-fn the_last_children_on_a_pool_end_in_a_crowd() {
-    bounded(2, || {
+/// The group goes on with a child elsewhere, nobody looks at it, and its table may be taken when one on the pool ends: then
+/// nothing keeps the pool.
+fn nobody_is_left_on_the_pool(launch: fn(&TaskGroup<Runtime>, Pool<Runtime>)) {
+    bounded(2, move || {
         let runtime = Runtime::default();
         let (worker, turn) = (runtime.worker(), Arc::new(Turn::default()));
         let waits = turn.clone();
         let group = TaskGroup::new(runtime.clone());
         group.launch(async move { waits.come().await });
-        let jobs = group.on(Pool::new(runtime.clone()));
-        (0..3).for_each(|_| jobs.launch(async {}));
-        drop(jobs);
+        launch(&group, Pool::new(runtime.clone()));
         assert!(group.reason().is_none());
         runtime.until(1);
         turn.is_here();
@@ -416,24 +412,25 @@ fn the_last_children_on_a_pool_end_in_a_crowd() {
     });
 }
 
-/// The group keeps another pool, so the task of the child keeps this one.
-///
-/// Red if such a child is put by as all others are.
+/// Red if those on a pool are put by as all others are, or if `State::end` or `State::note_few` does not see that they are few.
 #[test]
-fn a_child_on_a_second_pool_ends_in_a_crowd() {
-    bounded(2, || {
-        let runtime = Runtime::default();
-        let (worker, turn) = (runtime.worker(), Arc::new(Turn::default()));
-        let waits = turn.clone();
-        let group = TaskGroup::new(Pool::new(runtime.clone()));
-        group.launch(async move { waits.come().await });
-        group.on(Pool::new(runtime.clone())).launch(async {});
-        assert!(group.reason().is_none());
-        runtime.until(1);
-        turn.is_here();
-        block_on(group.join()).unwrap();
-        runtime.finish(worker);
+fn the_last_children_on_a_pool_end_in_a_crowd() {
+    nobody_is_left_on_the_pool(|group, pool| {
+        let jobs = group.on(pool);
+        (0..3).for_each(|_| jobs.launch(async {}));
     });
+}
+
+/// Red if `ChildBuilder::enter` takes the ticket before the group keeps the pool.
+#[test]
+fn a_child_on_a_pool_leaves_its_result_in_a_crowd() {
+    nobody_is_left_on_the_pool(|group, pool| drop(group.on(pool).results::<()>().spawn(async {})));
+}
+
+/// Red if the task of such a child keeps the pool, and not its future.
+#[test]
+fn a_child_on_a_pool_that_is_wrapped_ends_in_a_crowd() {
+    nobody_is_left_on_the_pool(|group, pool| group.on(AnySpawner::new(pool)).launch(async {}));
 }
 
 /// The future of a child on the pool is gone, and a group that it has opened elsewhere goes on.

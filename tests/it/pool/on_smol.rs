@@ -1,7 +1,7 @@
 //! Pools on executors that are owned, and that can be dropped.
 
 use async_executor::Executor;
-use taskgroup::shield;
+use taskgroup::{AnySpawner, shield};
 
 use super::*;
 
@@ -167,16 +167,16 @@ fn no_driver_is_left_when_the_last_handle_and_the_last_child_on_the_pool_are_gon
     });
 }
 
-/// Many of those on the pool end while somebody else has the table.
+/// Many of those on the pool end while somebody else has the table. What keeps the pool is a group, or each child.
 #[test]
 fn no_driver_is_left_when_the_last_of_many_on_the_pool_are_gone_in_a_crowd() {
-    watched(|| {
+    fn none_is_left<S: Spawner>(wrap: fn(Pool<Counting<Arc<Executor<'static>>>>) -> S) {
         for _ in 0..20 {
             let (rig, children) = (runtimes::smol_executor_4(), Ledger::default());
             let (pool, drivers) = counted(rig.spawner());
             let group = TaskGroup::new(rig.spawner());
             (0..70).for_each(|_| group.launch(children.track(pending::<()>())));
-            let jobs = group.on(pool);
+            let jobs = group.on(wrap(pool));
             (0..5_000).for_each(|_| jobs.launch(children.track(async {})));
             drop(jobs);
             block_on(at_most(&drivers, 0));
@@ -184,7 +184,9 @@ fn no_driver_is_left_when_the_last_of_many_on_the_pool_are_gone_in_a_crowd() {
             block_on(group.join()).unwrap();
             assert_eq!((children.read().completed, children.read().alive()), (5_000, 0));
         }
-    });
+    }
+    watched(|| none_is_left(|pool| pool));
+    watched(|| none_is_left(AnySpawner::new));
 }
 
 /// The drivers of a pool keep what its spawner has, here what the other child runs on.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use futures_lite::future::poll_once;
-use taskgroup::shield;
+use taskgroup::{AnySpawner, shield};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::block_in_place;
 
@@ -26,6 +26,24 @@ fn kept() -> usize {
 fn nothing_is_left() {
     run(runtimes::tokio_current_thread, super::nothing_is_left);
     run(|| runtimes::tokio_workers(2), super::nothing_is_left);
+}
+
+/// The group keeps the cells of a few that have ended, for whoever spawns next.
+#[test]
+fn no_driver_is_left_of_a_pool_whose_children_keep_it() {
+    watched(|| {
+        let (runtime, children) = (workers(2), Ledger::default());
+        let group = TaskGroup::new(runtime.handle().clone());
+        (0..40).for_each(|_| group.launch(children.track(pending::<()>())));
+        let (pool, drivers) = counted(runtime.handle().clone());
+        let jobs = group.on(AnySpawner::new(pool));
+        block_on(jobs.spawn(children.track(async { Ok(()) }))).unwrap();
+        drop(jobs);
+        block_on(at_most(&drivers, 0));
+        group.cancel();
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().completed, 1);
+    });
 }
 
 #[test]
@@ -95,13 +113,14 @@ fn children_block_after_the_last_handle_is_dropped() {
     });
 }
 
-/// What a worker wakes last it keeps to itself, where nobody can steal it while that worker is blocked.
+/// What a worker wakes last it keeps to itself, where nobody can steal it while that worker is blocked. And another worker may go to
+/// sleep at just that moment, and not be told: seldom, and mostly on a machine that is busy.
 #[test]
 fn a_child_spawns_ten_siblings_and_then_blocks() {
     watched(|| {
         let runtime = workers(2);
         let pool = Pool::new(runtime.handle().clone());
-        for _ in 0..200 {
+        for _ in 0..1_000 {
             let (children, (done, all)) = (Ledger::default(), mpsc::channel());
             let group = TaskGroup::new(pool.clone());
             let (spawn, counted) = (group.group(), children.clone());
