@@ -123,7 +123,8 @@ use crate::spawner::{Counted, Dependent, Inside, OnPool, SpawnBlocking, Spawner,
 ///   it spent is polled once more for nothing.
 /// * **Children that block** their thread hold up nobody, as long as the runtime has a thread left to poll another
 ///   driver on: with `block_in_place` always, otherwise while fewer children block than there are threads. A child
-///   that never yields takes a thread for good.
+///   that never yields takes a thread for good. Tokio leaves a gap there: what is started from outside of the pool in the very
+///   moment in which one worker is blocked by a child and the last other one goes to sleep waits for one of them, like a task of Tokio's.
 /// * **Tokio's current-thread runtime** has one thread, so a child that blocks it blocks everything, as it would
 ///   without a pool.
 /// * **A `Task` that is spawned here by hand**, without a group, learns of the end of the runtime only when it is
