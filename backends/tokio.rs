@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::adopt::unless;
 use crate::runtime::{Adopt, LocalSpawner, SpawnBlocking, Timed, Timer, lazily};
+use crate::unwind::catch;
 use crate::{Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.
@@ -116,8 +117,8 @@ fn kick_again(handle: &Handle) {
     let pending =
         PENDING.try_with(|pending| (!pending.swap(true, Ordering::Relaxed)).then(|| pending.clone()));
     let Ok(Some(pending)) = pending else { return };
-    let kick = handle.clone();
-    handle.spawn_blocking(move || {
+    let (kick, is_pending) = (handle.clone(), pending.clone());
+    let again = move || {
         thread::sleep(Duration::from_millis(1));
         pending.store(false, Ordering::Relaxed);
         for time in 0..TIMES {
@@ -128,7 +129,11 @@ fn kick_again(handle: &Handle) {
                 break;
             }
         }
-    });
+    };
+    // Where there is no thread to be had Tokio panics, and this may be under any lock.
+    if catch(|| handle.spawn_blocking(again)).is_err() {
+        is_pending.store(false, Ordering::Relaxed);
+    }
 }
 
 /// Children that stay on the thread that drives the set. If that is dropped, they are lost.
