@@ -39,16 +39,20 @@
 //!         943            5  nothing_starts_after_join_has_returned
 //!      20,959            2  pool::a_cancel_meets_a_child_that_is_being_entered
 //!      38,161            2  pool::a_child_blocks_for_a_sibling
-//!      50,247            2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
-//!       1,035            2  pool::a_group_has_children_on_two_pools
-//!      33,032            2  pool::a_push_meets_drivers_that_park
-//!      36,517            3  pool::a_spawn_meets_the_last_driver
+//!         463            2  pool::a_child_on_a_pool_is_gone_with_a_group_inside
+//!         752            2  pool::a_child_on_a_pool_leaves_its_result_in_a_crowd
+//!         837            2  pool::a_child_on_a_pool_that_is_wrapped_ends_in_a_crowd
+//!      56,515            2  pool::a_group_becomes_known_while_the_last_driver_is_dropped
+//!         976            2  pool::a_group_has_children_on_two_pools
+//!      44,496            2  pool::a_push_meets_drivers_that_park
+//!      37,833            3  pool::a_spawn_meets_the_last_driver
 //!       5,986            3  pool::a_wake_meets_a_driver_that_parks
 //!       7,989            3  pool::a_wake_meets_the_end_of_a_pool
 //!      13,264            3  pool::a_wake_meets_the_last_driver
-//!       2,686            3  pool::the_last_handle_is_dropped_while_a_child_ends
-//!      58,139            2  pool::two_threads_push_at_once
-//!     881,351               all of them, in 70 s
+//!       3,051            2  pool::the_last_children_on_a_pool_end_in_a_crowd
+//!         757            3  pool::the_last_handle_is_dropped_while_a_child_ends
+//!      72,194            2  pool::two_threads_push_at_once
+//!     917,569               all of them, in 70 s
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.
