@@ -1,11 +1,12 @@
 //! Tokio.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -17,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::adopt::unless;
 use crate::runtime::{Adopt, LocalSpawner, SpawnBlocking, Timed, Timer, lazily};
-use crate::unwind::catch;
 use crate::{Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.
@@ -97,42 +97,94 @@ impl Spawner for Handle {
         {
             // A worker keeps the task it woke last to itself, unless there is a later one.
             drop(handle.spawn(async {}));
-            kick_again(&handle);
+            // On a thread that is going away nobody blocks.
+            let _ = KICKER.try_with(|kicker| kicker.kick(&handle));
         }
     }
 }
 
 /// Sees a moment later, from outside of the workers, that one of them comes by.
 ///
-/// A worker that has nothing to do, while another one is looking for work, goes to sleep without a look of its own. What the other one
-/// finds and leaves behind meanwhile it is not told of, as it is not asleep yet. Tokio counts on the other one to come back to that: but
-/// that may be blocked by a child.
-fn kick_again(handle: &Handle) {
-    thread_local! {
-        /// Whether somebody is about to, for this worker.
-        static PENDING: Arc<AtomicBool> = Arc::default();
+/// A worker that has nothing to do, while half of them are looking for work, goes to sleep without a look of its own. What another one
+/// leaves behind meanwhile it is not told of, as it is not asleep yet. Tokio counts on that other one to come back to it: but that may
+/// be blocked by a child. A thread of Tokio's blocking pool may be what a worker waits for, so this has one of its own.
+struct Kicker {
+    /// What it is at: [`RESTS`], [`COMES`] or [`GONE`].
+    state: Arc<AtomicU8>,
+    kicks: RefCell<Option<mpsc::Sender<Handle>>>,
+}
+
+/// It waits for a kick, or sees to one that it began with before.
+const RESTS: u8 = 0;
+/// There is a kick that it has not begun with.
+const COMES: u8 = 1;
+/// There is no thread.
+const GONE: u8 = 2;
+
+thread_local! {
+    /// That of this thread, which is mostly a worker.
+    static KICKER: Kicker = Kicker { state: Arc::new(AtomicU8::new(GONE)), kicks: RefCell::new(None) };
+}
+
+impl Kicker {
+    /// How long it waits for another kick before it ends.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    /// How often it looks whether a worker has come by, the first time for a millisecond, and later each time for twice as long.
+    const LOOKS: u32 = 10;
+
+    fn kick(&self, runtime: &Handle) {
+        match self.state.swap(COMES, Ordering::AcqRel) {
+            COMES => {}
+            RESTS => {
+                let kicks = self.kicks.borrow();
+                let sent = kicks.as_ref().map(|kicks| kicks.send(runtime.clone()));
+                debug_assert!(matches!(sent, Some(Ok(()))), "it does not end while there is a kick");
+            }
+            _ => self.start(runtime),
+        }
     }
-    /// So many times, the first time after a millisecond, and later each time after twice as long.
-    const TIMES: u32 = 10;
-    let pending =
-        PENDING.try_with(|pending| (!pending.swap(true, Ordering::Relaxed)).then(|| pending.clone()));
-    let Ok(Some(pending)) = pending else { return };
-    let (kick, is_pending) = (handle.clone(), pending.clone());
-    let again = move || {
-        thread::sleep(Duration::from_millis(1));
-        pending.store(false, Ordering::Relaxed);
-        for time in 0..TIMES {
-            let (comes, came) = mpsc::channel();
-            drop(kick.spawn(async move { comes.send(()) }));
-            // Dropped without a word by a runtime that is gone.
-            if came.recv_timeout(Duration::from_millis(1 << time)) != Err(RecvTimeoutError::Timeout) {
-                break;
+
+    fn start(&self, runtime: &Handle) {
+        let (kicks, coming) = mpsc::channel();
+        let state = self.state.clone();
+        let thread = thread::Builder::new().name("taskgroup-kick".into());
+        // Before there is a receiver that could be gone.
+        let _sent = kicks.send(runtime.clone());
+        match thread.spawn(move || Self::run(&coming, &state)) {
+            Ok(_) => drop(self.kicks.replace(Some(kicks))),
+            // The next kick tries again.
+            Err(_) => self.state.store(GONE, Ordering::Release),
+        }
+    }
+
+    fn run(kicks: &mpsc::Receiver<Handle>, state: &AtomicU8) {
+        loop {
+            match kicks.recv_timeout(Self::PATIENCE) {
+                Ok(runtime) => {
+                    // There is no more than one in so long a time.
+                    thread::sleep(Duration::from_millis(1));
+                    state.store(RESTS, Ordering::Release);
+                    Self::see_to(&runtime);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    if state.compare_exchange(RESTS, GONE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                        return;
+                    }
+                }
             }
         }
-    };
-    // Where there is no thread to be had Tokio panics, and this may be under any lock.
-    if catch(|| handle.spawn_blocking(again)).is_err() {
-        is_pending.store(false, Ordering::Relaxed);
+    }
+
+    fn see_to(runtime: &Handle) {
+        for look in 0..Self::LOOKS {
+            let (comes, came) = mpsc::channel();
+            drop(runtime.spawn(async move { comes.send(()) }));
+            // Dropped without a word by a runtime that is gone.
+            if came.recv_timeout(Duration::from_millis(1 << look)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
     }
 }
 
