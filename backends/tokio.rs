@@ -127,6 +127,8 @@ thread_local! {
 }
 
 impl Kicker {
+    /// How long after the first kick it comes.
+    const MOMENT: Duration = Duration::from_millis(10);
     /// How long it waits for another kick before it ends.
     const PATIENCE: Duration = Duration::from_secs(1);
     /// How often it looks whether a worker has come by, the first time for a millisecond, and later each time for twice as long.
@@ -161,8 +163,8 @@ impl Kicker {
         loop {
             match kicks.recv_timeout(Self::PATIENCE) {
                 Ok(runtime) => {
-                    // There is no more than one in so long a time.
-                    thread::sleep(Duration::from_millis(1));
+                    // There is no more than one in so long a time: it wakes a worker that may have nothing to do.
+                    thread::sleep(Self::MOMENT);
                     state.store(RESTS, Ordering::Release);
                     Self::see_to(&runtime);
                 }
