@@ -86,8 +86,9 @@ impl State {
         withheld: &mut Withheld,
         cx: &task::Context<'_>,
     ) -> Option<(Outcome, Option<CancelReason>)> {
+        // One look for both: whoever was cut before the last one left is found cut here.
         let seen = self.word.look();
-        if seen.is_clear() && seen.is_cancelled() && context::is_cut() && withheld.again(cx) {
+        if !seen.is_clear() || (seen.is_cancelled() && context::is_cut() && withheld.again(cx)) {
             return None;
         }
         self.finish()
