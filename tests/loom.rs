@@ -23,6 +23,7 @@
 //!      12,480            3  groups::a_child_comes_while_the_background_is_being_ended
 //!       2,880            5  groups::a_child_fails_while_the_body_waits
 //!       3,937            5  groups::a_failure_meets_a_cancel
+//!       1,193            2  groups::a_host_is_cut_while_the_last_child_inside_leaves
 //!       7,115            3  groups::a_join_is_dropped_while_the_last_child_ends
 //!       9,585            3  groups::an_abandoned_group_fails_while_the_one_around_it_is_joined
 //!      34,740            2  groups::two_children_fail_at_once
@@ -52,7 +53,7 @@
 //!       3,051            2  pool::the_last_children_on_a_pool_end_in_a_crowd
 //!         757            3  pool::the_last_handle_is_dropped_while_a_child_ends
 //!      72,194            2  pool::two_threads_push_at_once
-//!     917,569               all of them, in 70 s
+//!     918,762               all of them, in 70 s
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.

@@ -37,6 +37,26 @@ fn a_child_comes_while_the_background_is_being_ended() {
     });
 }
 
+/// A child inside cuts its host, and leaves while that looks whether somebody is left.
+///
+/// Red if `State::conclude` looks for the count a second time where it did not look for the cut the first time.
+#[test]
+fn a_host_is_cut_while_the_last_child_inside_leaves() {
+    bounded(2, || {
+        let goes_on = Arc::new(AtomicUsize::new(0));
+        let outer = TaskGroup::new(Threads);
+        let (cancel, host) = (outer.group(), goes_on.clone());
+        outer.launch(async move {
+            let inner = TaskGroup::new(Threads);
+            inner.launch(async move { cancel.cancel() });
+            drop(inner.join().await);
+            host.store(1, SeqCst);
+        });
+        drop(block_on(outer.join()));
+        assert_eq!(goes_on.load(SeqCst), 0);
+    });
+}
+
 /// A failure that was returned counts, whenever the cancel comes.
 ///
 /// Red if `Child::end_with` records only while the group is not cancelled.
