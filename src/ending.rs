@@ -96,9 +96,6 @@ impl State {
 
     /// Closes for good if nothing is left.
     fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
-        if !self.word.look().is_clear() {
-            return None;
-        }
         let mut table = self.lock();
         if !self.word.finish(&mut table.locked) {
             return None;

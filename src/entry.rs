@@ -38,7 +38,7 @@ pub(crate) struct Entered {
 }
 
 impl From<Ticket> for Entered {
-    /// One whose task keeps what it looks at.
+    /// One that keeps its pool itself, if it is on one.
     fn from(ticket: Ticket) -> Self {
         Self { ticket, counted: None }
     }
