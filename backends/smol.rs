@@ -44,6 +44,9 @@ impl Spawner for Smol {
 
 /// An executor of one's own. It is driven from outside of every group whose children run on it: a member that is cut
 /// drives nothing any more. Children do not keep it alive: when its last owner drops it, they are lost.
+///
+/// Let groups end before it is dropped. One that is dropped while another thread is in the middle of waking a child
+/// never drops that child, up to `async-executor` 1.14.1 at least, and so the group of it never ends.
 impl Spawner for Arc<Executor<'static>> {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
@@ -102,7 +105,7 @@ impl Spawner for &'static StaticExecutor {
 }
 
 /// An executor for children that stay on the thread that drives it. Like [`Arc<Executor>`](Executor), it is driven from
-/// outside of every group whose children run on it.
+/// outside of every group whose children run on it, and dropped after them.
 impl LocalSpawner for Rc<LocalExecutor<'static>> {
     fn spawn_local<F>(&self, future: F) -> Task<()>
     where

@@ -6,12 +6,26 @@
 //!
 //! To its opener such a group is *owned*: a member that is cut does not wait for it before it is dropped, because dropping
 //! it is what ends the group.
+//!
+//! So when the future is gone all children have to be, also one that is being woken by another thread at that moment. A
+//! `LocalExecutor` that is dropped does not wait for such a one: it comes into a queue that nobody looks into any more, and
+//! lies there for ever, with all that it has captured and counted by its group. Therefore [`Executor`] is dropped when it is
+//! empty.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 use async_executor::LocalExecutor;
+use async_task::Task;
+use pin_project_lite::pin_project;
+use slab::Slab;
 
 use crate::child::ToHandle;
 use crate::child_builder::hand_over;
@@ -83,20 +97,20 @@ where
 {
     let location = Location::caller();
     async move {
-        let executor = LocalExecutor::new();
+        let executor = Executor::new();
         let body = async |group| body(Borrowing { executor: &executor, group }).await;
         let mut scope = scope((), body);
         let config = scope.config();
         config.owned = true;
         config.location = location;
         // The executor holds it more than once, and so does every future around this one.
-        executor.run(Box::pin(scope)).await
+        executor.tasks.run(Box::pin(scope)).await
     }
 }
 
 /// Where children of a [`borrowing`] group are spawned into.
 pub struct Borrowing<'a, 'env, E> {
-    executor: &'a LocalExecutor<'env>,
+    executor: &'a Executor<'env>,
     group: Group<(), E>,
 }
 
@@ -126,5 +140,94 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
 impl<E> fmt::Debug for Borrowing<'_, '_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Borrowing").field(&self.group).finish()
+    }
+}
+
+/// Runs children in the task that polls it, and lets go of them all when it is dropped.
+struct Executor<'env> {
+    tasks: LocalExecutor<'env>,
+    residents: Rc<Residents>,
+}
+
+/// How those are woken that have been polled. Not there when they are to go.
+type Residents = RefCell<Option<Slab<Waker>>>;
+
+impl<'env> Executor<'env> {
+    fn new() -> Self {
+        Self { tasks: LocalExecutor::new(), residents: Rc::new(RefCell::new(Some(Slab::new()))) }
+    }
+
+    fn spawn<F: Future<Output = ()> + 'env>(&self, future: F) -> Task<()> {
+        let residents = self.residents.clone();
+        self.tasks.spawn(Resident { future: Some(future), residents, key: None })
+    }
+}
+
+impl Drop for Executor<'_> {
+    fn drop(&mut self) {
+        let residents = self.residents.take();
+        residents.into_iter().flatten().for_each(|(_, waker)| waker.wake());
+        // All are in the queue now, or about to be put there by another thread.
+        while !self.tasks.is_empty() {
+            if !self.tasks.try_tick() {
+                block_on(self.tasks.tick());
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A child on its executor.
+    struct Resident<F> {
+        #[pin]
+        future: Option<F>,
+        residents: Rc<Residents>,
+        key: Option<usize>,
+    }
+
+    impl<F> PinnedDrop for Resident<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            this.future.set(None);
+            if let (Some(key), Some(residents)) = (*this.key, &mut *this.residents.borrow_mut()) {
+                residents.remove(key);
+            }
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Resident<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if this.key.is_none() {
+            let mut residents = this.residents.borrow_mut();
+            *this.key = residents.as_mut().map(|residents| residents.insert(cx.waker().clone()));
+        }
+        if this.residents.borrow().is_none() {
+            this.future.set(None);
+        }
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}
+
+/// Waits on this thread, for another one that is in the middle of a wake.
+fn block_on(future: impl Future) {
+    struct Parked(Thread);
+
+    impl Wake for Parked {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let mut future = pin!(future);
+    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        thread::park();
     }
 }

@@ -2,15 +2,20 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
+use std::hint::spin_loop;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use async_executor::LocalExecutor;
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{Group, GroupError, Spawner, TaskGroup, borrowing, scope, shield};
 use taskgroup_conformance::ledger::{Gate, Tally};
-use taskgroup_conformance::{Test, errors, panic_text, quiet_panic};
+use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 
 macro_rules! suite {
     ($($case:ident)*) => {
@@ -215,4 +220,53 @@ async fn a_cancelled_one_takes_no_more_children<S: Spawner>(t: &Test<S>) {
     });
     assert!(value.await.unwrap());
     assert_eq!(t.ledger.read().started, 0);
+}
+
+#[test]
+fn dropped_while_another_thread_wakes_a_child_it_leaves_nothing() {
+    const ROUNDS: usize = 100_000;
+    watched(|| {
+        let waker = Mutex::new(None::<Waker>);
+        let (begun, woken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let await_round = |counter: &AtomicUsize, round| {
+            while counter.load(SeqCst) < round {
+                thread::yield_now();
+            }
+        };
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                for round in 1..=ROUNDS {
+                    await_round(&begun, round);
+                    let waker = waker.lock().unwrap().take();
+                    waker.expect("the child was polled").wake();
+                    woken.store(round, SeqCst);
+                }
+            });
+            let mut outlived = Vec::new();
+            for round in 1..=ROUNDS {
+                let captured = Rc::new(());
+                let captures = captured.clone();
+                let opened = borrowing(async |group| {
+                    let waker = &waker;
+                    group.spawn(poll_fn(move |cx| {
+                        let _captured = &captures;
+                        *waker.lock().unwrap() = Some(cx.waker().clone());
+                        Poll::<()>::Pending
+                    }));
+                    pending::<Result<(), Infallible>>().await
+                });
+                let mut opened = Box::pin(opened);
+                assert!(opened.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                begun.store(round, SeqCst);
+                // Now and then before the wake, now and then after it.
+                (0..round % 64 * 4).for_each(|_| spin_loop());
+                drop(opened);
+                await_round(&woken, round);
+                if Rc::strong_count(&captured) > 1 {
+                    outlived.push(round);
+                }
+            }
+            assert!(outlived.is_empty(), "children outlived their group in rounds {outlived:?}");
+        });
+    });
 }
