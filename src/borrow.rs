@@ -44,9 +44,10 @@ use crate::scope::scope;
 ///
 /// # Cancellation
 ///
-/// Dropping the future drops the body and all children there and then. If the group was opened in a member of another one
-/// that is cut, that member is dropped, and the children with it; groups that the children have opened on a runtime are
-/// cancelled, and counted by every group around, but may end a little later.
+/// Dropping the future drops the body and all children there and then; if another thread is in the middle of waking one of
+/// them, it is awaited for that moment. If the group was opened in a member of another one that is cut, that member is
+/// dropped, and the children with it; groups that the children have opened on a runtime are cancelled, and counted by every
+/// group around, but may end a little later.
 ///
 /// # Panics
 ///
