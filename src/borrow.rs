@@ -16,11 +16,9 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
 
 use async_executor::LocalExecutor;
 use async_task::Task;
@@ -32,6 +30,7 @@ use crate::child_builder::hand_over;
 use crate::error::GroupError;
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet};
+use crate::lock::pause;
 use crate::output::ChildOutput;
 use crate::scope::scope;
 
@@ -150,7 +149,7 @@ struct Executor<'env> {
     residents: Rc<Residents>,
 }
 
-/// How those are woken that have been polled. Not there when they are to go.
+/// How those are woken that wait. Not there when they are to go.
 type Residents = RefCell<Option<Slab<Waker>>>;
 
 impl<'env> Executor<'env> {
@@ -160,7 +159,7 @@ impl<'env> Executor<'env> {
 
     fn spawn<F: Future<Output = ()> + 'env>(&self, future: F) -> Task<()> {
         let residents = self.residents.clone();
-        self.tasks.spawn(Resident { future: Some(future), residents, key: None })
+        self.tasks.spawn(Resident { future, residents, key: None })
     }
 }
 
@@ -168,10 +167,12 @@ impl Drop for Executor<'_> {
     fn drop(&mut self) {
         let residents = self.residents.take();
         residents.into_iter().flatten().for_each(|(_, waker)| waker.wake());
-        // All are in the queue now, or about to be put there by another thread.
+        // All are in the queue now, or another thread is about to put them there. To park until then could take away the wake that
+        // whoever awaits the group has parked for.
+        let mut turn = 0;
         while !self.tasks.is_empty() {
             if !self.tasks.try_tick() {
-                block_on(self.tasks.tick());
+                pause(&mut turn);
             }
         }
     }
@@ -181,15 +182,14 @@ pin_project! {
     /// A child on its executor.
     struct Resident<F> {
         #[pin]
-        future: Option<F>,
+        future: F,
         residents: Rc<Residents>,
         key: Option<usize>,
     }
 
     impl<F> PinnedDrop for Resident<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            this.future.set(None);
+            let this = this.project();
             if let (Some(key), Some(residents)) = (*this.key, &mut *this.residents.borrow_mut()) {
                 residents.remove(key);
             }
@@ -200,35 +200,17 @@ pin_project! {
 impl<F: Future<Output = ()>> Future for Resident<F> {
     type Output = ();
 
+    /// Ends, and so is dropped by its task, if it is to go.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if this.key.is_none() {
-            let mut residents = this.residents.borrow_mut();
-            *this.key = residents.as_mut().map(|residents| residents.insert(cx.waker().clone()));
-        }
+        let this = self.project();
         if this.residents.borrow().is_none() {
-            this.future.set(None);
+            return Poll::Ready(());
         }
-        match this.future.as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => Poll::Ready(()),
+        let polled = this.future.poll(cx);
+        if polled.is_pending() && this.key.is_none() {
+            let waker = cx.waker().clone();
+            *this.key = this.residents.borrow_mut().as_mut().map(|residents| residents.insert(waker));
         }
-    }
-}
-
-/// Waits on this thread, for another one that is in the middle of a wake.
-fn block_on(future: impl Future) {
-    struct Parked(Thread);
-
-    impl Wake for Parked {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let waker = Waker::from(Arc::new(Parked(thread::current())));
-    let mut future = pin!(future);
-    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-        thread::park();
+        polled
     }
 }

@@ -7,22 +7,24 @@
 //!
 //! Under a model checker it is that one's mutex.
 
+use std::hint::spin_loop;
+use std::thread;
+use std::time::Duration;
+
+/// How often one looks before others are let run: some 300 pauses, about ten microseconds.
+const SPINS: u32 = 10;
+/// How often the time between two looks doubles.
+const DOUBLINGS: u32 = 6;
+const YIELDS: u32 = 1_000;
+const SLEEP: Duration = Duration::from_micros(50);
+
 #[cfg(not(taskgroup_loom))]
 mod imp {
-    use std::hint::spin_loop;
-    use std::thread;
-    use std::time::Duration;
-
     use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-    pub(crate) type Guard<'a, T> = SpinMutexGuard<'a, T>;
+    use super::pause;
 
-    /// How often one looks before others are let run: some 300 pauses, about ten microseconds.
-    const SPINS: u32 = 10;
-    /// How often the time between two looks doubles.
-    const DOUBLINGS: u32 = 6;
-    const YIELDS: u32 = 1_000;
-    const SLEEP: Duration = Duration::from_micros(50);
+    pub(crate) type Guard<'a, T> = SpinMutexGuard<'a, T>;
 
     pub(crate) struct Lock<T>(SpinMutex<T>);
 
@@ -47,19 +49,14 @@ mod imp {
 
         #[cold]
         fn wait(&self) -> Guard<'_, T> {
-            let mut turn: u32 = 0;
+            let mut turn = 0;
             loop {
-                match turn {
-                    ..SPINS => (0..1 << turn.min(DOUBLINGS)).for_each(|_| spin_loop()),
-                    SPINS..YIELDS => thread::yield_now(),
-                    _ => thread::sleep(SLEEP),
-                }
+                pause(&mut turn);
                 if !self.0.is_locked() {
                     if let Some(guard) = self.0.try_lock() {
                         return guard;
                     }
                 }
-                turn = turn.saturating_add(1);
             }
         }
     }
@@ -94,4 +91,16 @@ impl<T: Default> Default for Lock<T> {
     fn default() -> Self {
         Self::new(T::default())
     }
+}
+
+/// Waits before one looks again for what another thread is about to have done, longer with each turn.
+#[cold]
+#[cfg_attr(taskgroup_loom, allow(dead_code, reason = "there whoever waits is not run"))]
+pub(crate) fn pause(turn: &mut u32) {
+    match *turn {
+        ..SPINS => (0..1 << (*turn).min(DOUBLINGS)).for_each(|_| spin_loop()),
+        SPINS..YIELDS => thread::yield_now(),
+        _ => thread::sleep(SLEEP),
+    }
+    *turn = turn.saturating_add(1);
 }
