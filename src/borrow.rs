@@ -9,8 +9,8 @@
 //!
 //! So when the future is gone all children have to be, also one that is being woken by another thread at that moment. A
 //! `LocalExecutor` that is dropped does not wait for such a one: it comes into a queue that nobody looks into any more, and
-//! lies there for ever, with all that it has captured and counted by its group. Therefore [`Executor`] is dropped when it is
-//! empty.
+//! lies there for ever, with all that it has captured and counted by its group. Therefore an [`Executor`] that is dropped empties
+//! it first.
 
 use std::cell::RefCell;
 use std::fmt;
