@@ -116,8 +116,9 @@ impl State {
         let seen = self.word.look();
         if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
-                // Not even begun, for want of a runtime.
-                table.outcome.child_cut |= kind != Kind::Watch && table.is_lost();
+                // As good as cut, but where its future is given back.
+                let is_cut = table.reason.is_some() && place != Place::Now;
+                table.outcome.child_cut |= is_cut && kind.is_missed(table.is_lost());
                 return Err(refusal);
             }
         }

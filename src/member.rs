@@ -57,6 +57,12 @@ impl Kind {
     pub(crate) fn is_background(self) -> bool {
         matches!(self, Kind::Background | Kind::Watch)
     }
+
+    /// Whether a child that is cut, or refused since the group was cancelled, is one of those who have not done what they were
+    /// there for: of the background ones only where their runtime is lost.
+    pub(crate) fn is_missed(self, is_lost: bool) -> bool {
+        self == Kind::Ordinary || (is_lost && self != Kind::Watch)
+    }
 }
 
 /// What the future of a child stands for.

@@ -104,8 +104,9 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 
     /// Starts a child whose value nobody wants.
     ///
-    /// There is no handle, and no allocation besides the runtime's own. Otherwise it is [`spawn`](Self::spawn): an
-    /// error and a panic are the group's, and a closed or cancelled group drops the future unpolled.
+    /// There is no handle, and no allocation besides the runtime's own, but for a small one on Tokio and async-std. Otherwise it is
+    /// [`spawn`](Self::spawn): an error and a panic are the group's, and a closed or cancelled group drops the future unpolled.
+    /// Where that is because of a deadline or of the member that opened the group, [`join`](crate::TaskGroup::join) says so.
     ///
     /// # Examples
     ///

@@ -223,7 +223,7 @@ impl State {
             // A deadline that is lost takes those with it who live. By those who have returned it was met.
             End::Lost => kind != Kind::Watch,
             End::Cut if slot.member.is(Fact::SINGLED) => false,
-            End::Cut => kind == Kind::Ordinary || (is_lost && kind != Kind::Watch),
+            End::Cut => kind.is_missed(is_lost),
         };
         let task = slot.task.take();
         let facts = slot.member.facts;

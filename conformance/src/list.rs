@@ -74,6 +74,7 @@ macro_rules! __for_all_cases {
                 o_38_host_keeps_working_after_a_failed_group
                 o_39_second_outside_cancel_during_the_wait
                 o_40_a_group_born_cancelled
+                whoever_is_launched_into_a_group_whose_opener_is_gone_was_cut_short
             }
             nesting {
                 o_42_outer_child_fails_inner_group_in_the_body
@@ -394,6 +395,9 @@ macro_rules! __for_all_cases {
                 it_fires_while_only_children_are_left
                 it_fires_in_a_free_standing_group_that_nobody_joins
                 when_everybody_has_ended_in_time_it_means_nothing
+                whoever_comes_after_it_was_cut_short_as_well
+                whoever_is_given_back_was_not
+                nor_was_whoever_comes_to_the_background
                 when_only_clean_ups_are_left_it_means_nothing
                 a_cancel_before_it_is_what_counts
                 after_a_cancel_clean_ups_alone_do_not_make_it_count

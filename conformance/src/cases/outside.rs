@@ -355,6 +355,19 @@ pub async fn o_39_second_outside_cancel_during_the_wait(t: &Test) {
     assert!(handle.await.unwrap_err().is_cancelled());
 }
 
+/// A group that outlives the child it was opened in takes nobody any more, and says so when it is joined.
+pub async fn whoever_is_launched_into_a_group_whose_opener_is_gone_was_cut_short(t: &Test) {
+    let (outer, spawner) = (TaskGroup::new(t.spawner()), t.spawner());
+    let opened = outer.spawn(t.child(async move { Ok(TaskGroup::new(spawner)) })).await.unwrap();
+    opened.cancelled().await;
+    opened.launch(t.child(async {}));
+    let error = opened.join().await.unwrap_err();
+    assert!(error.is_cancelled());
+    assert_eq!(error.reason(), Some(&CancelReason::Parent));
+    outer.join().await.unwrap();
+    assert_eq!(t.ledger.read().started, 1);
+}
+
 pub async fn o_40_a_group_born_cancelled(t: &Test) {
     let (slow, outer) = (Slow::new(t), TaskGroup::new(t.spawner()));
     let (group, spawner, child) = (outer.group(), t.spawner(), slow.clone());

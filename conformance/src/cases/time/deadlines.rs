@@ -7,7 +7,7 @@ use futures_lite::future::{yield_now, zip};
 use taskgroup::{CancelReason, Group, TaskGroup, scope, shield};
 
 use super::timed_out;
-use crate::cases::crank::{at, cranked};
+use crate::cases::crank::{Cranked, at, cranked};
 use crate::cases::slow::Slow;
 use crate::ledger::{Gate, Tally};
 use crate::test::{Test, errors};
@@ -47,6 +47,41 @@ pub async fn when_everybody_has_ended_in_time_it_means_nothing(t: &Test) {
     crank.to(2);
     group.join().await.unwrap();
     assert_eq!(crank.sleeps(), 0);
+}
+
+/// A group in which a deadline has cut nobody who is missed.
+async fn passed(t: &Test) -> TaskGroup<Cranked> {
+    let (crank, spawner) = cranked(t);
+    let begun = Tally::new();
+    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
+    group.child().background().launch(t.waiting(&begun));
+    begun.take(1).await;
+    crank.to(1);
+    group.cancelled().await;
+    group
+}
+
+pub async fn whoever_comes_after_it_was_cut_short_as_well(t: &Test) {
+    let spawned = passed(t).await;
+    assert!(spawned.spawn(t.child(async { Ok(()) })).await.unwrap_err().is_cancelled());
+    timed_out(spawned.join().await);
+    let launched = passed(t).await;
+    launched.launch(t.child(async {}));
+    timed_out(launched.join().await);
+    assert_eq!(t.ledger.read().started, 2, "those in the background");
+}
+
+pub async fn whoever_is_given_back_was_not(t: &Test) {
+    let group = passed(t).await;
+    let future = group.try_spawn(t.child(async { Ok(()) })).unwrap_err().into_future();
+    group.join().await.unwrap();
+    future.await.unwrap();
+}
+
+pub async fn nor_was_whoever_comes_to_the_background(t: &Test) {
+    let group = passed(t).await;
+    group.child().background().launch(t.child(async {}));
+    group.join().await.unwrap();
 }
 
 pub async fn when_only_clean_ups_are_left_it_means_nothing(t: &Test) {
