@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 
 use async_task::Task;
 
+use crate::backend;
 use crate::spawner::{Dependent, Spawner};
 
 /// Any spawner, for a field of a struct that is not to be generic.
@@ -57,6 +58,14 @@ impl Spawner for AnySpawner {
 
     fn keeps_ended(&self) -> bool {
         self.0.keeps_some_ended()
+    }
+
+    fn has_budget() -> bool {
+        backend::has_budget()
+    }
+
+    fn kick() {
+        backend::kick();
     }
 }
 

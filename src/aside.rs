@@ -147,6 +147,9 @@ impl State {
         let ticket = self
             .enter(Location::caller(), member, Place::Exempt)
             .expect("a group with a living member has not ended");
+        if key == BODY {
+            self.relink();
+        }
         let mine = Packet::new();
         let before = self.register_cleanup(key, mine.clone());
         (ticket, Turn { mine, before })

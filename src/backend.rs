@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "tokio")]
+use crate::spawner::Spawner;
 use crate::state::State;
 use crate::ticket::Ticket;
 
@@ -41,6 +43,21 @@ pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnO
     let spawn = || sim::announce(group, child, spawn);
     let _ = (group, child);
     spawn()
+}
+
+/// What [`Spawner::has_budget`](crate::Spawner) says for whichever runtime polls here.
+pub(crate) fn has_budget() -> bool {
+    #[cfg(feature = "tokio")]
+    let has_budget = <::tokio::runtime::Handle as Spawner>::has_budget();
+    #[cfg(not(feature = "tokio"))]
+    let has_budget = true;
+    has_budget
+}
+
+/// [`Spawner::kick`](crate::Spawner) for whichever runtime polls here. Tokio's does nothing elsewhere.
+pub(crate) fn kick() {
+    #[cfg(feature = "tokio")]
+    <::tokio::runtime::Handle as Spawner>::kick();
 }
 
 /// What goes with groups, for `crate::group`.

@@ -25,7 +25,7 @@ use async_task::Task;
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use crate::child::ToHandle;
+use crate::child::{Child, ToHandle};
 use crate::child_builder::hand_over;
 use crate::error::GroupError;
 use crate::group::Group;
@@ -126,8 +126,9 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         let builder = self.group.child();
         let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused() };
         let packet = Packet::new();
-        let deliver = ToHandle::new(packet.clone());
-        hand_over(self.group.state(), ticket, false, future, deliver, |child| self.executor.spawn(child));
+        let state = self.group.state();
+        let child = Child::new(state, ticket, false, future, ToHandle::new(packet.clone()));
+        hand_over(state, ticket, child, |child| self.executor.spawn(child));
         builder.handle(packet, ticket, Location::caller())
     }
 

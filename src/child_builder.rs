@@ -185,15 +185,15 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
                 let child = Child::new(state, ticket, false, future, deliver);
                 let (runnable, task) = group.spawner().make_task(child, counted);
                 entry.store(task).leave();
-                group.register(ticket);
+                group.register();
                 handing_over(state, ticket, || group.spawner().start_task(runnable, Inside(())));
             }
             counted => {
                 entry.leave();
+                group.hand_over(Entered { ticket, counted }, false, future, deliver);
                 if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
                     state.relieve();
                 }
-                group.hand_over(Entered { ticket, counted }, false, future, deliver);
             }
         }
         Ok(ticket)
@@ -341,7 +341,8 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         D: Deliver<F::Output> + 'static,
     {
         let (state, spawner) = (self.group.state(), self.group.spawner());
-        hand_over(state, ticket, false, future, deliver, |child| spawner.spawn_local(child));
+        let child = Child::new(state, ticket, false, future, deliver);
+        hand_over(state, ticket, child, |child| spawner.spawn_local(child));
     }
 }
 
@@ -362,19 +363,16 @@ impl<F> SpawnError<F> {
     }
 }
 
-/// Wraps a child that was entered, has `spawn` start it, and stores its `Task`.
+/// Has `spawn` start a child that was entered, and stores its `Task`.
 #[inline]
 pub(crate) fn hand_over<F, D>(
     state: &Arc<State>,
     ticket: Ticket,
-    shielded: bool,
-    future: F,
-    deliver: D,
+    child: Child<F, D>,
     spawn: impl FnOnce(Child<F, D>) -> Task<()>,
 ) where
     F: Future,
     D: Deliver<F::Output>,
 {
-    let child = Child::new(state, ticket, shielded, future, deliver);
     state.store(ticket, handing_over(state, ticket, || spawn(child)));
 }

@@ -11,7 +11,7 @@
 //! 5. what is merely let go of, pools last.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::sync::local;
 #[cfg(feature = "tracing")]
 use crate::trace::Cancelled;
-use crate::unwind::wake;
+use crate::unwind::{drop_quietly, wake};
 
 /// Nothing, mostly: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
@@ -168,43 +168,47 @@ pub(crate) fn detach(tasks: &mut [Option<Task<()>>]) {
     tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
 }
 
-/// Drops `Task`s, one after the other even where dropping one leads to dropping others.
+/// How deep `Task`s are dropped inside of one another before they are queued.
+const DEPTH: usize = 8;
+
+/// Drops `Task`s, in a loop where dropping one leads to dropping others and so on.
 ///
 /// On a runtime that drops a cancelled future at once, the end of a grandchild frees its host, whose end frees the
-/// next host, and so on: without the queue each level would sit on the stack of the one before.
+/// next host, and so on: without the queue each level would sit on the stack of the one before. But a destructor may wait for
+/// what it has cancelled itself, and that must not be queued behind that destructor; so the first levels are not.
 pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
-    local!(static QUEUE: RefCell<Option<VecDeque<Task<()>>>> = RefCell::new(None));
+    local!(static DISPOSAL: Disposal = Disposal::none());
     let mut tasks = tasks.into_iter();
-    let nested = QUEUE.try_with(|queue| match &mut *queue.borrow_mut() {
-        Some(queue) => {
-            queue.extend(&mut tasks);
-            true
+    let queued = DISPOSAL.try_with(|disposal| {
+        let queued = disposal.depth.get() == DEPTH;
+        if queued {
+            disposal.queue.borrow_mut().extend(&mut tasks);
+        } else {
+            disposal.depth.set(disposal.depth.get() + 1);
         }
-        none => {
-            *none = Some(VecDeque::new());
-            false
-        }
+        queued
     });
-    match nested {
-        Ok(true) => {}
-        Ok(false) => {
-            let _end = EndOfQueue;
-            tasks.for_each(drop);
-            while let Some(task) =
-                QUEUE.with(|queue| queue.borrow_mut().as_mut().and_then(VecDeque::pop_front))
-            {
-                drop(task);
-            }
-        }
-        // The thread is going away, and its queue with it.
-        Err(_) => tasks.for_each(drop),
+    if matches!(queued, Ok(true)) {
+        return;
     }
+    // The schedule function of a runtime may panic.
+    tasks.for_each(drop_quietly);
+    // On a thread that is going away there is no queue.
+    let next = || DISPOSAL.try_with(|disposal| disposal.queue.borrow_mut().pop_front()).ok().flatten();
+    std::iter::from_fn(next).for_each(drop_quietly);
+    let _ = DISPOSAL.try_with(|disposal| disposal.depth.set(disposal.depth.get() - 1));
+}
 
-    /// Takes the queue away again, even if the schedule function of a runtime panics.
-    struct EndOfQueue;
-    impl Drop for EndOfQueue {
-        fn drop(&mut self) {
-            QUEUE.with(|queue| queue.borrow_mut().take());
-        }
+/// The `Task`s that a thread is dropping.
+struct Disposal {
+    /// How many calls are inside of one another.
+    depth: Cell<usize>,
+    /// What was too deep.
+    queue: RefCell<VecDeque<Task<()>>>,
+}
+
+impl Disposal {
+    const fn none() -> Self {
+        Self { depth: Cell::new(0), queue: RefCell::new(VecDeque::new()) }
     }
 }

@@ -19,7 +19,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::{Arc, Once, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -30,7 +31,6 @@ use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::ticket::Ticket;
 use crate::timer::{Clock, Timed};
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
@@ -71,7 +71,7 @@ pub struct Group<S, E = Infallible> {
     spawner: S,
     state: Arc<State>,
     /// Whether the group is registered with a spawner that is not the one it was opened with.
-    elsewhere: Option<Arc<Once>>,
+    elsewhere: Option<Arc<AtomicBool>>,
     error: PhantomData<fn(E) -> E>,
 }
 
@@ -221,7 +221,7 @@ impl<S, E> Group<S, E> {
     /// ```
     pub fn on<S2>(&self, spawner: S2) -> Group<S2, E> {
         let group = Group::new(spawner, self.state.clone());
-        Group { elsewhere: Some(Arc::new(Once::new())), ..group }
+        Group { elsewhere: Some(Arc::new(AtomicBool::new(false))), ..group }
     }
 
     /// How many children live: their futures, or groups opened in them, are not all gone yet.
@@ -437,20 +437,33 @@ impl<S, E> fmt::Debug for Group<S, E> {
 }
 
 impl<S: Spawner, E> Group<S, E> {
-    /// Before the group's first child on this spawner: has it tell the group when its runtime is gone.
-    pub(crate) fn register(&self, child: Ticket) {
-        // Not where the group is opened, which asks nothing of its spawner.
-        let register = || {
-            let state: Weak<State> = Arc::downgrade(&self.state);
-            self.spawner.register(state);
-            if self.spawner.keeps_ended() {
-                self.state.lock().keeps_ended = true;
-            }
+    /// Before the group's first child on this spawner: has it tell the group when its runtime is gone. It may do so at once, and
+    /// drop children whose destructors spawn.
+    #[inline]
+    pub(crate) fn register(&self) {
+        let is_registered = match &self.elsewhere {
+            Some(registered) => registered.load(Ordering::Relaxed),
+            None => self.state.flags.look().is_registered(),
         };
-        match &self.elsewhere {
-            Some(once) => once.call_once(register),
-            None if child.is_first() => register(),
-            None => {}
+        if !is_registered {
+            self.register_first();
+        }
+    }
+
+    /// Not where the group is opened, which asks nothing of its spawner.
+    #[cold]
+    fn register_first(&self) {
+        let first = match &self.elsewhere {
+            Some(registered) => !registered.swap(true, Ordering::Relaxed),
+            None => self.state.flags.register(&mut self.state.lock().locked),
+        };
+        if !first {
+            return;
+        }
+        let state: Weak<State> = Arc::downgrade(&self.state);
+        self.spawner.register(state);
+        if self.spawner.keeps_ended() {
+            self.state.lock().keeps_ended = true;
         }
     }
 }

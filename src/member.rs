@@ -263,6 +263,8 @@ impl Member {
         self.facts.set(Fact::GONE);
         self.cancel_groups(effects);
         self.clean_up(effects);
+        // Of one that was queued, or is still under a shield: it must not be dropped with the slot, which is under the lock.
+        effects.forget(self.hold.as_mut().and_then(|hold| hold.waker.take()));
         !self.holds_groups()
     }
 
@@ -311,12 +313,15 @@ impl Member {
 
     /// Registers a group opened in this member. `None` if the member is cut, or gone.
     pub(crate) fn link(&mut self, group: &Arc<State>) -> Option<usize> {
-        if self.is(Fact::CUT) || self.is(Fact::GONE) {
-            return None;
-        }
+        let lives = !self.is(Fact::CUT) && !self.is(Fact::GONE);
+        lives.then(|| self.relink(group))
+    }
+
+    /// Registers a group that has been over and is not, whatever has become of this member.
+    pub(crate) fn relink(&mut self, group: &Arc<State>) -> usize {
         let hold = self.hold.get_or_insert_default();
         hold.awaited += usize::from(!group.config.owned);
-        Some(hold.groups.insert(Inner { group: group.clone(), shielded: hold.shields > 0 }))
+        hold.groups.insert(Inner { group: group.clone(), shielded: hold.shields > 0 })
     }
 
     pub(crate) fn unlink(&mut self, link: usize) -> Arc<State> {

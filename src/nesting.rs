@@ -144,6 +144,43 @@ impl State {
         (link, self.word.look().is_stopping())
     }
 
+    /// Links a group again in which something was entered after it was over.
+    ///
+    /// A body that is cut is not waited for: it is destroyed with its host, which waits for the group. So the group may be over, and
+    /// its link gone, while that body is in its last poll or in its destructors, and there it may register a clean-up. That is
+    /// entered first, so the group is not over again before it has ended; a link that is being cut meanwhile is another one.
+    /// While the body is there so is the slot of its host, unless the scope was carried away from it.
+    pub(crate) fn relink(self: &Arc<Self>) {
+        let mut effects = Effects::default();
+        let mut group = self.clone();
+        while let Some(Parent { group: around, key, origin }) = group.parent() {
+            if group.lock().link.is_some() {
+                break;
+            }
+            let mut table = around.lock();
+            let id = origin.child.map_or(0, |(id, _)| id);
+            if around.word.look().is_finished() || table.id(*key) != Some(id) {
+                break;
+            }
+            let link = table.member(*key, |member, _| member.relink(&group)).expect("it was looked at");
+            if *key == BODY {
+                around.word.enter(&mut table.locked, Kind::Body);
+            } else {
+                around.flags.entangle(&mut table.locked);
+            }
+            drop(table);
+            // Somebody else may have been here.
+            if let Some(double) = group.lock().link.replace(link) {
+                around.unlink(*key, double, &mut effects);
+            }
+            if *key != BODY {
+                break;
+            }
+            group = around.clone();
+        }
+        effects.run();
+    }
+
     fn unlink(self: &Arc<Self>, key: Key, link: usize, effects: &mut Effects) {
         let mut table = self.lock();
         let (group, freed) = table

@@ -21,7 +21,7 @@ use crate::unwind::wake;
 
 local!(
     /// Whom to wake once the notification under way on this thread has let go of its lock.
-    static TO_WAKE: RefCell<Option<Vec<Waker>>> = RefCell::new(None)
+    static TO_WAKE: RefCell<Option<Vec<Arc<Deferred>>>> = RefCell::new(None)
 );
 
 pub(crate) struct Signal {
@@ -84,12 +84,9 @@ impl Signal {
     }
 
     fn notify_others(&self) {
-        // On a thread that is going away there is no list any more, and wakers are called directly.
-        let outer = TO_WAKE.try_with(|list| list.borrow_mut().replace(Vec::new()));
-        self.event.notify(usize::MAX);
-        let Ok(outer) = outer else { return };
-        let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), outer));
-        woken.into_iter().flatten().for_each(wake);
+        deferring(|| {
+            self.event.notify(usize::MAX);
+        });
     }
 
     fn listen(&self) -> EventListener {
@@ -97,6 +94,16 @@ impl Signal {
         self.ears.lock().others = true;
         self.event.listen()
     }
+}
+
+/// Runs what takes the lock of an event, and wakes afterwards whom that would have woken.
+fn deferring(f: impl FnOnce()) {
+    // On a thread that is going away there is no list any more, and wakers are called directly.
+    let outer = TO_WAKE.try_with(|list| list.borrow_mut().replace(Vec::new()));
+    f();
+    let Ok(outer) = outer else { return };
+    let woken = TO_WAKE.with(|list| std::mem::replace(&mut *list.borrow_mut(), outer));
+    woken.into_iter().flatten().map(Waker::from).for_each(wake);
 }
 
 /// The waker that listeners are given.
@@ -107,7 +114,7 @@ impl Wake for Deferred {
         let direct = TO_WAKE
             .try_with(|list| match &mut *list.borrow_mut() {
                 Some(list) => {
-                    list.push(self.0.clone());
+                    list.push(self.clone());
                     false
                 }
                 None => true,
@@ -122,7 +129,7 @@ impl Wake for Deferred {
 /// A place from which to wait for a [`Signal`] again and again.
 ///
 /// The order of the fields matters: the listener lets go of its waker while it holds the lock of the event, so the
-/// last reference to that waker has to be ours.
+/// last reference to that waker has to be ours. And one that was told, and goes before it was looked at, tells the next one there.
 #[derive(Default)]
 pub(crate) struct Waiter {
     listener: Option<EventListener>,
@@ -146,5 +153,13 @@ impl Waiter {
             }
         }
         drop(stale);
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            deferring(|| drop(listener));
+        }
     }
 }

@@ -253,11 +253,12 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         D: Deliver<F::Output> + Send + 'static,
     {
         let (Entered { ticket, counted }, spawner) = (child, self.spawner());
-        self.register(ticket);
-        let Some(counted) = counted else {
-            return hand_over(self.state(), ticket, shielded, future, deliver, |child| spawner.spawn(child));
-        };
+        // First, so that it is counted off if its spawner panics.
         let child = Child::new(self.state(), ticket, shielded, future, deliver);
+        self.register();
+        let Some(counted) = counted else {
+            return hand_over(self.state(), ticket, child, |child| spawner.spawn(child));
+        };
         let (runnable, task) = spawner.make_task(child, counted);
         self.state().store(ticket, task);
         handing_over(self.state(), ticket, || spawner.start_task(runnable, Inside(())));

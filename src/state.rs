@@ -9,8 +9,9 @@
 //! 3. `CANCELLED` is set and the table is walked in one such step. So a child is either walked or refused, but for two that a
 //!    cancel does not cut: a clean-up, and whoever sees to a deadline that outranks it.
 //! 4. A group that was opened in a member is *linked*: the member lists it, and does not leave its own table while
-//!    it does. The link is cut once, by whoever finds the group ended for good ([`State::settle`]), after its
-//!    unread failures were handed outwards.
+//!    it does. The link is cut by whoever finds the group ended for good ([`State::settle`]), after its
+//!    unread failures were handed outwards. A body that is cut does not keep its group from that, and may register a clean-up
+//!    until it is destroyed: then the group is linked again ([`State::relink`]).
 //! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
 //! 6. Locks are never nested, but for the list of `ended` inside of the table. Nothing of the user's runs under one: see [`Effects`].
 //! 7. The `Task` of a child that has ended is let go by that child itself or by whoever hands it in (see `ended`), or kept for a
@@ -24,6 +25,8 @@
 //!   it is started, it is dropped by whoever was to run it.
 //! * *Cancel against the last child leaving.* Both may find the count at zero with `CANCELLED` set, and both
 //!   settle; the second finds no link.
+//! * *A body that is cut registers a clean-up, against the group being settled.* The clean-up is entered before anybody looks for the
+//!   link. So either that is there, and is not cut before the clean-up has ended; or it is taken already, and there is a new one.
 //! * *Join against spawn at zero.* Whoever has the lock first decides.
 //! * *A child ends before its `Task` is stored.* Its slot is gone, [`State::store`] detaches the `Task`.
 //! * *Inner group ends against its opener being cut.* Both happen under the opener's lock: either the cut sees the

@@ -35,12 +35,6 @@ impl Ticket {
         self.id.get()
     }
 
-    /// Whether the group never had a child before.
-    #[inline]
-    pub(crate) fn is_first(self) -> bool {
-        self.id == Self::FIRST
-    }
-
     /// Whether it had no place under the limit yet.
     #[inline]
     pub(crate) fn is_queued(self) -> bool {

@@ -35,6 +35,8 @@ const OBSERVED: u64 = 1 << 6;
 const CROWDED: u64 = 1 << 7;
 /// So many children live on the pool that the group keeps that some of them may have been put by. Never there without `CROWDED`.
 const CROWDED_ON_POOL: u64 = 1 << 9;
+/// The spawner that the group was opened with is told of it. Never cleared.
+const REGISTERED: u64 = 1 << 10;
 /// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
 const ENTANGLED: u64 = 1 << 8;
 
@@ -172,6 +174,13 @@ impl Flags {
     pub(crate) fn crowd_on_pool(&self, locked: &mut Locked) {
         self.set(locked, CROWDED_ON_POOL);
     }
+
+    /// Says whether this is the first time.
+    pub(crate) fn register(&self, locked: &mut Locked) -> bool {
+        let first = !self.look().is_registered();
+        self.set(locked, REGISTERED);
+        first
+    }
 }
 
 /// What the flags said at one moment.
@@ -193,6 +202,11 @@ impl Marks {
     #[inline]
     pub(crate) fn is_crowded_on_pool(self) -> bool {
         self.0 & CROWDED_ON_POOL != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_registered(self) -> bool {
+        self.0 & REGISTERED != 0
     }
 
     /// Whether a child that ends may be put by.
@@ -267,8 +281,10 @@ impl Seen {
             // It is registered by a member that lives, so the group has not ended.
             _ if kind == Kind::Cleanup => None,
             word if word & FINISHED != 0 => Some(Refusal::Closed),
-            // Whether a deadline still counts is for the reason to say.
-            _ if kind == Kind::Watch => None,
+            // Whether a deadline still counts is for the reason to say, while there is anybody left.
+            word if kind == Kind::Watch => {
+                (word & CANCELLED != 0 && self.is_clear()).then_some(Refusal::Cancelled)
+            }
             word if word & CANCELLED != 0 => Some(Refusal::Cancelled),
             word if word & CLOSED != 0 => Some(Refusal::Closed),
             _ => None,

@@ -421,6 +421,7 @@ macro_rules! __for_all_cases {
                 a_deadline_is_set_on_a_closed_group
                 a_deadline_that_is_set_too_late_is_passed_at_once
                 a_deadline_that_has_passed_cannot_be_moved
+                a_deadline_is_set_on_a_group_that_is_over
                 a_deadline_is_set_by_a_child_of_the_group
                 who_keeps_the_deadline_is_not_counted
             }
@@ -474,6 +475,10 @@ macro_rules! __for_all_cases {
                 in_a_body_that_ended_before_its_host_was_cut_it_runs
                 in_a_body_that_is_cut_after_a_shield_it_runs
                 in_a_scope_that_is_given_up_it_runs_and_the_group_around_waits
+                in_a_body_that_has_just_been_cut_it_is_waited_for_around
+                in_a_destructor_of_a_body_that_is_cut_it_is_waited_for_around
+                in_a_destructor_of_a_body_in_a_body_it_is_waited_for_around
+                in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around
                 one_that_takes_too_long_is_dropped_and_the_next_one_runs
                 one_that_never_ends_holds_the_group_until_then
                 each_has_so_much_time_from_when_it_begins

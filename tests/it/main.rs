@@ -24,6 +24,7 @@ mod blocking;
 mod borrowing;
 mod dropping;
 mod faults;
+mod hostile;
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod local;
 #[cfg(feature = "async-std")]

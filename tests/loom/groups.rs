@@ -57,6 +57,28 @@ fn a_host_is_cut_while_the_last_child_inside_leaves() {
     });
 }
 
+/// Nothing is left in a group when its body is cut, and so it is over while that body is in its last poll.
+///
+/// Red if `State::enter_cleanup` does not link the group again, or does so before it has entered the clean-up.
+#[test]
+fn a_body_registers_a_clean_up_while_its_host_is_cut() {
+    bounded(2, || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let outer = TaskGroup::new(Threads);
+        let capture = Capture::new(&alive);
+        outer.launch(async move {
+            let body = scope(Threads, |group: Group<_>| async move {
+                group.defer(async move { drop(capture) });
+                pending::<Result<(), Infallible>>().await
+            });
+            drop(body.await);
+        });
+        outer.cancel();
+        block_on(outer.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
 /// A failure that was returned counts, whenever the cancel comes.
 ///
 /// Red if `Child::end_with` records only while the group is not cancelled.

@@ -120,21 +120,33 @@ fn a_child_spawns_ten_siblings_and_then_blocks() {
     watched(|| {
         let runtime = workers(2);
         let pool = Pool::new(runtime.handle().clone());
-        for _ in 0..1_000 {
-            let (children, (done, all)) = (Ledger::default(), mpsc::channel());
-            let group = TaskGroup::new(pool.clone());
-            let (spawn, counted) = (group.group(), children.clone());
-            group.launch(async move {
-                for _ in 0..10 {
-                    let done = done.clone();
-                    spawn.launch(counted.track(async move { done.send(()).unwrap() }));
-                }
-                (0..10).for_each(|_| all.recv().unwrap());
-            });
-            block_on(group.join()).unwrap();
-            assert_eq!(children.read().completed, 10);
-        }
+        (0..1_000).for_each(|_| ten_siblings_while_one_blocks(&pool));
     });
+}
+
+/// That a worker is kicked does not hang on the type of the spawner.
+#[test]
+fn a_child_on_any_spawner_spawns_ten_siblings_and_then_blocks() {
+    watched(|| {
+        let runtime = workers(2);
+        let pool = Pool::new(AnySpawner::new(runtime.handle().clone()));
+        (0..100).for_each(|_| ten_siblings_while_one_blocks(&pool));
+    });
+}
+
+fn ten_siblings_while_one_blocks(pool: &Pool<impl Spawner>) {
+    let (children, (done, all)) = (Ledger::default(), mpsc::channel());
+    let group = TaskGroup::new(pool.clone());
+    let (spawn, counted) = (group.group(), children.clone());
+    group.launch(async move {
+        for _ in 0..10 {
+            let done = done.clone();
+            spawn.launch(counted.track(async move { done.send(()).unwrap() }));
+        }
+        (0..10).for_each(|_| all.recv().unwrap());
+    });
+    block_on(group.join()).unwrap();
+    assert_eq!(children.read().completed, 10);
 }
 
 /// The sibling is another pool's child, whose driver is woken as well by the worker that is about to be blocked.

@@ -161,6 +161,22 @@ pub async fn a_deadline_that_has_passed_cannot_be_moved(t: &Test) {
     timed_out(group.join().await);
 }
 
+/// Nobody waits for whoever would keep it.
+pub async fn a_deadline_is_set_on_a_group_that_is_over(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let outer = TaskGroup::new(spawner.clone());
+    let host = outer.spawn(t.child(async move {
+        let inner = TaskGroup::new(spawner);
+        inner.cancel();
+        inner.set_deadline(Some(at(5)));
+        assert_eq!(inner.snapshot().members().len(), 0);
+        Ok(inner)
+    }));
+    host.await.unwrap().join().await.unwrap();
+    outer.join().await.unwrap();
+    assert_eq!(crank.sleeps(), 0);
+}
+
 pub async fn a_deadline_is_set_by_a_child_of_the_group(t: &Test) {
     let (crank, spawner) = cranked(t);
     let begun = Gate::new();

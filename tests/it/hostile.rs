@@ -1,0 +1,287 @@
+//! Code of users' that is called in the middle of ours, and does what it may: it panics, looks at the group, waits for another one.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::task::{Context, Wake, Waker};
+
+use futures_lite::future::{Boxed, block_on, poll_once};
+use taskgroup::async_task::{self, Runnable};
+use taskgroup::runtime::{Dependent, LocalSpawner};
+use taskgroup::{Group, Spawner, Task, TaskGroup, adopt};
+use taskgroup_conformance::ledger::Ledger;
+use taskgroup_conformance::spawners::{ThreadEach, WhereWoken};
+use taskgroup_conformance::watched;
+
+/// Calls what it is given when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Sends what is to run to whoever runs it, and panics when that one is gone.
+#[derive(Clone)]
+struct Sending(mpsc::Sender<Runnable>);
+
+impl Spawner for Sending {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let send = self.0.clone();
+        let (runnable, task) = async_task::spawn(future, move |runnable| send.send(runnable).unwrap());
+        runnable.schedule();
+        task
+    }
+}
+
+#[test]
+fn a_schedule_function_that_panics_keeps_nobody_from_being_cancelled() {
+    watched(|| {
+        let (children, (send, queue)) = (Ledger::default(), mpsc::channel());
+        let group = TaskGroup::new(WhereWoken);
+        // It waits for a group inside that is empty, and is cut once that is over.
+        group.launch(children.track(async {
+            let _inside = TaskGroup::new(WhereWoken);
+            pending::<()>().await
+        }));
+        let elsewhere = group.on(Sending(send));
+        for _ in 0..3 {
+            elsewhere.launch(children.track(pending::<()>()));
+            queue.recv().unwrap().run();
+        }
+        drop(queue);
+        group.cancel();
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
+#[test]
+fn a_destructor_waits_for_what_it_has_cancelled_itself() {
+    watched(|| {
+        let children = Ledger::default();
+        let group = TaskGroup::new(WhereWoken);
+        let inside = children.clone();
+        group.launch(children.track(async move {
+            let _waits = OnDrop(|| {
+                let own = TaskGroup::root(WhereWoken);
+                own.launch(inside.track(pending::<()>()));
+                own.cancel();
+                block_on(own.join()).unwrap();
+            });
+            pending::<()>().await
+        }));
+        group.cancel();
+        block_on(group.join()).unwrap();
+        assert_eq!((children.read().started, children.read().alive()), (2, 0));
+    });
+}
+
+/// A task of a runtime that has shut down: woken, it is dropped.
+#[derive(Default)]
+struct Shut(Mutex<Option<Boxed<()>>>);
+
+impl Wake for Shut {
+    fn wake(self: Arc<Self>) {
+        let task = self.0.lock().unwrap().take();
+        drop(task);
+    }
+}
+
+/// One that was told and has not looked hands that on.
+#[test]
+fn a_listener_that_goes_wakes_the_next_one_where_no_lock_is_held() {
+    watched(|| {
+        let group = TaskGroup::new(ThreadEach);
+        let mut first = Box::pin(group.stopping());
+        assert!(block_on(poll_once(first.as_mut())).is_none());
+        group.close();
+        let shut = Arc::new(Shut::default());
+        let mut second: Boxed<()> = Box::pin(group.stopping());
+        let waker = Waker::from(shut.clone());
+        assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        *shut.0.lock().unwrap() = Some(second);
+        drop(first);
+        assert!(shut.0.lock().unwrap().is_none(), "it was woken, and its runtime dropped it");
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// Polls a child once, with a waker that looks at the group when it is dropped.
+#[derive(Clone, Default)]
+struct Curious(Arc<Mutex<Option<Group<Curious>>>>);
+
+struct Looks(Curious);
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        let group = self.0.0.lock().unwrap().clone();
+        assert!(group.is_none_or(|group| group.len() < 3));
+    }
+}
+
+impl Spawner for Curious {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut future = Box::pin(future);
+        let waker = Waker::from(Arc::new(Looks(self.clone())));
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let future: Mutex<Pin<Box<dyn Future<Output = ()> + Send>>> = Mutex::new(future);
+        adopt(future)
+    }
+}
+
+#[test]
+fn the_waker_of_a_child_that_waits_for_a_place_is_dropped_where_no_lock_is_held() {
+    watched(|| {
+        let spawner = Curious::default();
+        let one = NonZero::new(1).unwrap();
+        let group = TaskGroup::builder::<Infallible>(spawner.clone()).limit(one).open();
+        group.launch(pending::<()>());
+        let queued = group.spawn(pending::<()>());
+        *spawner.0.lock().unwrap() = Some(group.group());
+        queued.cancel();
+        assert!(block_on(queued).unwrap_err().is_cancelled());
+        *spawner.0.lock().unwrap() = None;
+        group.cancel();
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// Counts how many groups it is told of.
+#[derive(Clone, Default)]
+struct Told(Arc<AtomicUsize>);
+
+impl Spawner for Told {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ThreadEach.spawn(future)
+    }
+
+    fn register(&self, _group: Weak<dyn Dependent>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+impl LocalSpawner for Told {
+    fn spawn_local<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let (runnable, task) = async_task::spawn_local(future, |runnable: Runnable| {
+            runnable.run();
+        });
+        runnable.run();
+        task
+    }
+}
+
+#[test]
+fn a_spawner_is_told_of_its_group_once_whatever_its_first_child_is() {
+    watched(|| {
+        let (told, elsewhere) = (Told::default(), Told::default());
+        let group = TaskGroup::new(told.clone());
+        let on = group.on(elsewhere.clone());
+        on.launch(async {});
+        group.launch_local(async {});
+        assert_eq!(told.0.load(SeqCst), 0, "it has no child there");
+        (0..3).for_each(|_| group.launch(async {}));
+        (0..3).for_each(|_| on.launch(async {}));
+        block_on(group.join()).unwrap();
+        assert_eq!((told.0.load(SeqCst), elsewhere.0.load(SeqCst)), (1, 1));
+    });
+}
+
+/// Says of each group that its runtime is gone, as soon as it is told of it.
+#[derive(Clone)]
+struct Gone;
+
+impl Spawner for Gone {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(future);
+        adopt(())
+    }
+
+    fn register(&self, group: Weak<dyn Dependent>) {
+        group.upgrade().unwrap().runtime_lost();
+    }
+}
+
+#[test]
+fn a_destructor_spawns_while_its_group_is_told_of_a_runtime_that_is_gone() {
+    watched(|| {
+        let children = Ledger::default();
+        let group = TaskGroup::new(WhereWoken);
+        let (gone, tracked) = (group.on(Gone), children.clone());
+        let spawns = gone.clone();
+        group.launch(children.track(async move {
+            let _spawns = OnDrop(move || spawns.launch(tracked.track(async {})));
+            pending::<()>().await
+        }));
+        gone.launch(children.track(async {}));
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((children.read().started, children.read().alive()), (1, 0));
+    });
+}
+
+/// Where a spawner panics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Panics {
+    Spawning,
+    Registering,
+    Saying,
+}
+
+impl Spawner for Panics {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        assert!(*self != Panics::Spawning);
+        ThreadEach.spawn(future)
+    }
+
+    fn register(&self, _group: Weak<dyn Dependent>) {
+        assert!(*self != Panics::Registering);
+    }
+
+    fn keeps_ended(&self) -> bool {
+        assert!(*self != Panics::Saying);
+        false
+    }
+}
+
+#[test]
+fn a_child_whose_spawner_panics_is_lost_and_not_counted() {
+    watched(|| {
+        for spawner in [Panics::Spawning, Panics::Registering, Panics::Saying] {
+            for launch in [Group::launch::<_>, |group: &Group<Panics>, future| drop(group.spawn(future))] {
+                let children = Ledger::default();
+                let group = TaskGroup::new(spawner);
+                let launched = catch_unwind(AssertUnwindSafe(|| launch(&group, children.track(async {}))));
+                assert!(launched.is_err());
+                assert!(block_on(group.join()).unwrap_err().is_lost());
+                assert_eq!(children.read().alive(), 0);
+            }
+        }
+    });
+}
