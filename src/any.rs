@@ -1,18 +1,23 @@
-//! A spawner whose type is forgotten.
+//! Spawners whose type is forgotten.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_task::Task;
 
 use crate::backend;
 use crate::spawner::{Dependent, Spawner};
+use crate::timer::{Clock, Sleep, Timed, Timer};
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
 /// It costs one more allocation and one indirect call a child. A clone is the same spawner.
+///
+/// Whether the runtime has a clock is forgotten as well: a group that is [shut down](crate::TaskGroup::shutdown) or has a
+/// deadline wants an [`AnyTimedSpawner`].
 ///
 /// # Examples
 ///
@@ -72,6 +77,93 @@ impl Spawner for AnySpawner {
 impl fmt::Debug for AnySpawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AnySpawner").finish_non_exhaustive()
+    }
+}
+
+/// Any spawner whose runtime has a clock, for a group that is shut down or has a deadline.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use std::time::Duration;
+/// # use taskgroup::{AnyTimedSpawner, Smol, TaskGroup};
+/// struct Server {
+///     connections: TaskGroup<AnyTimedSpawner>,
+/// }
+///
+/// # smol::block_on(async {
+/// let server = Server { connections: TaskGroup::new(AnyTimedSpawner::new(Smol)) };
+/// server.connections.launch(async {});
+/// let report = server.connections.shutdown(Duration::from_secs(5)).await.unwrap();
+/// assert!(report.is_graceful());
+/// # });
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AnyTimedSpawner {
+    spawner: AnySpawner,
+    timer: AnyTimer,
+}
+
+impl AnyTimedSpawner {
+    /// Forgets the spawner's type, and keeps its clock.
+    pub fn new(spawner: impl Spawner + Timed) -> Self {
+        let timer = AnyTimer(Clock::of(&spawner));
+        Self { spawner: AnySpawner::new(spawner), timer }
+    }
+}
+
+impl Spawner for AnyTimedSpawner {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawner.spawn(future)
+    }
+
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        self.spawner.register(dependent);
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        self.spawner.for_tasks().map(|spawner| Self { spawner, timer: self.timer.clone() })
+    }
+
+    fn keeps_ended(&self) -> bool {
+        self.spawner.keeps_ended()
+    }
+
+    fn has_budget() -> bool {
+        AnySpawner::has_budget()
+    }
+
+    fn kick() {
+        AnySpawner::kick();
+    }
+}
+
+impl Timed for AnyTimedSpawner {
+    type Timer = AnyTimer;
+
+    fn timer(&self) -> AnyTimer {
+        self.timer.clone()
+    }
+}
+
+/// The clock of an [`AnyTimedSpawner`].
+#[derive(Clone, Debug)]
+pub struct AnyTimer(Clock);
+
+impl Timer for AnyTimer {
+    type Sleep = Sleep;
+
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        self.0.sleep_until(at)
     }
 }
 

@@ -117,7 +117,7 @@
 //!
 //! The runtime is a value that implements [`Spawner`]. The features `smol` (default), `async-std` and `tokio` add
 //! adapters, and nothing else; with none of them the crate works on a spawner of your own. What else a runtime may offer,
-//! a clock for instance, is in [`runtime`]. [`AnySpawner`] is for structs that are not to be generic. If the runtime goes
+//! a clock for instance, is in [`runtime`]. [`AnySpawner`] and [`AnyTimedSpawner`] are for structs that are not to be generic. If the runtime goes
 //! away, its children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
 //!
 //! # Looking into it
@@ -227,7 +227,7 @@ pub use async_task;
 #[doc(no_inline)]
 pub use async_task::Task;
 
-pub use crate::any::AnySpawner;
+pub use crate::any::{AnySpawner, AnyTimedSpawner};
 #[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
 pub use crate::backend::*;
 #[doc(inline)]

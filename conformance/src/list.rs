@@ -395,6 +395,7 @@ macro_rules! __for_all_cases {
                 it_fires_while_only_children_are_left
                 it_fires_in_a_free_standing_group_that_nobody_joins
                 when_everybody_has_ended_in_time_it_means_nothing
+                it_is_kept_where_the_type_of_the_spawner_is_forgotten
                 whoever_comes_after_it_was_cut_short_as_well
                 whoever_is_given_back_was_not
                 nor_was_whoever_comes_to_the_background

@@ -82,10 +82,19 @@ fn types_have_the_auto_traits_that_users_need() {
     is_debug::<(Metrics, Timing)>();
     is_send::<AnySpawner>();
     is_sync::<AnySpawner>();
+    is_send::<AnyTimedSpawner>();
+    is_sync::<AnyTimedSpawner>();
     is_send::<taskgroup::runtime::Hooked<ThreadEach, ()>>();
     is_error::<StartError<std::io::Error>>();
     is_error::<Cut>();
-    is_debug::<(AnySpawner, ShutdownReport, StartError<u8>, Ready<Hostile>, Start<Hostile, Hostile>)>();
+    is_debug::<(
+        AnySpawner,
+        AnyTimedSpawner,
+        ShutdownReport,
+        StartError<u8>,
+        Ready<Hostile>,
+        Start<Hostile, Hostile>,
+    )>();
     is_debug::<(Finish<Hostile>, Racers<ThreadEach, Hostile, Hostile>, Keyed<ThreadEach, Hostile, Hostile>)>(
     );
     is_debug::<(Results<ThreadEach, Hostile, Hostile>, InOrder<ThreadEach, Hostile, Hostile>)>();

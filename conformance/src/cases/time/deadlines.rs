@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use futures_lite::future::{yield_now, zip};
-use taskgroup::{CancelReason, Group, TaskGroup, scope, shield};
+use taskgroup::{AnyTimedSpawner, CancelReason, Group, TaskGroup, scope, shield};
 
 use super::timed_out;
 use crate::cases::crank::{Cranked, at, cranked};
@@ -82,6 +82,16 @@ pub async fn nor_was_whoever_comes_to_the_background(t: &Test) {
     let group = passed(t).await;
     group.child().background().launch(t.child(async {}));
     group.join().await.unwrap();
+}
+
+pub async fn it_is_kept_where_the_type_of_the_spawner_is_forgotten(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let begun = Tally::new();
+    let group = TaskGroup::builder::<Infallible>(AnyTimedSpawner::new(spawner)).timeout(at(1)).open();
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    crank.to(1);
+    timed_out(group.join().await);
 }
 
 pub async fn when_only_clean_ups_are_left_it_means_nothing(t: &Test) {
