@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::{self, Withheld};
+use crate::effects::Effects;
 use crate::error::{JoinError, Name, Origin, Why};
 use crate::lock::Lock;
+use crate::outcome::Raw;
 use crate::state::State;
 use crate::ticket::Ticket;
 use crate::unwind::wake;
@@ -121,6 +123,15 @@ impl<T> JoinHandle<T> {
     /// Where the child was spawned; `None` if it was refused.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.child.child.as_ref().map(|(_, _, spawned)| spawned.location)
+    }
+
+    /// Gives the group an error of the child, which may be gone by now.
+    pub(crate) fn fail<E: Send + 'static>(&self, error: E) {
+        let Some(origin) = self.child.origin() else { return };
+        let (group, ..) = self.child.child.as_ref().expect("it has an origin");
+        let mut effects = Effects::default();
+        group.record_into(Raw::Error(Box::new(error)), origin, &mut effects);
+        effects.run();
     }
 
     pub(crate) fn is_group_cancelled(&self) -> bool {

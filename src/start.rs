@@ -1,8 +1,8 @@
 //! Children that say when they are ready.
 //!
 //! The child is a member of the group from the start: it is cancelled with it, and counted. Only what becomes of its error
-//! depends on whether it was ready: before, the error goes to whoever started it and the group has not failed; after, it
-//! is a failure of the group like any other.
+//! depends on whether it was ready: before, the error goes to whoever started it and the group has not failed; after, or if
+//! that one goes without having been told, it is a failure of the group like any other.
 
 use std::fmt;
 use std::future::Future;
@@ -28,8 +28,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready cancels the child. The group still waits for it, and an error that it
-    /// returns from then on is the group's.
+    /// Dropping the future before it is ready cancels the child. The group still waits for it, and its error is the
+    /// group's, also one that it has returned already. A group that has ended by then tells its hook, and nobody else.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
                 _ => Ok(()),
             }
         });
-        Start { child, startup, ended: false }
+        Start { child, startup, ended: false, hand_on: JoinHandle::fail }
     }
 }
 
@@ -197,6 +197,8 @@ pub struct Start<V, E> {
     startup: Arc<Startup<V, E>>,
     /// Whether the child is ready, or gone.
     ended: bool,
+    /// Gives the group an error that nobody waits for any more.
+    hand_on: fn(&JoinHandle<()>, E),
 }
 
 impl<V, E> Future for Start<V, E> {
@@ -243,7 +245,9 @@ impl<V, E> Drop for Start<V, E> {
         if !self.ended {
             let before = std::mem::replace(&mut *self.startup.lock(), Stage::Abandoned);
             self.child.cancel();
-            drop(before);
+            if let Stage::Failed(error) = before {
+                (self.hand_on)(&self.child, error);
+            }
         }
     }
 }

@@ -350,6 +350,8 @@ macro_rules! __for_all_cases {
                 its_caller_goes_while_it_waits
                 its_caller_goes_while_it_is_shielded
                 its_error_is_the_groups_when_its_caller_is_gone
+                an_error_that_its_caller_did_not_stay_for_is_the_groups
+                a_hook_is_told_of_it_when_the_group_has_ended
                 its_group_is_cancelled_before_it_is_ready
                 a_sibling_fails_before_it_is_ready
                 a_shielded_child_is_ready_after_the_cancel

@@ -162,6 +162,36 @@ pub async fn its_error_is_the_groups_when_its_caller_is_gone(t: &Test) {
     assert_eq!(errors(&group.join().await.unwrap_err()), ["broken"]);
 }
 
+pub async fn an_error_that_its_caller_did_not_stay_for_is_the_groups(t: &Test) {
+    let group = TaskGroup::fallible(t.spawner());
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            Err::<(), _>("address in use")
+        })
+    });
+    group.idle().await;
+    assert!(!group.is_cancelled(), "its caller may still ask");
+    drop(started);
+    assert!(group.is_cancelled());
+    let error = group.join().await.unwrap_err();
+    assert_eq!((errors(&error), error.origin().unwrap().child()), (vec!["address in use"], Some(1)));
+}
+
+pub async fn a_hook_is_told_of_it_when_the_group_has_ended(t: &Test) {
+    let log = t.log.clone();
+    let group = TaskGroup::builder::<&str>(t.spawner()).on_failure(move |_, _| log.write("told")).open();
+    let started = group.start(|ready: Ready<u16>| {
+        t.child(async move {
+            let _ready = ready;
+            Err::<(), _>("address in use")
+        })
+    });
+    group.join().await.unwrap();
+    drop(started);
+    assert_eq!(t.log.lines(), ["told"]);
+}
+
 /// Says that it has begun, and keeps whoever waits for it waiting.
 async fn never_ready(_ready: Ready<u16>, begun: Tally) {
     begun.add();
