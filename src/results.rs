@@ -159,15 +159,17 @@ impl<S, T, E> Results<S, T, E> {
     /// # });
     /// # }
     /// ```
-    pub async fn values(mut self) -> Vec<T> {
-        let mut values = BTreeMap::new();
-        while self.outstanding() > 0 {
-            let Some((number, finished)) = std::future::poll_fn(|cx| self.poll_finished(cx)).await else {
+    pub async fn values(self) -> Vec<T> {
+        // Where they are dropped one by one, should nobody wait any more.
+        let mut kept = self.in_order();
+        while kept.results.outstanding() > 0 {
+            let Some((number, finished)) = std::future::poll_fn(|cx| kept.results.poll_finished(cx)).await
+            else {
                 break;
             };
-            values.extend(finished.result.ok().map(|value| (number, value)));
+            kept.early.insert(number, finished);
         }
-        values.into_values().collect()
+        std::mem::take(&mut kept.early).into_values().filter_map(|finished| finished.result.ok()).collect()
     }
 
     /// How many results are still to be taken, of children that live and of those that have ended.

@@ -315,6 +315,7 @@ macro_rules! __for_all_cases {
                 a_closed_group_gives_what_is_outstanding_and_then_the_end
                 they_are_freed_when_nobody_takes_them_any_more
                 values_whose_destructors_panic_are_dropped_with_them
+                and_with_whoever_waits_for_them_all
                 a_value_that_comes_too_late_and_panics_is_the_childs_panic
                 a_child_is_cancelled_by_the_handle_it_was_spawned_with
                 a_refused_child_leaves_no_result

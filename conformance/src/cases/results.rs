@@ -1,6 +1,6 @@
 //! The results of many children, as they come or in the order of spawning.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
@@ -177,6 +177,23 @@ pub async fn values_whose_destructors_panic_are_dropped_with_them(t: &Test) {
     group.idle().await;
     drop(results);
     assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (3, 0));
+    group.join().await.unwrap();
+}
+
+pub async fn and_with_whoever_waits_for_them_all(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let results = group.results();
+    for _ in 0..2 {
+        let value = Bomb(t.ledger.capture());
+        results.spawn(t.child(async move { Ok(value) }));
+    }
+    group.idle().await;
+    results.spawn(t.child(pending::<Result<Bomb, _>>()));
+    let mut waiting = Box::pin(results.values());
+    assert!(poll_once(&mut waiting).await.is_none());
+    drop(waiting);
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (2, 1));
+    group.cancel();
     group.join().await.unwrap();
 }
 
