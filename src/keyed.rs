@@ -15,6 +15,7 @@ use crate::group::Group;
 use crate::handle::{CancelHandle, JoinHandle, Packet};
 use crate::limit;
 use crate::output::ChildOutput;
+use crate::spare::KEPT;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -252,6 +253,9 @@ impl<K: Hash + Eq> Drop for Place<K> {
         let mut map = self.children.lock();
         if map.get(&self.key).is_some_and(|entry| Arc::ptr_eq(entry, &self.entry)) {
             let removed = map.remove_entry(&self.key);
+            if map.is_empty() && map.capacity() > KEPT {
+                map.shrink_to_fit();
+            }
             // The key is the user's: its destructor does not run under the lock.
             drop(map);
             drop(removed);

@@ -208,6 +208,7 @@ mod shield;
 mod shutdown;
 mod signal;
 mod snapshot;
+mod spare;
 mod spawn;
 mod spawner;
 mod start;

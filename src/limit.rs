@@ -20,6 +20,7 @@ use crate::error::Refusal;
 use crate::facts::Fact;
 use crate::handle::Packet;
 use crate::member::{Key, Kind, Member, Slot};
+use crate::spare::shrink;
 use crate::state::State;
 use crate::table::{Table, slot_of};
 use crate::ticket::Ticket;
@@ -112,6 +113,7 @@ impl Limit {
             }
             self.taken += 1;
         }
+        shrink(&mut self.queue);
     }
 
     /// Forgets those that do not wait any more, once they are the larger part.
@@ -122,12 +124,13 @@ impl Limit {
                 Waiting::Spawner(_) => true,
             });
             self.stale = 0;
+            shrink(&mut self.queue);
         }
     }
 
     /// The group is cancelled: nobody is let in any more.
     pub(crate) fn give_up(&mut self, effects: &mut Effects) {
-        for next in self.queue.drain(..) {
+        for next in std::mem::take(&mut self.queue) {
             if let Waiting::Spawner(packet) = next {
                 effects.refuse(packet);
             }

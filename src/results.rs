@@ -22,6 +22,7 @@ use crate::lock::Lock;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::signal::Waiter;
+use crate::spare::shrink;
 use crate::spawner::Spawner;
 use crate::unwind::{drop_quietly, wake};
 
@@ -72,6 +73,14 @@ struct Inner<T> {
     waker: Option<Waker>,
     /// Nobody takes results any more.
     gone: bool,
+}
+
+impl<T> Inner<T> {
+    fn pop(&mut self) -> Option<(u64, Finished<T>)> {
+        let first = self.finished.pop_front();
+        shrink(&mut self.finished);
+        first
+    }
 }
 
 struct Finished<T> {
@@ -179,14 +188,14 @@ impl<S, T, E> Results<S, T, E> {
     }
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
-        if let Some(next) = self.queue.lock().finished.pop_front() {
+        if let Some(next) = self.queue.lock().pop() {
             return Poll::Ready(Some(next));
         }
         // Before looking again, so that a group that is closed from now on wakes us.
         self.waiter.listen(self.group.state().signal(), cx);
         let mut waker = Some(cx.waker().clone());
         let mut inner = self.queue.lock();
-        let next = inner.finished.pop_front();
+        let next = inner.pop();
         let none_left = next.is_none() && inner.outstanding == 0;
         let stale = if next.is_none() { std::mem::replace(&mut inner.waker, waker.take()) } else { None };
         drop(inner);

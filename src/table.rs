@@ -19,6 +19,7 @@ use crate::facts::Fact;
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::outcome::Outcome;
+use crate::spare::KEPT;
 use crate::spawner::OnPool;
 use crate::state::State;
 use crate::ticket::Ticket;
@@ -29,9 +30,6 @@ use crate::word::Locked;
 /// How many `Task`s of ended children are kept, and how many of them each spawn drops.
 const YARD: usize = 16;
 const SWEPT: usize = 2;
-
-/// How large the table of an empty group may be: one that was larger is given back.
-const KEPT_SLOTS: usize = 1024;
 
 /// Ordered as [`State`](crate::state::State) is.
 #[repr(C)]
@@ -169,7 +167,7 @@ impl Table {
 
     /// Gives the memory of a table back that was large and is empty.
     pub(crate) fn shrink(&mut self) {
-        if self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS {
+        if self.slots.is_empty() && self.slots.capacity() > KEPT {
             self.slots = Slab::new();
         }
     }

@@ -1,7 +1,9 @@
 //! What a child costs in memory, counted by the allocator. One test, as the counters are the process's.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::convert::Infallible;
 use std::future::Future;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -108,6 +110,33 @@ fn a_burst_of_children_leaves_nothing_behind() {
     }));
 }
 
+fn nor_in_what_knows_of_each_child() {
+    let executor = Arc::new(Executor::new());
+    let mut kept = 0;
+    block_on(executor.run(async {
+        // The first groups have the executor grow to what it needs.
+        for _ in 0..2 {
+            let open = || TaskGroup::builder::<Infallible>(executor.clone());
+            let (limited, group) = (open().limit(NonZero::<usize>::MIN).open(), open().open());
+            let (keyed, mut results) = (group.keyed(), group.results());
+            let before = LIVE_BYTES.load(Relaxed);
+            for child in 0..CHILDREN {
+                limited.launch(yield_now());
+                drop(keyed.spawn_if_absent(child, yield_now()));
+                results.spawn(yield_now());
+            }
+            limited.idle().await;
+            group.idle().await;
+            while results.outstanding() > 0 {
+                results.next().await.unwrap().unwrap();
+            }
+            kept = LIVE_BYTES.load(Relaxed) - before;
+        }
+    }));
+    println!("with a limit, keys and results, after {CHILDREN} children of each: {kept} more");
+    assert!(kept < 4096, "{kept}");
+}
+
 /// Allocations while so many children come and go a second time.
 async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> usize {
     let mut counted = 0;
@@ -195,4 +224,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     a_launched_child_allocates_what_the_executors_spawn_does();
     a_finished_child_leaves_nothing_behind();
     a_burst_of_children_leaves_nothing_behind();
+    nor_in_what_knows_of_each_child();
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use async_task::Runnable;
 
 use crate::lock::Lock;
+use crate::spare::shrink;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// How many children are kept near to the driver that woke them.
@@ -23,9 +24,6 @@ const RUSH: usize = 64;
 
 /// How often a driver looks at one queue first that it would come to last.
 const ROUND: usize = 61;
-
-/// How large an empty list may be: one that was larger is given back.
-const KEPT: usize = 1024;
 
 /// A queue for all, and a small one for each driver, from which the others steal.
 ///
@@ -104,9 +102,7 @@ impl Part {
     /// Some were taken out of the list, which is lent by whoever has its lock.
     #[inline]
     fn taken(&self, list: &mut VecDeque<Runnable>) {
-        if list.is_empty() && list.capacity() > KEPT {
-            *list = VecDeque::new();
-        }
+        shrink(list);
         self.len.store(list.len(), Ordering::Release);
     }
 }
@@ -205,6 +201,7 @@ impl Queue {
 #[cfg(all(test, not(taskgroup_loom)))]
 mod tests {
     use super::*;
+    use crate::spare::KEPT;
 
     /// Whether children are taken one by one or several at once, those that were many leave no memory behind.
     #[test]
