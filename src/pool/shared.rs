@@ -1,6 +1,7 @@
 //! What the drivers, the handles and the children of a pool share.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 
@@ -16,7 +17,7 @@ use crate::spawner::{Dependent, Spawner};
 use crate::sync::{Mutex, MutexGuard, local};
 use crate::unwind::wake;
 
-/// From how many on the groups that have ended are taken out of the list.
+/// From how many on the groups that have ended, or are in there again, are taken out of the list.
 const FEW: usize = 16;
 
 pub(super) struct Shared {
@@ -273,7 +274,9 @@ impl Shared {
             return dependent.upgrade().into_iter().for_each(Dependent::runtime_lost);
         }
         if dependents.list.len() >= dependents.sweep_at {
-            dependents.list.retain(|dependent| dependent.strong_count() > 0);
+            // Whoever registers again and again is in the list once. The order stays, as simulations rest on it.
+            let mut seen = HashSet::new();
+            dependents.list.retain(|one| one.strong_count() > 0 && seen.insert(one.as_ptr().cast::<()>()));
             dependents.sweep_at = FEW.max(2 * dependents.list.len());
         }
         dependents.list.push(dependent);
@@ -355,4 +358,21 @@ fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
 fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
     loom::thread::spawn(f);
     true
+}
+
+#[cfg(all(test, not(taskgroup_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_register_again_and_again_are_few_in_the_list() {
+        let (pool, groups) = (Shared::new(1), [Shared::new(1), Shared::new(1)].map(Arc::new));
+        for _ in 0..1000 {
+            groups.iter().for_each(|group| pool.register(Arc::downgrade(group) as Weak<dyn Dependent>));
+        }
+        let list = &pool.dependents().list;
+        assert!(list.len() <= FEW, "{}", list.len());
+        let other = Arc::downgrade(&groups[1]) as Weak<dyn Dependent>;
+        assert!(list.iter().any(|one| one.ptr_eq(&other)), "none is forgotten");
+    }
 }
