@@ -115,6 +115,7 @@ impl State {
         let mut table = self.table.lock();
         let seen = self.word.look();
         if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
+            seen.check_room(kind);
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
                 // As good as cut, but where its future is given back.
                 let is_cut = table.reason.is_some() && place != Place::Now;

@@ -4,6 +4,10 @@
 //! at any time. So whatever has to be one step is one critical section: to join the count *unless* the group is closed, to
 //! close for good *if* the count is zero, to leave *and* learn whether that was the last one. A child that is
 //! polled takes no lock: it looks at the [`Flags`].
+//!
+//! Its 64 bits, the lowest first: five flags, 27 for what the group waits for beside its children, and 32 for these. So at most
+//! 134,217,727 background children, clean-ups and groups opened in the body live at once: one more panics where it is started, and
+//! so does the 2^32nd child, for which the table has no slot.
 
 use crate::error::Refusal;
 use crate::member::Kind;
@@ -14,21 +18,21 @@ const CLOSED: u64 = 1 << 0;
 /// Every member is to end. Set once, with the reason; never cleared.
 const CANCELLED: u64 = 1 << 1;
 /// Somebody waits for the children to end. Set before looking at the count; never cleared.
-const WATCHED: u64 = 1 << 3;
+const WATCHED: u64 = 1 << 2;
 /// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
-const FINISHED: u64 = 1 << 4;
+const FINISHED: u64 = 1 << 3;
 /// Members are asked to come to an end by themselves. Never cleared.
-const STOPPING: u64 = 1 << 5;
+const STOPPING: u64 = 1 << 4;
 /// One of what the group waits for and does not count as its children: a group that was opened in the body and has not
 /// ended, a background child, a clean-up.
-const HOLD: u64 = 1 << 8;
+const HOLD: u64 = 1 << 5;
 /// One child.
 const CHILD: u64 = 1 << 32;
 
-// Those of `Flags` alone.
+// Those of `Flags` alone, which counts nothing.
 
 /// Some living child was cancelled by itself.
-const SINGLED: u64 = 1 << 2;
+const SINGLED: u64 = 1 << 5;
 /// Polls are marked: see `observe`. Set when the group is opened, or never.
 const OBSERVED: u64 = 1 << 6;
 /// So many children live that some of them may have been put by: see `ended`.
@@ -82,7 +86,10 @@ impl Word {
 
     /// Counts one child more, or one group in the body.
     pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) -> Seen {
-        self.change(locked, |word| word + unit(kind))
+        self.change(locked, |word| {
+            Seen(word).check_room(kind);
+            word + unit(kind)
+        })
     }
 
     /// Counts one such less.
@@ -254,6 +261,15 @@ impl Seen {
         self.0 < HOLD
     }
 
+    /// Panics if one more of this kind would be counted as something else.
+    pub(crate) fn check_room(self, kind: Kind) {
+        let most = (CHILD / HOLD - 1) as usize;
+        assert!(
+            kind == Kind::Ordinary || self.others() < most,
+            "at most {most} background children, clean-ups and groups opened in the body live at once"
+        );
+    }
+
     /// How many background children, clean-ups and groups in the body there are.
     pub(crate) fn others(self) -> usize {
         ((self.0 % CHILD) / HOLD) as usize
@@ -289,5 +305,27 @@ impl Seen {
             word if word & CLOSED != 0 => Some(Refusal::Closed),
             _ => None,
         }
+    }
+}
+
+#[cfg(all(test, not(taskgroup_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beside_the_children_is_not_counted_as_one() {
+        let (word, mut locked) = (Word(AtomicU64::new(((1 << 24) - 1) * HOLD)), Locked::default());
+        let seen = word.enter(&mut locked, Kind::Background);
+        assert_eq!((seen.children(), seen.others()), (0, 1 << 24));
+    }
+
+    #[test]
+    #[should_panic(expected = "at most 134217727 background children")]
+    fn nor_is_it_where_there_is_no_room_for_it() {
+        let (word, mut locked) = (Word(AtomicU64::new(CHILD - 1 - HOLD)), Locked::default());
+        word.enter(&mut locked, Kind::Ordinary);
+        let seen = word.enter(&mut locked, Kind::Background);
+        assert_eq!((seen.children(), seen.others()), (1, 134_217_727));
+        word.enter(&mut locked, Kind::Background);
     }
 }
