@@ -62,8 +62,9 @@ pub trait Adopt: Send + 'static {
     /// Waits for the task and gives its output, or `None` if it ended without one.
     ///
     /// When `cancelled` is ready, the future asks the task to end, and goes on waiting until it has. `cancelled` has
-    /// to be polled by the future itself, not by a task of its own. If the future is dropped, polled or not, it has
-    /// to ask for the end as well. A panic of the task is resumed.
+    /// to be polled by the future itself, not by a task of its own, and whenever the future is: a cancel wakes the child and not
+    /// the waker that `cancelled` was polled with, so inside of a `FuturesUnordered`, which polls only what was woken, it is
+    /// never seen. If the future is dropped, polled or not, it has to ask for the end as well. A panic of the task is resumed.
     fn run(
         self,
         cancelled: impl Future<Output = ()> + Send + 'static,
@@ -120,7 +121,7 @@ pub(crate) async fn unless<F: Future + Unpin>(
     .await
 }
 
-/// Ready when the child that polls it is cancelled. The child is shielded, and so is woken by that.
+/// Ready when the child that polls it is cancelled. The child is shielded, and so is woken by that: no waker is kept here.
 pub(crate) struct MemberCancelled;
 
 impl Future for MemberCancelled {
