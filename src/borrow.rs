@@ -48,6 +48,9 @@ use crate::scope::scope;
 /// dropped, and the children with it; groups that the children have opened on a runtime are cancelled, and counted by every
 /// group around, but may end a little later.
 ///
+/// If the future is leaked once it has been polled, as by [`std::mem::forget`], nobody polls or drops body and children any more. A
+/// group around it counts them for ever, and is never joined: no cancel reaches them.
+///
 /// # Panics
 ///
 /// As for a [`scope()`].
