@@ -1,8 +1,9 @@
 //! Structured concurrency on any async runtime.
 //!
 //! A *group* owns the tasks that are spawned into it, its *children*. When a group has been joined, nothing of it is
-//! left: every child, at every depth, has ended, its future and all it captured are destroyed, no error and no panic
-//! was lost. And while the group runs, a finished child keeps no memory. It is the same on smol, async-std and Tokio.
+//! left: every child, at every depth, has ended, its future and all it captured are destroyed. What failed is told: the
+//! first panic goes on in whoever joins, or else the first errors come out, and a hook sees all of them. And while the
+//! group runs, a finished child keeps no memory. It is the same on smol, async-std and Tokio.
 //!
 //! # The two ways in
 //!
@@ -155,7 +156,7 @@
 //! | start with readiness | ✓ | – | – | – | – | – | ✓ |
 //! | by key | ✓ | `JoinMap` | – | by name | – | – | – |
 //! | children may borrow | in one task | – | – | – | – | **✓** | **✓** |
-//! | allocations a child | the runtime's | one more | the runtime's, and a token's | more | more | **none** | n/a |
+//! | allocations a child | the runtime's, and one more on Tokio and async-std | one more | the runtime's, and a token's | more | more | **none** | n/a |
 //!
 //! Choose `JoinSet` where Tokio is given and a flat set of results is all there is, futures-concurrency for a handful of
 //! futures that need not run in parallel, tokio-graceful-shutdown for a program that is a tree of named subsystems and wants
