@@ -327,7 +327,9 @@ macro_rules! settings {
         /// [`try_spawn`](crate::Group::try_spawn) refuses. Background children, clean-ups and adopted tasks need no place.
         ///
         /// A child that awaits the [handle](crate::JoinHandle) of a queued sibling lends it its place, as it would
-        /// otherwise wait for ever; one that waits for it in another way, on a channel for instance, may do so.
+        /// otherwise wait for ever. One that waits in another way keeps its place: on a channel, for
+        /// [`Results`](crate::group::Results), or in `spawn_when_free`. If all who have places wait so for children that have none,
+        /// nobody goes on.
         ///
         /// # Examples
         ///

@@ -35,6 +35,10 @@ use crate::unwind::{drop_quietly, wake};
 /// The stream is at its end when no result is outstanding and the group takes no more children. Until then it *waits*, also
 /// when nothing is outstanding, so a loop that spawns in one branch of a `select!` does not spin.
 ///
+/// A child of the group that waits here keeps its place under a [limit](crate::group::Builder::limit). If all who have places
+/// wait so for children that have none, nobody goes on. Take results in the body or outside of the group, or await handles, which
+/// lends the place.
+///
 /// # Examples
 ///
 /// ```
@@ -138,7 +142,35 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
 impl<S, T, E> Results<S, T, E> {
     /// Waits for the next result, whichever child it is of. `None` when no more can come.
     ///
+    /// More can come until the group takes no more children. So in an open group this waits, and gives no `None`, when nothing is
+    /// outstanding: look at [`outstanding`](Self::outstanding), or [close](Group::close) the group first.
+    ///
     /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// Two batches in one open group:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let mut results = group.results();
+    /// let mut sum = 0;
+    /// for batch in [10, 20] {
+    ///     for number in 0..3 {
+    ///         results.spawn(async move { Ok(batch + number) });
+    ///     }
+    ///     while results.outstanding() > 0 {
+    ///         sum += results.next().await.expect("one is outstanding")?;
+    ///     }
+    /// }
+    /// assert_eq!(sum, 96);
+    /// group.join().await.unwrap();
+    /// # Ok::<(), taskgroup::JoinError>(()) }).unwrap();
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
         std::future::poll_fn(|cx| self.poll_result(cx)).await
     }
@@ -150,7 +182,8 @@ impl<S, T, E> Results<S, T, E> {
 
     /// Waits for every child spawned so far, and gives the values that there are, in the order of spawning.
     ///
-    /// Children that failed, panicked or were cancelled leave none; the group knows of them.
+    /// Children that failed, panicked or were cancelled leave none; the group knows of them. In a child of a group with a limit
+    /// see [above](Self).
     ///
     /// # Examples
     ///
@@ -249,8 +282,8 @@ impl<S, T, E> fmt::Debug for Results<S, T, E> {
 
 /// [`Results`] in the order in which their children were spawned.
 ///
-/// Made by [`Results::in_order`], and it spawns like that. Results of later children wait here for those of earlier ones;
-/// under a [limit](crate::group::Builder::limit) and with [`spawn_when_free`](Group::spawn_when_free) there are not many.
+/// Made by [`Results::in_order`], and it spawns like that. Results of later children wait here for those of earlier ones.
+/// How many that are is bounded by nothing but what is spawned ahead of those that are taken.
 ///
 /// # Examples
 ///

@@ -135,6 +135,10 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// gives its place back when its future is destroyed, and is counted by [`len`](Self::len) for a moment longer. Without
     /// a limit it is [`spawn`](Self::spawn).
     ///
+    /// It is for the body, and for code outside of the group. **A child of the same group keeps its own place while it waits
+    /// here**: if all who have places do, nobody goes on. There, use [`spawn`](Self::spawn), which queues the new child and does not
+    /// wait.
+    ///
     /// # Cancellation
     ///
     /// Dropping the future before it is ready drops the child's future unpolled, and gives a place back that it had. If the
