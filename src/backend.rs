@@ -1,4 +1,5 @@
-//! The adapters, one file a runtime, and the only place that names features.
+//! The adapters, one file a runtime. Their features are named here, and once more in `lib.rs`, `group.rs` and `error.rs`, where each
+//! item is handed on by its name: so the compiler can say which feature a user lacks.
 
 use std::sync::Arc;
 
@@ -29,13 +30,13 @@ mod tokio;
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
 #[cfg(feature = "smol")]
-pub use self::borrow::borrowing;
+pub use self::borrow::{Borrowing, borrowing};
 #[cfg(feature = "pool")]
 pub use self::pool::Pool;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
-pub use self::tokio::Tokio;
+pub use self::tokio::{NoRuntime, Tokio};
 
 /// Calls `spawn`, which hands this child to its spawner. Where there are simulations, they are told which child it is.
 pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnOnce() -> R) -> R {
@@ -58,18 +59,6 @@ pub(crate) fn has_budget() -> bool {
 pub(crate) fn kick() {
     #[cfg(feature = "tokio")]
     <::tokio::runtime::Handle as Spawner>::kick();
-}
-
-/// What goes with groups, for `crate::group`.
-pub(crate) mod companions {
-    #[cfg(feature = "smol")]
-    pub use super::borrow::Borrowing;
-}
-
-/// What the adapters report, for `crate::error`.
-pub(crate) mod errors {
-    #[cfg(feature = "tokio")]
-    pub use super::tokio::NoRuntime;
 }
 
 /// Its examples are tests.

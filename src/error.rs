@@ -10,8 +10,8 @@ mod origin;
 mod reason;
 mod spawn;
 
-#[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
-pub use crate::backend::errors::*;
+#[cfg(feature = "tokio")]
+pub use crate::backend::NoRuntime;
 
 pub use self::failure::{Failure, Payload};
 pub use self::join::JoinError;

@@ -1,7 +1,7 @@
 //! The group, and what goes with it: settings, children to be, results, keys, races.
 
-#[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
-pub use crate::backend::companions::*;
+#[cfg(feature = "smol")]
+pub use crate::backend::Borrowing;
 pub use crate::child_builder::ChildBuilder;
 pub use crate::handle::CancelHandle;
 pub use crate::keyed::Keyed;

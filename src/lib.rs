@@ -230,8 +230,16 @@ pub use async_task;
 pub use async_task::Task;
 
 pub use crate::any::{AnySpawner, AnyTimedSpawner};
-#[allow(unused_imports, unreachable_pub, reason = "empty without a runtime")]
-pub use crate::backend::*;
+#[cfg(feature = "async-std")]
+pub use crate::backend::AsyncStd;
+#[cfg(feature = "pool")]
+pub use crate::backend::Pool;
+#[cfg(feature = "tokio")]
+pub use crate::backend::Tokio;
+#[cfg(feature = "sim")]
+pub use crate::backend::sim;
+#[cfg(feature = "smol")]
+pub use crate::backend::{Smol, borrowing};
 #[doc(inline)]
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError};
 #[doc(inline)]
