@@ -24,6 +24,28 @@ use std::convert::Infallible;
 /// # Ok::<(), GroupError<std::num::ParseIntError>>(()) }).unwrap();
 /// # }
 /// ```
+///
+/// A value that is no `Result` is refused:
+///
+/// ```compile_fail,E0277
+/// # use taskgroup::{Smol, TaskGroup};
+/// let group = TaskGroup::new(Smol);
+/// group.spawn(async { 7 }); // error: a child of this group cannot return `{integer}`
+/// ```
+///
+/// And so is an error in a group that has none:
+///
+/// ```compile_fail,E0277
+/// # use taskgroup::{Smol, TaskGroup};
+/// let group = TaskGroup::new(Smol); // not `TaskGroup::fallible`
+/// group.spawn(async { "17".parse::<u8>() }); // error: … cannot return `Result<u8, ParseIntError>`
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a child of this group cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "a child returns `()`, `!`, or `Result<T, {E}>`, where `{E}` is the error of the group: wrap a plain value in `Ok`",
+    note = "a group of `TaskGroup::new` has no errors (`Infallible`): open it with `TaskGroup::fallible::<MyError>` for children that fail"
+)]
 pub trait ChildOutput<E>: sealed::Sealed {
     /// What the child leaves to its [`JoinHandle`](crate::JoinHandle).
     type Value;
