@@ -85,8 +85,7 @@ async fn run(port: u16, itself: bool) -> Result<ShutdownReport, Box<dyn std::err
     let clients = itself.then(|| smol::spawn(clients(address)));
     println!("{:?}: shutting down within {GRACE:?}", signal.await?);
     let report = server.shutdown(GRACE).await?;
-    print!("{report}");
-    println!();
+    println!("{report}");
     if let Some(clients) = clients {
         clients.await?;
     }

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     smol::block_on(async {
         let server = TaskGroup::builder::<String>(Smol)
             .name("server")
-            .supervise(|child, failure| tracing::info!("{child} failed: {failure}"))
+            .supervise(|child, failure| tracing::info!("{child}: {failure}"))
             .open();
         for number in 1..=3 {
             server.on(on_tokio.clone()).child().name(format!("conn {number}")).launch(connection(number));

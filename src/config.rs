@@ -168,7 +168,7 @@ macro_rules! settings {
         /// # use taskgroup::{Smol, TaskGroup};
         /// # smol::block_on(async {
         /// let group = TaskGroup::builder::<&str>(Smol)
-        ///     .supervise(|child, failure| eprintln!("{child} failed: {failure}"))
+        ///     .supervise(|child, failure| eprintln!("{child}: {failure}"))
         ///     .open();
         /// group.launch(async { Err::<(), _>("connection reset") });
         /// let healthy = group.spawn(async { Ok(7) });

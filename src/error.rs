@@ -160,7 +160,7 @@ impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
 impl<E: fmt::Display> fmt::Display for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.failures.first(), &self.0.reason) {
-            (Some((origin, failure)), _) => write!(f, "{origin} failed: {failure}")?,
+            (Some((origin, failure)), _) => write!(f, "{} failed: {failure}", origin.subject())?,
             (None, Some(reason)) => write!(f, "the group was cut short: {reason}")?,
             (None, None) => f.write_str("the group was cut short")?,
         }

@@ -147,7 +147,7 @@ impl<T> JoinHandle<T> {
         assert!(
             awaiter != ticket.key(),
             "a child would wait for itself: the handle of {} was awaited inside of that child",
-            self.child.origin().expect("it was not refused")
+            self.child.origin().expect("it was not refused").subject()
         );
         if ticket.is_queued() {
             group.lend(awaiter, *ticket);

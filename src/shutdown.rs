@@ -100,13 +100,13 @@ impl fmt::Display for ShutdownReport {
         if self.is_graceful() {
             return f.write_str("everybody ended in time");
         }
-        writeln!(f, "{} had to be cancelled:", self.forced.len() + self.more)?;
+        write!(f, "{} had to be cancelled:", self.forced.len() + self.more)?;
         for origin in &self.forced {
-            writeln!(f, "  {}", origin.to_string().trim_end_matches(','))?;
+            write!(f, "\n  {origin}")?;
         }
         match self.more {
             0 => Ok(()),
-            more => writeln!(f, "  and {more} more"),
+            more => write!(f, "\n  and {more} more"),
         }
     }
 }

@@ -103,7 +103,7 @@ async fn conversation(server: SocketAddr) -> io::Result<[Client; 2]> {
 }
 
 async fn run(port: Option<u16>) -> Result<(), Box<dyn Error>> {
-    let tell = |child: &Origin, failure: &Failure<io::Error>| println!("{child} failed: {failure}");
+    let tell = |child: &Origin, failure: &Failure<io::Error>| println!("{child}: {failure}");
     let server = TaskGroup::builder(Smol).name("chat").supervise(tell).open();
     let (group, house) = (server.group(), House::default());
     let address = server.start(|ready| serve(group, port.unwrap_or(0), house.clone(), ready)).await?;

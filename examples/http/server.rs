@@ -71,7 +71,7 @@ pub async fn serve<S: Runtime>(
         Ok(())
     });
     // What goes wrong in a connection is told, and ends that one alone.
-    let told = connections.supervise(|child, failure| println!("  {child} failed: {failure}"));
+    let told = connections.supervise(|child, failure| println!("  {child}: {failure}"));
     told.limit(CONNECTIONS).await.map_err(|cut| cut.into_primary().unwrap_or_else(io::Error::other))
 }
 

@@ -19,7 +19,7 @@ use crate::error::Origin;
 /// let error = group.join().await.unwrap_err();
 /// for (origin, failure) in error.failures() {
 ///     assert!(matches!(failure, Failure::Own("disk full")));
-///     println!("{origin} failed: {failure}");
+///     println!("{origin}: {failure}");
 /// }
 /// # });
 /// # }

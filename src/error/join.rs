@@ -63,16 +63,16 @@ impl JoinError {
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Some(origin) => write!(f, "{origin} ")?,
-            None => f.write_str("the child ")?,
-        }
-        f.write_str(match self.why {
+        let Some(origin) = &self.origin else {
+            return f.write_str("the child was not taken in: its group is closed or cancelled");
+        };
+        let why = match self.why {
             Why::Failed => "failed",
             Why::Cancelled => "was cancelled",
             Why::Panicked => "panicked",
             Why::Lost => "was dropped by its runtime",
-        })
+        };
+        write!(f, "{} {why}", origin.subject())
     }
 }
 

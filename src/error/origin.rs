@@ -73,12 +73,28 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// The member as the subject of a sentence: with the comma that ends what is said of it in passing.
+    pub(crate) fn subject(&self) -> impl fmt::Display {
+        Subject(self)
+    }
+}
+
+struct Subject<'a>(&'a Origin);
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = self.0.is_body() && self.0.path.is_none();
+        write!(f, "{}{}", self.0, if plain { "" } else { "," })
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.child, &self.path) {
-            (Some((_, location)), Some(path)) => write!(f, "{path}, spawned at {location},"),
-            (Some((id, location)), None) => write!(f, "child {id}, spawned at {location},"),
-            (None, Some(path)) => write!(f, "the body of {path}, opened at {},", self.group),
+            (Some((_, location)), Some(path)) => write!(f, "{path}, spawned at {location}"),
+            (Some((id, location)), None) => write!(f, "child {id}, spawned at {location}"),
+            (None, Some(path)) => write!(f, "the body of {path}, opened at {}", self.group),
             (None, None) => write!(f, "the body of the scope at {}", self.group),
         }
     }

@@ -48,9 +48,9 @@ pub enum CancelReason {
 impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CancelReason::Failed(origin) => write!(f, "{origin} failed"),
+            CancelReason::Failed(origin) => write!(f, "{} failed", origin.subject()),
             CancelReason::BodyFailed => f.write_str("the body failed"),
-            CancelReason::Panicked(origin) => write!(f, "{origin} panicked"),
+            CancelReason::Panicked(origin) => write!(f, "{} panicked", origin.subject()),
             CancelReason::Parent => f.write_str("the member that opened the group was cancelled or ended"),
             CancelReason::Explicit(message) if message.is_empty() => f.write_str("cancelled"),
             CancelReason::Explicit(message) => write!(f, "cancelled: {message}"),

@@ -176,7 +176,9 @@ fn debug_and_display_say_something() {
     assert!(error.to_string().contains("api.rs") && error.to_string().ends_with("failed"));
     let error = block_on(group.join()).unwrap_err();
     assert!(error.to_string().starts_with("child 1, spawned at tests/it/api.rs"), "{error}");
-    assert!(error.to_string().ends_with("failed: disk full"), "{error}");
+    assert!(error.to_string().ends_with(", failed: disk full"), "{error}");
+    let origin = error.origin().unwrap().to_string();
+    assert!(origin.starts_with("child 1, spawned at tests/it/api.rs") && !origin.ends_with(','), "{origin}");
     assert!(format!("{error:?}").contains("disk full"));
 }
 

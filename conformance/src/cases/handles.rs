@@ -302,12 +302,12 @@ pub async fn value_of_a_refused_child_panics_where_the_awaiter_is_not_cut(t: &Te
         group.spawn(t.child(async { Ok(7) })).value().await;
         Ok::<_, Infallible>(())
     });
-    assert!(panic_text(body).await.contains("the child was cancelled"));
+    assert!(panic_text(body).await.contains("the child was not taken in"));
 
     let group = TaskGroup::new(t.spawner());
     group.cancel();
     let outside = panic_text(group.spawn(t.child(async { Ok(7) })).value());
-    assert!(outside.await.contains("the child was cancelled"));
+    assert!(outside.await.contains("the child was not taken in"));
 
     let shielded = scope(t.spawner(), |group| async move {
         shield(async {
@@ -317,7 +317,7 @@ pub async fn value_of_a_refused_child_panics_where_the_awaiter_is_not_cut(t: &Te
         .await;
         Ok::<_, Infallible>(())
     });
-    assert!(panic_text(shielded).await.contains("the child was cancelled"));
+    assert!(panic_text(shielded).await.contains("the child was not taken in"));
     assert_eq!((t.ledger.read().started, t.ledger.read().dropped), (0, 3));
 }
 
@@ -413,7 +413,7 @@ pub async fn join_error_of_a_refused_child(t: &Test) {
     let error = refused.await.unwrap_err();
     assert_eq!(predicates(&error), [false, true, false, false]);
     assert!(error.origin().is_none());
-    assert_eq!(error.to_string(), "the child was cancelled");
+    assert_eq!(error.to_string(), "the child was not taken in: its group is closed or cancelled");
     assert_eq!((t.ledger.read().polls, t.ledger.read().dropped), (0, 1));
     group.join().await.unwrap();
 }

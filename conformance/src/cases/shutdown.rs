@@ -243,6 +243,7 @@ pub async fn a_report_names_sixty_four_and_counts_the_rest(t: &Test) {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!((lines[0], lines[65], lines.len()), ("70 had to be cancelled:", "  and 6 more", 66));
     assert!(lines[1].starts_with("  server/#") && lines[1].contains(", spawned at "), "{}", lines[1]);
+    assert!(!text.ends_with('\n') && !text.contains(",\n"), "{text}");
 }
 
 pub async fn a_deadline_may_come_before_the_end_of_the_grace(t: &Test) {
