@@ -375,7 +375,7 @@ impl<S, E> Group<S, E> {
     pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
         self.state.watch();
         wait(self.state.clone(), |state| {
-            refuse_own_child(state, "for its group to be idle");
+            refuse_own_child(state, "waits for its own group to be idle");
             state.len() == 0
         })
     }
@@ -481,6 +481,6 @@ async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
 /// Panics in a child of the group, and in whatever runs inside one.
 pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
     if let Some(key) = context::member_of(state).filter(|key| *key != BODY) {
-        panic!("{} would wait for itself {what}", state.origin(key));
+        panic!("{} would wait for itself: it {what}", state.origin(key).subject());
     }
 }

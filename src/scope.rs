@@ -245,7 +245,7 @@ where
             }
         }
         let state = this.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
-        refuse_own_child(&state, "to await the scope that it is in");
+        refuse_own_child(&state, "awaits the scope that it is in");
         loop {
             state.signal().wake_owner(cx.waker());
             if let Some(watch) = this.watch {

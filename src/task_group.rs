@@ -253,7 +253,7 @@ impl<S, E: 'static> Future for Join<S, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
-        refuse_own_child(state, "to join its own group");
+        refuse_own_child(state, "joins its own group");
         // Whoever finds that nothing is left has nothing to wait for.
         let ended = state.conclude(&mut this.withheld, cx).or_else(|| {
             state.watch();
@@ -290,7 +290,7 @@ impl<S, E> fmt::Debug for Join<S, E> {
 /// # smol::block_on(async {
 /// let group = TaskGroup::builder::<String>(Smol)
 ///     .collect()
-///     .on_failure(|origin, failure| eprintln!("{origin} failed: {failure}"))
+///     .on_failure(|origin, failure| eprintln!("{origin}: {failure}"))
 ///     .open();
 /// group.launch(async { Err::<(), _>("first".to_string()) });
 /// group.launch(async { Err::<(), _>("second".to_string()) });

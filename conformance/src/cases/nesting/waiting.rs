@@ -47,7 +47,7 @@ pub async fn joining_inside_of_the_own_child_panics(t: &Test) {
         };
         let text = inside(t, &slow, &group, depth, misuse).await;
         assert!(text.contains("child 1, spawned at"), "{text}");
-        assert!(text.contains("would wait for itself to join its own group"), "{text}");
+        assert!(text.contains("would wait for itself: it joins its own group"), "{text}");
         group.idle().await;
         assert_eq!(group.reason(), Some(CancelReason::ScopeDropped), "the future owned the group");
     }
@@ -59,7 +59,7 @@ pub async fn idling_inside_of_an_own_child_panics(t: &Test) {
         let (slow, owner) = (Slow::new(t), TaskGroup::new(t.spawner()));
         let text = inside(t, &slow, &owner, depth, owner.idle()).await;
         assert!(text.contains("child 1, spawned at"), "{text}");
-        assert!(text.contains("would wait for itself for its group to be idle"), "{text}");
+        assert!(text.contains("would wait for itself: it waits for its own group to be idle"), "{text}");
         assert!(!owner.is_cancelled(), "it was caught");
         owner.join().await.unwrap();
     }
@@ -119,7 +119,7 @@ pub async fn idling_that_began_outside_panics_inside(t: &Test) {
     let mut idle = Box::pin(owner.idle());
     assert!(futures_lite::future::poll_once(&mut idle).await.is_none());
     let text = inside(t, &slow, &owner, 0, idle).await;
-    assert!(text.contains("would wait for itself for its group to be idle"), "{text}");
+    assert!(text.contains("would wait for itself: it waits for its own group to be idle"), "{text}");
     held.open();
     owner.join().await.unwrap();
     assert_eq!(t.ledger.read().completed, 2);
@@ -142,7 +142,7 @@ pub async fn a_scope_that_its_own_child_awaits_panics_there(t: &Test) {
     t.nothing_alive().await;
     let lines = t.log.lines();
     assert!(
-        lines.len() == 1 && lines[0].contains("would wait for itself to await the scope that it is in"),
+        lines.len() == 1 && lines[0].contains("would wait for itself: it awaits the scope that it is in"),
         "{lines:?}"
     );
 }
