@@ -1,12 +1,13 @@
 //! Groups in a terminal, as they go, and in a timeline for Perfetto.
 //!
-//!     cargo run --example traced --features tokio,tracing -- target/trace.json
+//!     cargo run --example traced --features tokio,tracing -- trace.json
 //!
 //! The file opens at <https://ui.perfetto.dev>: a row for each thread, with the polls of each child on it. It is written by a
 //! thread of the layer's own. If the disk is full that thread panics, which is told on the error stream, and the program goes
 //! on without a timeline; what is in the file by then can still be opened.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use smol::Timer;
@@ -35,7 +36,7 @@ async fn connection(number: u32) -> Result<(), String> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).unwrap_or_else(|| "target/trace.json".into());
+    let path = std::env::args().nth(1).map_or_else(|| std::env::temp_dir().join("trace.json"), PathBuf::from);
     let (timeline, written) = ChromeLayerBuilder::new().file(&path).include_args(true).build();
     let terminal = fmt::layer().without_time();
     tracing_subscriber::registry().with(timeline).with(terminal).init();
@@ -55,6 +56,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         server.join().await
     })?;
     drop(written);
-    println!("the timeline is in {path}");
+    println!("the timeline is in {}", path.display());
     Ok(())
 }

@@ -11,6 +11,7 @@ mod draw;
 
 use std::error::Error;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -85,7 +86,8 @@ async fn job(executor: Ex, clock: Clock, group: Group<Ex, &'static str>) -> Resu
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).unwrap_or_else(|| "target/timeline.svg".into());
+    let path =
+        std::env::args().nth(1).map_or_else(|| std::env::temp_dir().join("timeline.svg"), PathBuf::from);
     let (executor, clock) = (Ex::default(), Clock::default());
     let (failures, out) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
     let (failing, opened) = (failures.clone(), out.clone());
@@ -120,6 +122,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(error.primary(), Some(&"disk full"));
     std::fs::write(&path, draw(&run, failed, now)?)?;
-    println!("the picture is in {path}");
+    println!("the picture is in {}", path.display());
     Ok(())
 }
