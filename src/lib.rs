@@ -116,10 +116,21 @@
 //!
 //! # Runtimes
 //!
-//! The runtime is a value that implements [`Spawner`]. The features `smol` (default), `async-std` and `tokio` add
-//! adapters, and nothing else; with none of them the crate works on a spawner of your own. What else a runtime may offer,
-//! a clock for instance, is in [`runtime`]. [`AnySpawner`] and [`AnyTimedSpawner`] are for structs that are not to be generic. If the runtime goes
+//! The runtime is a value that implements [`Spawner`]. Features add to the crate and change nothing; with none of them it works
+//! on a spawner of your own. What else a runtime may offer, a clock for instance, is in [`runtime`]. [`AnySpawner`] and
+//! [`AnyTimedSpawner`] are for structs that are not to be generic. If the runtime goes
 //! away, its children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `smol` (default) | `Smol`, its global executor; executors of your own as spawners; `borrowing` |
+//! | `async-std` | `AsyncStd` |
+//! | `tokio` | Tokio's `Handle` and `LocalSet` as spawners; `Tokio::current()` finds the handle |
+//! | `pool` | `Pool`, on top of any spawner: a great many small children share a few tasks of the runtime |
+//! | `sim` | `sim`, a runtime for tests |
+//! | `serde` | [`Snapshot`](group::Snapshot)s can be serialised |
+//! | `tracing` | a span for each group and child |
+//! | `metrics` | [`Metrics`](group::Metrics) are handed to the recorder of the `metrics` crate as well |
 //!
 //! # Looking into it
 //!
