@@ -50,6 +50,28 @@ pub use self::spawn::{SpawnError, StartError};
 /// # });
 /// # }
 /// ```
+///
+/// In code that has one error type for everything, a boxed one or that of `anyhow`, `?` hides the first error behind this one. This
+/// hands it on as it is, with its type and its causes, and this one only where there is none:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Group, Smol, scope};
+/// type Any = Box<dyn std::error::Error + Send + Sync>;
+///
+/// async fn count() -> Result<u8, Any> {
+///     scope(Smol, |group: Group<Smol, Any>| async move {
+///         let number = group.spawn(async { Ok("many".parse::<u8>()?) });
+///         Ok(number.value().await)
+///     })
+///     .await
+///     .map_err(|error| error.into_primary().unwrap_or_else(Into::into))
+/// }
+///
+/// let error = smol::block_on(count()).unwrap_err();
+/// assert!(error.is::<std::num::ParseIntError>());
+/// # }
+/// ```
 pub struct GroupError<E>(Box<Report<E>>);
 
 /// How a group that has no errors of its own may end without a value: it was cut, as [`reason`](GroupError::reason) says.

@@ -86,8 +86,8 @@ impl<T> JoinHandle<T> {
     /// # Panics
     ///
     /// Panics where there is no value and the awaiter is not about to be cut: the child was cancelled by itself, lost, or
-    /// refused by a closed group; the group collects failures; the awaiter is under a shield, or not in the group at all. Await the
-    /// handle itself there. Panics like the handle does, too.
+    /// refused by a closed group; the group collects failures or supervises; the awaiter is under a shield, or not in the group at
+    /// all. Await the handle itself there. Panics like the handle does, too.
     #[track_caller]
     pub fn value(self) -> Value<T> {
         Value { handle: self, missing: None, withheld: Withheld::default(), caller: Location::caller() }

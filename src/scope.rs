@@ -40,7 +40,8 @@ use crate::unwind::catch;
 /// else but members that live.
 ///
 /// Where the compiler cannot tell the error from the body, in one that uses `?` on its own for instance, name it:
-/// `|group: Group<_, MyError>|`.
+/// `|group: Group<_, MyError>|`. Where nothing can fail, nothing names an error at all (E0283): `|group: Group<_>|` makes it
+/// [`Infallible`](std::convert::Infallible).
 ///
 /// Nothing happens before the first poll. The group then is linked to the child or body around it, if there is one.
 /// Set the policy and hooks on the returned [`Scope`] before awaiting it.
@@ -74,6 +75,21 @@ use crate::unwind::catch;
 /// .await?;
 /// assert_eq!(total, 3);
 /// # Ok::<(), taskgroup::GroupError<std::io::Error>>(()) }).unwrap();
+/// # }
+/// ```
+///
+/// Children that cannot fail:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Group, Smol, scope};
+/// # smol::block_on(async {
+/// let sum = scope(Smol, |group: Group<_>| async move {
+///     let two = group.spawn(async { Ok(2) });
+///     Ok(two.value().await + 3)
+/// });
+/// assert_eq!(sum.await.unwrap(), 5);
+/// # });
 /// # }
 /// ```
 #[track_caller]

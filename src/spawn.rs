@@ -275,6 +275,12 @@ impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
     /// Otherwise it is [`spawn`](Self::spawn). It may be cancelled from any thread: that marks it, and its future is
     /// dropped on its own.
     ///
+    /// A group whose spawner is local alone, an `Rc<LocalExecutor>` or an `Rc<LocalSet>`, has only this,
+    /// [`launch_local`](Self::launch_local), and the same after [`child`](Self::child). What runs children that are `Send` it has
+    /// not: `spawn_blocking`, `adopt`, `start`, `defer`, children in `results` or `keyed`, and a deadline of a `TaskGroup`, which is
+    /// kept by a child. [`on`](Self::on) another spawner it has all of these but the last. A [`scope`](crate::scope()) keeps its
+    /// deadline itself, so there `timeout` works on an `Rc<LocalSet>`.
+    ///
     /// # Examples
     ///
     /// ```

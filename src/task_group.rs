@@ -140,7 +140,8 @@ impl<S: Timed, E: 'static> TaskGroup<S, E> {
     ///
     /// # Panics
     ///
-    /// Like [`join`](Self::join).
+    /// Like [`join`](Self::join). So does the future where the runtime has no clock after all, when it is first polled: on Tokio
+    /// without `enable_time`.
     ///
     /// # Errors
     ///
