@@ -36,6 +36,39 @@ pub trait Timer: Clone + Send + Sync + 'static {
 
     /// Is ready when it is `at` or later.
     fn sleep_until(&self, at: Duration) -> Self::Sleep;
+
+    /// Is ready after a while that begins now, and not when it is first polled.
+    ///
+    /// # Examples
+    ///
+    /// A child that tries again, on whatever runtime the group is:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// use std::time::Duration;
+    /// use taskgroup::runtime::{Timed, Timer};
+    /// use taskgroup::{Group, Smol, Spawner, TaskGroup};
+    ///
+    /// fn knock<S: Spawner + Timed>(group: &Group<S>) {
+    ///     let timer = group.spawner().timer();
+    ///     group.launch(async move {
+    ///         for attempt in 1..=3 {
+    ///             println!("knocking for the {attempt}. time");
+    ///             timer.sleep(Duration::from_millis(1)).await;
+    ///         }
+    ///     });
+    /// }
+    ///
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// knock(&group);
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    fn sleep(&self, time: Duration) -> Self::Sleep {
+        self.sleep_until(self.now().saturating_add(time))
+    }
 }
 
 /// A spawner whose runtime has a clock; needed for deadlines, and for nothing else.

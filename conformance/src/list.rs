@@ -414,6 +414,7 @@ macro_rules! __for_all_cases {
                 a_group_inside_says_that_it_was_its_parent
                 the_earliest_one_around_is_the_one_that_is_told
                 its_timer_is_dropped_however_the_group_ends
+                a_sleep_begins_when_it_is_asked_for
                 a_deadline_of_a_scope_is_moved_later
                 a_deadline_of_a_scope_is_moved_earlier
                 a_deadline_of_a_scope_is_taken_away

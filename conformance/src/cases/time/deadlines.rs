@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use futures_lite::future::{yield_now, zip};
+use futures_lite::future::{poll_once, yield_now, zip};
+use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{AnyTimedSpawner, CancelReason, Group, TaskGroup, scope, shield};
 
 use super::timed_out;
@@ -345,4 +346,14 @@ pub async fn its_timer_is_dropped_however_the_group_ends(t: &Test) {
     while crank.sleeps() > 0 {
         yield_now().await;
     }
+}
+
+pub async fn a_sleep_begins_when_it_is_asked_for(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    crank.to(2);
+    let mut sleep = spawner.timer().sleep(at(3));
+    crank.to(4);
+    assert!(poll_once(&mut sleep).await.is_none());
+    crank.to(5);
+    sleep.await;
 }
