@@ -13,6 +13,7 @@ use crate::error::{JoinError, Name, Origin, Why};
 use crate::lock::Lock;
 use crate::outcome::Raw;
 use crate::state::State;
+use crate::table::slot_of;
 use crate::ticket::Ticket;
 use crate::unwind::wake;
 
@@ -244,6 +245,32 @@ impl CancelHandle {
         if let Some((group, ticket, _)) = &self.child {
             group.cancel_child(*ticket);
         }
+    }
+
+    /// Whether nothing is left of the child: its future is destroyed, groups opened in it have ended, and its own does not count it
+    /// any more.
+    ///
+    /// That may be later than its [`JoinHandle`] is ready, which waits for the future alone. Of a child that was refused there
+    /// never was anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let child = group.spawn(std::future::pending::<()>()).cancel_handle();
+    /// assert!(!child.is_finished());
+    /// child.cancel();
+    /// group.join().await.unwrap();
+    /// assert!(child.is_finished());
+    /// # });
+    /// # }
+    /// ```
+    pub fn is_finished(&self) -> bool {
+        let Some((group, ticket, _)) = &self.child else { return true };
+        slot_of(&mut group.lock().slots, *ticket).is_none()
     }
 
     /// The child's number within its group, counted from 1; `None` if it was refused.

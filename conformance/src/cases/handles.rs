@@ -6,6 +6,7 @@ use std::future::pending;
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
 
+use crate::cases::slow::Slow;
 use crate::ledger::{Entry, Gate, Tally};
 use crate::spawners::Dropping;
 use crate::test::{Test, panic_text, until};
@@ -485,4 +486,25 @@ pub async fn a_child_that_was_cancelled_by_itself_does_not_count_as_cut_with_the
     .await
     .unwrap();
     assert_eq!(t.ledger.read().dropped, 1);
+}
+
+pub async fn a_cancel_handle_says_when_nothing_is_left_of_its_child(t: &Test) {
+    let (slow, group) = (Slow::new(t), TaskGroup::new(t.spawner()));
+    let (spawner, inner) = (t.spawner(), slow.clone());
+    let mut handle = group.spawn(t.child(async move {
+        let inside = TaskGroup::new(spawner);
+        inside.launch(inner.child("inner child"));
+        inner.begun.take(1).await;
+        Ok(7)
+    }));
+    let child = handle.cancel_handle();
+    assert_eq!((&mut handle).await.unwrap(), 7);
+    assert!(!child.is_finished(), "a group that was opened in it still lives");
+    slow.gate.open();
+    group.idle().await;
+    let next = group.spawn(t.stuck());
+    assert!(child.is_finished() && !next.cancel_handle().is_finished());
+    next.cancel();
+    group.join().await.unwrap();
+    assert!(next.cancel_handle().is_finished());
 }
