@@ -370,8 +370,8 @@ macro_rules! time_settings {
         /// [`CancelReason::Deadline`](crate::CancelReason::Deadline).
         ///
         /// If it has passed already, a body is not polled. If everybody has ended in time, nothing happens; if anybody
-        /// was cut short, the group ends with an error that says so, behind a real failure if there is one. So it does if a child
-        /// comes later and is refused, as nobody would be told otherwise. Children
+        /// was cut short, the group ends with an error that says so, behind a real failure if there is one. So it does
+        /// if a child comes later and is refused, as nobody would be told otherwise. Children
         /// that are left when the body has ended are under it as well. [`Group::set_deadline`](crate::Group::set_deadline)
         /// moves it.
         ///

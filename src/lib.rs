@@ -1,9 +1,9 @@
 //! Structured concurrency on any async runtime.
 //!
 //! A *group* owns the tasks that are spawned into it, its *children*. When a group has been joined, nothing of it is
-//! left: every child, at every depth, has ended, its future and all it captured are destroyed. What failed is told: the
-//! first panic goes on in whoever joins, or else the first errors come out, and a hook sees all of them. And while the
-//! group runs, a finished child keeps no memory. It is the same on smol, async-std and Tokio.
+//! left: every child, at every depth, has ended, its future and all it captured are destroyed. No error and no panic goes
+//! unnoticed: the first panic goes on in whoever joins, or else the first errors come out, and a hook sees all of them. And
+//! while the group runs, a finished child keeps no memory. It is the same on smol, async-std and Tokio.
 //!
 //! # The two ways in
 //!
@@ -118,8 +118,8 @@
 //!
 //! The runtime is a value that implements [`Spawner`]. Features add to the crate and change nothing; with none of them it works
 //! on a spawner of your own. What else a runtime may offer, a clock for instance, is in [`runtime`]. [`AnySpawner`] and
-//! [`AnyTimedSpawner`] are for structs that are not to be generic. If the runtime goes
-//! away, its children are *lost*: the group ends with [`CancelReason::Lost`] and does not hang.
+//! [`AnyTimedSpawner`] are for structs that are not to be generic. If the runtime goes away, its children are *lost*: the
+//! group ends with [`CancelReason::Lost`] and does not hang.
 //!
 //! | feature | adds |
 //! |---|---|

@@ -135,6 +135,9 @@ impl State {
     /// the group is born cancelled.
     fn link(&self, key: Key, group: &Arc<State>) -> (Option<usize>, bool) {
         let mut table = self.lock();
+        if key == BODY {
+            self.word.look().check_room(Kind::Body);
+        }
         let link = table.member(key, |member, _| member.link(group)).flatten();
         if link.is_some() && key == BODY {
             self.word.enter(&mut table.locked, Kind::Body);
