@@ -165,6 +165,9 @@ impl State {
             if around.word.look().is_finished() || table.id(*key) != Some(id) {
                 break;
             }
+            if *key == BODY {
+                around.word.look().check_room(Kind::Body);
+            }
             let link = table.member(*key, |member, _| member.relink(&group)).expect("it was looked at");
             if *key == BODY {
                 around.word.enter(&mut table.locked, Kind::Body);

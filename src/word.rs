@@ -84,12 +84,10 @@ impl Word {
         Seen(word)
     }
 
-    /// Counts one child more, or one group in the body.
+    /// Counts one child more, or one group in the body. Whoever enters what is no ordinary child looks for room first
+    /// ([`Seen::check_room`]).
     pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) -> Seen {
-        self.change(locked, |word| {
-            Seen(word).check_room(kind);
-            word + unit(kind)
-        })
+        self.change(locked, |word| word + unit(kind))
     }
 
     /// Counts one such less.
@@ -326,6 +324,6 @@ mod tests {
         word.enter(&mut locked, Kind::Ordinary);
         let seen = word.enter(&mut locked, Kind::Background);
         assert_eq!((seen.children(), seen.others()), (1, 134_217_727));
-        word.enter(&mut locked, Kind::Background);
+        seen.check_room(Kind::Background);
     }
 }
