@@ -1,35 +1,22 @@
 //! Tries the mutants that `cargo mutants` lists, all of them built together: see `tests/mutants/README.md`.
 //!
-//! Run in the crate's folder. It works on a copy in `target/mutants/together`.
+//! Run in the crate's folder. It works on copies in `target/mutants`.
 
+mod plan;
 mod rewrite;
 mod tree;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use serde_json::Value;
 
-use crate::tree::{Outcome, Tree};
-
-/// What is mutated. Not `ended.rs`: on one thread no child finds the table taken, so it is for the model checker.
-const FILES: [&str; 7] = [
-    "src/state.rs",
-    "src/table.rs",
-    "src/entry.rs",
-    "src/ticket.rs",
-    "src/child.rs",
-    "src/group.rs",
-    "src/handle.rs",
-];
-
-/// How many are tried at a time. Those that hang need no processor.
-const AT_ONCE: usize = 6;
-
-/// No mutant has this id.
-const NONE: usize = 0;
+use crate::plan::Plan;
+use crate::tree::{Outcome, Tree, output};
 
 /// One change to the source, as `cargo mutants` names it.
 pub struct Mutant {
@@ -45,15 +32,25 @@ pub struct Mutant {
 }
 
 fn main() {
-    let mutants = list();
-    let tree = Tree::copy();
-    let left_out = tree.build(&mutants);
-    let without = tree.run(NONE);
-    assert_eq!(without.kind(), "missed", "without a mutant: {without}");
+    let (files, plans) = plan::of(&std::env::args().nth(1).unwrap_or("core".into()));
+    let mutants = list(files);
+    let mut outcomes: BTreeMap<_, Outcome> = BTreeMap::new();
+    for plan in plans {
+        let is_left =
+            |mutant: &&Mutant| outcomes.get(&mutant.id).is_none_or(|outcome| outcome.kind() == "missed");
+        let left: Vec<_> = mutants.iter().filter(is_left).collect();
+        outcomes.extend(attempt(plan, files, &left));
+    }
+    sum_up(files, &mutants, &outcomes);
+}
+
+fn attempt(plan: &'static Plan, files: &[&'static str], mutants: &[&Mutant]) -> BTreeMap<usize, Outcome> {
+    let mut tree = Tree::copy(plan, files);
+    let left_out = tree.build(mutants);
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(BTreeMap::new());
     thread::scope(|threads| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..plan.at_once {
             threads.spawn(|| {
                 while let Some(mutant) = mutants.get(next.fetch_add(1, Relaxed)) {
                     let outcome = match left_out.get(&mutant.id) {
@@ -66,12 +63,14 @@ fn main() {
             });
         }
     });
-    sum_up(&mutants, &outcomes.into_inner().unwrap());
+    outcomes.into_inner().unwrap()
 }
 
-fn list() -> Vec<Mutant> {
-    let files = FILES.iter().flat_map(|file| ["--file", file]);
-    let json = tree::output("cargo", ["mutants", "--list", "--json"].into_iter().chain(files));
+fn list(files: &[&str]) -> Vec<Mutant> {
+    let files = files.iter().flat_map(|file| ["--file", file]);
+    let json = output(
+        Command::new("cargo").args(["mutants", "--list", "--json", "--exclude-re", "tests::"]).args(files),
+    );
     let list: Vec<Value> = serde_json::from_str(&json).expect("cargo-mutants writes JSON");
     let text = |value: &Value| value.as_str().expect("a text").to_string();
     let number = |value: &Value| value.as_u64().expect("a number") as usize;
@@ -87,12 +86,12 @@ fn list() -> Vec<Mutant> {
     list.iter().enumerate().map(mutant).collect()
 }
 
-fn sum_up(mutants: &[Mutant], outcomes: &BTreeMap<usize, Outcome>) {
+fn sum_up(files: &[&str], mutants: &[Mutant], outcomes: &BTreeMap<usize, Outcome>) {
     let kinds: BTreeSet<_> = outcomes.values().map(Outcome::kind).collect();
-    for file in FILES {
+    for file in files {
         print!("{file}:");
         for kind in &kinds {
-            let same = |mutant: &&Mutant| mutant.file == file && outcomes[&mutant.id].kind() == *kind;
+            let same = |mutant: &&Mutant| mutant.file == *file && outcomes[&mutant.id].kind() == *kind;
             print!(" {} {kind}", mutants.iter().filter(same).count());
         }
         println!();

@@ -101,19 +101,18 @@ impl Edits<'_> {
         let (begin, end) = self.range(expr);
         let (left_end, right) = (self.range(&*expr.left).1, self.range(&*expr.right).0);
         let operator = self.text[left_end..right].trim();
-        let (left, before) = match expr.op {
-            BinOp::Add(_) | BinOp::Sub(_) | BinOp::Gt(_) | BinOp::Lt(_) | BinOp::Ge(_) | BinOp::Le(_) => {
-                self.open(begin, "(match ");
-                self.made.push(Edit::Cut(left_end, right));
-                self.open(right, " { left => match ");
-                ("left", " })")
-            }
-            // It assigns: what is on the left stays a place.
-            _ => {
-                self.open(begin, "match ");
-                self.made.push(Edit::Cut(begin, right));
-                (&self.text[begin..left_end], "")
-            }
+        // What is assigned to stays a place.
+        let assigns = operator.ends_with('=') && !matches!(expr.op, BinOp::Ge(_) | BinOp::Le(_));
+        let (left, before) = if assigns {
+            self.open(begin, "match ");
+            self.made.push(Edit::Cut(begin, right));
+            (&self.text[begin..left_end], "")
+        } else {
+            self.open(begin, "(match ");
+            self.visit_expr(&expr.left);
+            self.made.push(Edit::Cut(left_end, right));
+            self.open(right, " { left => match ");
+            ("left", " })")
         };
         let other =
             |(id, other): &(usize, String)| format!("if {} {{ {left} {other} right }} else ", chosen(*id));

@@ -1,28 +1,16 @@
-//! The copy of the crate that all mutants are in, and what they are tried against.
+//! The copy of the crate that all mutants are in.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{FILES, Mutant, rewrite};
-
-const FEATURES: [&str; 3] = ["--no-default-features", "--features", "smol,sim,tracing"];
-
-/// The quickest first.
-const TESTS: [&str; 6] = ["mutants", "snapshot", "model", "sim", "allocations", "it"];
-
-/// What of `tests/it` is not among the cases.
-const FAULTS: &str = "faults::";
-
-/// How long a mutant may take on one of them. A case that hangs is ended by its watch-dog long before.
-const MOST: Duration = Duration::from_secs(600);
+use crate::plan::Plan;
+use crate::trial::Trial;
+use crate::{Mutant, rewrite};
 
 /// What the copy asks whether it is this mutant.
 const ASK: &str = r#"
@@ -71,32 +59,38 @@ impl fmt::Display for Outcome {
 }
 
 pub struct Tree {
+    plan: &'static Plan,
     root: PathBuf,
     originals: BTreeMap<&'static str, String>,
+    /// Known once it is built.
+    trials: Vec<Trial>,
 }
 
 impl Tree {
-    pub fn copy() -> Self {
-        let root = PathBuf::from("target/mutants/together");
-        for file in output("git", ["ls-files", "--cached", "--others", "--exclude-standard"]).lines() {
+    pub fn copy(plan: &'static Plan, files: &[&'static str]) -> Self {
+        let root = PathBuf::from("target/mutants").join(plan.name);
+        let ours =
+            output(Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]));
+        for file in ours.lines() {
             let mut text = fs::read(file).unwrap();
             if file == "src/lib.rs" {
                 text.extend_from_slice(ASK.as_bytes());
             }
             put(&root.join(file), &text);
         }
-        let originals = FILES.map(|file| (file, fs::read_to_string(file).unwrap()));
-        Self { root, originals: originals.into() }
+        let originals = files.iter().map(|file| (*file, fs::read_to_string(file).unwrap())).collect();
+        Self { plan, root: fs::canonicalize(root).unwrap(), originals, trials: Vec::new() }
     }
 
     /// Builds all that can be built together, and says what is wrong with the others.
-    pub fn build(&self, mutants: &[Mutant]) -> BTreeMap<usize, Outcome> {
+    pub fn build(&mut self, mutants: &[&Mutant]) -> BTreeMap<usize, Outcome> {
         let mut left_out = BTreeMap::new();
         loop {
             let into: Vec<_> = mutants.iter().filter(|mutant| !left_out.contains_key(&mutant.id)).collect();
             let mut bad = BTreeMap::new();
             for (file, text) in &self.originals {
-                let (text, apart) = rewrite::rewrite(text, into.iter().copied().filter(|m| m.file == *file));
+                let here = into.iter().filter(|mutant| mutant.file == *file);
+                let (text, apart) = rewrite::rewrite(text, here.map(|mutant| **mutant));
                 put(&self.root.join(file), text.as_bytes());
                 bad.extend(apart.into_iter().map(|id| (id, Outcome::Apart)));
             }
@@ -108,26 +102,37 @@ impl Tree {
             }
             left_out.extend(bad);
         }
-        let tests = TESTS.iter().flat_map(|test| ["--test", test]);
-        // It warns of parentheses.
-        let built = self.cargo(&["test", "--no-run"]).args(tests).stderr(Stdio::null()).status().unwrap();
-        assert!(built.success(), "what passes `cargo check` can be built");
+        let built = self.cargo(
+            &["test", "--no-run"],
+            self.plan.tests.iter().flat_map(|(test, _)| match *test {
+                "taskgroup" => vec!["--lib"],
+                test => vec!["--test", test],
+            }),
+        );
+        self.trials = Trial::all(self.plan, &self.root, |test| {
+            let program = built.iter().filter(|line| line["target"]["name"] == test);
+            program.filter_map(|line| line["executable"].as_str()).next().expect("it was built").into()
+        });
         left_out
     }
 
-    fn cargo(&self, what: &[&str]) -> Command {
+    /// What it says of what it does.
+    fn cargo<'a>(&self, what: &[&str], args: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
+        let Plan { features, flags, profile, .. } = self.plan;
         let mut cargo = Command::new("cargo");
-        cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", "target").args(what).args(FEATURES);
-        cargo
+        cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", "target").env("RUSTFLAGS", flags).args(what);
+        cargo.args(["--message-format", "json", "--profile", profile, "--no-default-features"]);
+        // It warns of parentheses.
+        let output = cargo.args(["--features", features]).args(args).stderr(Stdio::null()).output().unwrap();
+        let text = String::from_utf8(output.stdout).expect("it writes text");
+        text.lines().map(|line| serde_json::from_str(line).expect("it writes JSON")).collect()
     }
 
     /// The mutants in which the compiler finds an error.
     fn errors(&self) -> Vec<usize> {
-        let check =
-            self.cargo(&["check", "--message-format", "json"]).stderr(Stdio::null()).output().unwrap();
+        let checked = self.cargo(&["check"], []);
         let mut found = Vec::new();
-        for line in String::from_utf8(check.stdout).unwrap().lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
+        for line in &checked {
             let spans = line["message"]["spans"].as_array().filter(|_| line["message"]["level"] == "error");
             for span in spans.into_iter().flatten().filter(|span| span["is_primary"] == true) {
                 let text = fs::read_to_string(self.root.join(span["file_name"].as_str().unwrap())).unwrap();
@@ -135,47 +140,14 @@ impl Tree {
                 found.extend(text.lines().nth(at - 1).and_then(rewrite::body_of));
             }
         }
-        assert!(check.status.success() || !found.is_empty(), "only mutants do not compile");
+        let is_done = checked.iter().any(|line| line["success"] == true);
+        assert!(is_done || !found.is_empty(), "only mutants do not compile");
         found
     }
 
     /// Runs one mutant against one test after the other.
     pub fn run(&self, id: usize) -> Outcome {
-        let caught = TESTS.iter().find_map(|test| self.try_on(id, test));
-        caught.unwrap_or(Outcome::Missed)
-    }
-
-    fn try_on(&self, id: usize, test: &str) -> Option<Outcome> {
-        let log = self.root.join(format!("target/{id}-{test}.log"));
-        let file = fs::File::create(&log).unwrap();
-        let mut child = Command::new(fs::canonicalize(self.binary(test)).unwrap())
-            .current_dir(&self.root)
-            .args((test == "it").then_some(FAULTS))
-            .envs([
-                ("MUTANT", id.to_string().as_str()),
-                ("TASKGROUP_PATIENCE", "30"),
-                ("RUST_BACKTRACE", "0"),
-            ])
-            .envs([("TASKGROUP_SCHEDULES", "2000"), ("TASKGROUP_TREES", "150")])
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
-        let ended = wait(&mut child);
-        let text = String::from_utf8_lossy(&fs::read(log).unwrap()).into_owned();
-        let hung = ended.is_none() || text.contains("the watch-dog bit");
-        (ended != Some(true)).then(|| Outcome::Caught { by: by(test, &text), hung })
-    }
-
-    fn binary(&self, test: &str) -> PathBuf {
-        let is_it = |path: &Path| {
-            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            path.extension().is_none() && name.rsplit_once('-').is_some_and(|(name, _)| name == test)
-        };
-        let files =
-            fs::read_dir(self.root.join("target/debug/deps")).unwrap().map(|file| file.unwrap().path());
-        let when = |path: &PathBuf| fs::metadata(path).unwrap().modified().unwrap();
-        files.filter(|path| is_it(path)).max_by_key(when).expect("it was built")
+        self.trials.iter().find_map(|trial| trial.run(&self.root, id)).unwrap_or(Outcome::Missed)
     }
 }
 
@@ -187,34 +159,9 @@ fn put(path: &Path, text: &[u8]) {
     }
 }
 
-/// Whether it ended well, if it did in time.
-fn wait(child: &mut Child) -> Option<bool> {
-    let begun = Instant::now();
-    while begun.elapsed() < MOST {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status.success());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    None
-}
-
-/// Which case it was that failed.
-fn by(test: &str, text: &str) -> String {
-    let failed = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_string());
-    let case = |line: &&str| line.contains("::") && !line.contains(' ');
-    let found = match test {
-        "mutants" => text.lines().filter(case).next_back().map(str::to_string),
-        _ => text.lines().find_map(failed),
-    };
-    format!("{test} {}", found.unwrap_or_default())
-}
-
 /// What a command writes.
-pub fn output(program: &str, args: impl IntoIterator<Item = &'static str>) -> String {
-    let output = Command::new(program).args(args).stderr(Stdio::inherit()).output().expect("it is installed");
-    assert!(output.status.success(), "{program}: {}", output.status);
+pub fn output(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().expect("it is installed");
+    assert!(output.status.success(), "{command:?}: {}", output.status);
     String::from_utf8(output.stdout).expect("it writes text")
 }

@@ -1,0 +1,96 @@
+//! What is mutated, how it is built, and what it is tried against.
+
+use std::time::Duration;
+
+/// One way to try mutants.
+pub struct Plan {
+    /// Of its folder in `target/mutants`.
+    pub name: &'static str,
+    pub features: &'static str,
+    /// For the compiler.
+    pub flags: &'static str,
+    pub profile: &'static str,
+    /// A test, and what of it is run. `taskgroup` is what is inside of the crate.
+    pub tests: &'static [(&'static str, &'static str)],
+    /// Whether every case is run by itself, so that the first one that fails is the end of it.
+    pub case_by_case: bool,
+    /// How many mutants are tried at a time. Those that hang need no processor.
+    pub at_once: usize,
+    /// How long a mutant may take on one of them. A case that hangs is ended by its watch-dog long before.
+    pub most: Duration,
+}
+
+/// What is mutated, and the plans for it: what one of them misses is tried by the next one.
+pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
+    match what {
+        "core" => (
+            &[
+                "src/state.rs",
+                "src/table.rs",
+                "src/entry.rs",
+                "src/ticket.rs",
+                "src/child.rs",
+                "src/group.rs",
+                "src/handle.rs",
+            ],
+            &[ONE_THREAD],
+        ),
+        "ended" => (&["src/ended.rs", "src/kept.rs", "src/lock.rs"], &[LOOM, THREADS]),
+        "pool" => (
+            &["src/pool/queue.rs", "src/pool/word.rs", "src/pool/shared.rs", "src/pool/driver.rs"],
+            &[UNITS, LOOM_OF_POOLS, POOLS],
+        ),
+        _ => panic!("`core`, `ended` or `pool`, and not `{what}`"),
+    }
+}
+
+/// On one thread, where nobody finds anything taken.
+const ONE_THREAD: Plan = Plan {
+    name: "core",
+    features: "smol,sim,tracing",
+    flags: "",
+    profile: "dev",
+    // The faults are what of `tests/it` is not among the cases.
+    tests: &[
+        ("mutants", ""),
+        ("snapshot", ""),
+        ("model", ""),
+        ("sim", ""),
+        ("allocations", ""),
+        ("it", "faults::"),
+    ],
+    case_by_case: false,
+    at_once: 6,
+    most: Duration::from_secs(600),
+};
+
+/// Under the model checker, which ends those that hang, unless they do where it does not look.
+const LOOM: Plan = Plan {
+    name: "loom",
+    features: "pool",
+    flags: "--cfg taskgroup_loom",
+    profile: "release",
+    tests: &[("loom", "")],
+    case_by_case: true,
+    at_once: 2,
+    most: Duration::from_secs(600),
+};
+
+const LOOM_OF_POOLS: Plan =
+    Plan { name: "loom_of_pools", tests: &[("taskgroup", "models::"), ("loom", "pool::")], ..LOOM };
+
+/// Every case on smol's executor with several threads.
+const THREADS: Plan = Plan {
+    name: "threads",
+    features: "smol,tokio,pool",
+    flags: "",
+    profile: "dev",
+    tests: &[("it", "smol_executor_4::")],
+    ..LOOM
+};
+
+/// What is a pool's own, on smol's executor and on Tokio.
+const POOLS: Plan = Plan { name: "pools", tests: &[("it", "pool::")], ..THREADS };
+
+/// What a pool does on one thread.
+const UNITS: Plan = Plan { tests: &[("taskgroup", "pool::")], ..POOLS };
