@@ -203,22 +203,81 @@ mod tests {
     use super::*;
     use crate::spare::KEPT;
 
+    fn put(queue: &Queue, shard: Option<usize>, children: usize) {
+        for _ in 0..children {
+            let (runnable, task) = async_task::spawn(async {}, drop);
+            task.detach();
+            queue.push(runnable, shard);
+        }
+    }
+
+    /// Takes so many, and says how many are left in the queue for all, and in each small one.
+    fn left(queue: &Queue, seat: &mut Seat, children: usize) -> Vec<usize> {
+        (0..children).for_each(|_| drop(queue.pop(seat).expect("there are so many")));
+        queue.parts().map(|part| part.list.lock().len()).collect()
+    }
+
     /// Whether children are taken one by one or several at once, those that were many leave no memory behind.
     #[test]
     fn an_empty_list_that_was_large_is_given_back() {
         for rush in [0, RUSH] {
             let queue = Queue::new(1);
-            let tasks: Vec<_> = (0..2 * KEPT)
-                .map(|_| {
-                    let (runnable, task) = async_task::spawn(async {}, drop);
-                    queue.push(runnable, None);
-                    task
-                })
-                .collect();
+            put(&queue, None, 2 * KEPT);
             let mut seat = Seat { shard: 0, turn: 0, rush };
-            let taken = std::iter::from_fn(|| queue.pop(&mut seat)).map(drop).count();
-            assert_eq!(taken, tasks.len());
+            assert_eq!(left(&queue, &mut seat, 2 * KEPT), [0, 0]);
             assert!(queue.parts().all(|part| part.list.lock().capacity() <= KEPT), "in a rush of {rush}");
         }
+    }
+
+    #[test]
+    fn what_a_small_queue_has_no_room_for_is_for_all() {
+        let queue = Queue::new(1);
+        put(&queue, Some(0), SHARD + 2);
+        assert_eq!(left(&queue, &mut Seat { ..Seat::ANY }, 0), [2, SHARD]);
+    }
+
+    #[test]
+    fn a_driver_takes_its_own_then_one_for_all_and_then_somebody_elses() {
+        let queue = Queue::new(3);
+        [Some(0), Some(1), Some(2), None].into_iter().for_each(|shard| put(&queue, shard, 1));
+        let mut seat = Seat { shard: 1, turn: 0, rush: 0 };
+        assert_eq!(left(&queue, &mut seat, 1), [1, 1, 0, 1]);
+        assert_eq!(left(&queue, &mut seat, 1), [0, 1, 0, 1]);
+        assert_eq!(left(&queue, &mut seat, 1), [0, 1, 0, 0]);
+        assert_eq!(left(&queue, &mut seat, 1), [0, 0, 0, 0]);
+        assert!(queue.pop(&mut seat).is_none());
+    }
+
+    /// It would never look elsewhere if it always found something of its own.
+    #[test]
+    fn by_turns_a_driver_comes_to_every_part() {
+        let queue = Queue::new(6);
+        let mut seat = Seat { shard: 0, turn: 0, rush: 0 };
+        put(&queue, None, 1);
+        (0..6).for_each(|shard| put(&queue, Some(shard), 1));
+        let mut expected = [1; 7];
+        for turn in 1..=7 {
+            put(&queue, Some(0), ROUND - 1);
+            assert_eq!(left(&queue, &mut seat, ROUND - 1), expected);
+            expected[turn % 7] -= 1;
+            assert_eq!(left(&queue, &mut seat, 1), expected);
+        }
+    }
+
+    #[test]
+    fn in_a_rush_a_driver_takes_several_at_once() {
+        let queue = Queue::new(1);
+        let mut seat = Seat { shard: 0, turn: 0, rush: 1 };
+        put(&queue, None, 1);
+        assert_eq!((left(&queue, &mut seat, 1), seat.rush), (vec![0, 0], 1), "there are not several");
+        put(&queue, None, 2 * BATCH);
+        assert_eq!((left(&queue, &mut seat, 1), seat.rush), (vec![BATCH - 1, BATCH], 0));
+        assert_eq!(left(&queue, &mut seat, BATCH + 1), [BATCH - 2, 0], "the rush is over");
+    }
+
+    #[test]
+    fn drivers_have_places_in_turn() {
+        let queue = Queue::new(3);
+        assert!((1..=6).map(|driver| queue.seat(driver).shard()).eq([1, 2, 0, 1, 2, 0]));
     }
 }

@@ -362,7 +362,37 @@ fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
 
 #[cfg(all(test, not(taskgroup_loom)))]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
     use super::*;
+
+    #[derive(Default)]
+    struct Told(AtomicUsize);
+
+    impl Dependent for Told {
+        fn runtime_lost(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// When the list has doubled, and no more often.
+    #[test]
+    fn those_that_have_ended_are_swept_out_and_the_others_told() {
+        let shared = Shared::new(1);
+        let register = |told: &Arc<Told>| {
+            let weak: Weak<Told> = Arc::downgrade(told);
+            shared.register(weak);
+            let dependents = shared.dependents();
+            (dependents.list.len(), dependents.sweep_at)
+        };
+        let living: [_; FEW + 1] = std::array::from_fn(|_| Arc::<Told>::default());
+        let registered = living.each_ref().map(register);
+        assert_eq!((registered[FEW - 1], registered[FEW]), ((FEW, FEW), (FEW + 1, 2 * FEW)));
+        let gone: [_; FEW] = std::array::from_fn(|_| register(&Arc::default()));
+        assert_eq!((gone[FEW - 2], gone[FEW - 1]), ((2 * FEW, 2 * FEW), (FEW + 2, 2 * FEW + 2)));
+        shared.die();
+        assert!(living.iter().all(|told| told.0.load(SeqCst) == 1));
+    }
 
     #[test]
     fn groups_that_register_again_and_again_are_few_in_the_list() {
