@@ -15,6 +15,8 @@
 //!       3,364            5  a_shielded_section_is_completed_and_its_child_then_ends
 //!       2,277            3  drivers::a_pool_dies_while_a_driver_takes_several
 //!       4,388            3  drivers::more_is_left_to_a_driver_that_had_almost_parked
+//!          22            3  drivers::two_pushes_wake_one_driver
+//!          16            3  drivers::two_threads_start_one_driver
 //!          18            3  ended::a_child_is_cancelled_when_it_was_put_by
 //!          15            3  ended::a_clean_up_begins_when_its_child_has_ended
 //!      36,600            2  ended::the_last_of_a_crowd_end_at_once
@@ -47,6 +49,7 @@
 //!         968            2  pool::a_group_has_children_on_two_pools
 //!      43,722            2  pool::a_push_meets_drivers_that_park
 //!      27,266            3  pool::a_spawn_meets_the_last_driver
+//!       1,060            3  pool::a_wake_from_where_a_driver_has_run_meets_the_end_of_a_pool
 //!       5,917            3  pool::a_wake_meets_a_driver_that_parks
 //!       7,989            3  pool::a_wake_meets_the_end_of_a_pool
 //!      12,741            3  pool::a_wake_meets_the_last_driver
@@ -62,7 +65,7 @@
 //!      22,097            3  waits::a_racer_finishes_while_somebody_outside_ends_the_race
 //!          44            3  waits::the_last_child_ends_while_somebody_comes_to_wait_for_an_idle_group
 //!      40,820            2  waits::two_racers_finish_at_once
-//!     939,012               all of them, in 74 s of CPU time
+//!     940,110               all of them, in 74 s of CPU time
 //! ```
 //!
 //! They are all that there are in which so many threads are stopped where they need not be.

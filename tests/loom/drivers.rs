@@ -54,7 +54,8 @@ impl ByHand {
         let woken = std::mem::take(&mut *self.0.lock().unwrap());
         drop(woken);
         assert!(shared.queue.is_empty(), "a dead pool keeps a child");
-        assert_eq!(shared.word.look().drivers(), 0);
+        let seen = shared.word.look();
+        assert_eq!((seen.drivers(), seen.parked(), seen.on_way()), (0, 0, 0));
     }
 }
 
@@ -115,6 +116,46 @@ fn a_pool_dies_while_a_driver_takes_several() {
         let dies = loom::thread::spawn(move || dying.die());
         runtime.run();
         dies.join().unwrap();
+        runtime.end(&shared);
+    });
+}
+
+/// Whoever comes later finds the first one's on its way.
+///
+/// Red if `Word::admit` admits more than are said to be enough.
+#[test]
+fn two_threads_start_one_driver() {
+    bounded(3, || {
+        let (runtime, shared) = (ByHand::default(), Arc::new(Shared::new(1)));
+        let start = |runtime: ByHand, shared: &Arc<Shared>| {
+            assert!(start_or_panic(&runtime, Source::Own(runtime.clone()), shared, 1), "one is on its way");
+        };
+        let (other, pool) = (runtime.clone(), shared.clone());
+        let starts = loom::thread::spawn(move || start(other, &pool));
+        start(runtime.clone(), &shared);
+        starts.join().unwrap();
+        let seen = shared.word.look();
+        assert_eq!((seen.drivers(), seen.on_way()), (1, 1));
+        runtime.end(&shared);
+    });
+}
+
+/// Two wait, and two threads push: whoever comes later leaves it to the driver that is on its way.
+///
+/// Red if `Shared::wake_one` does not look for one under the lock.
+#[test]
+fn two_pushes_wake_one_driver() {
+    bounded(3, || {
+        let (runtime, shared) = (ByHand::default(), Arc::new(Shared::new(1)));
+        (0..2).for_each(|_| runtime.start(&shared));
+        (0..2).for_each(|_| runtime.run());
+        assert_eq!(shared.word.look().parked(), 2);
+        let (child, pool) = (|| child(&shared, async {}), shared.clone());
+        let (first, second) = (child(), child());
+        let pushes = loom::thread::spawn(move || pool.push::<ByHand>(first));
+        shared.push::<ByHand>(second);
+        pushes.join().unwrap();
+        assert_eq!((shared.word.look().on_way(), shared.word.look().parked()), (1, 1));
         runtime.end(&shared);
     });
 }

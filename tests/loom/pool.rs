@@ -104,6 +104,14 @@ impl Runtime {
         })
     }
 
+    /// Runs on this thread what is scheduled, until nothing is.
+    fn run(&self) {
+        let next = || self.0.state.lock().unwrap().queue.pop_front();
+        while let Some(runnable) = next() {
+            runnable.run();
+        }
+    }
+
     /// Drops every task.
     fn shut_down(&self) {
         let mut state = self.0.state.lock().unwrap();
@@ -364,6 +372,30 @@ fn a_wake_meets_the_end_of_a_pool() {
         }));
         turn.is_awaited();
         // The child is cancelled, and goes on under its shield.
+        drop(group);
+        turn.is_here();
+        runtime.finish(worker);
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// The same where the one that wakes has run a driver before, and is not inside of it any more.
+///
+/// Red if `Polling` leaves the pool behind on its thread: it would take it that a driver keeps it.
+#[test]
+fn a_wake_from_where_a_driver_has_run_meets_the_end_of_a_pool() {
+    bounded(3, || {
+        let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
+        let (turn, capture) = (Arc::new(Turn::default()), Capture::new(&alive));
+        let waits = turn.clone();
+        let group = TaskGroup::new(Pool::new(runtime.clone()));
+        group.launch(shield(async move {
+            waits.come().await;
+            drop(capture);
+        }));
+        runtime.run();
+        turn.is_awaited();
+        let worker = runtime.worker();
         drop(group);
         turn.is_here();
         runtime.finish(worker);
