@@ -1,6 +1,6 @@
 //! Tries the mutants that `cargo mutants` lists, all of them built together: see `tests/mutants/README.md`.
 //!
-//! Run in the crate's folder. It works on copies in `target/mutants`.
+//! Run in the crate's folder, with what is mutated: see [`plan`]. It works on copies in `target/mutants`.
 
 mod plan;
 mod rewrite;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// One way to try mutants.
 pub struct Plan {
-    /// Of its folder in `target/mutants`.
+    /// Of its folder in `target/mutants`, where it is built. Those that are built alike may have the same.
     pub name: &'static str,
     pub features: &'static str,
     /// For the compiler.
@@ -35,7 +35,7 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
             ],
             &[ONE_THREAD],
         ),
-        "ended" => (&["src/ended.rs", "src/kept.rs", "src/lock.rs"], &[LOOM, THREADS]),
+        "ended" => (&["src/ended.rs", "src/kept.rs", "src/lock.rs"], &[THREADS, LOOM]),
         "pool" => (
             &["src/pool/queue.rs", "src/pool/word.rs", "src/pool/shared.rs", "src/pool/driver.rs"],
             &[UNITS, LOOM_OF_POOLS, POOLS],
@@ -76,21 +76,20 @@ const LOOM: Plan = Plan {
     most: Duration::from_secs(600),
 };
 
-const LOOM_OF_POOLS: Plan =
-    Plan { name: "loom_of_pools", tests: &[("taskgroup", "models::"), ("loom", "pool::")], ..LOOM };
+const LOOM_OF_POOLS: Plan = Plan { tests: &[("taskgroup", "models::"), ("loom", "pool::")], ..LOOM };
 
-/// Every case on smol's executor with several threads.
+/// The cases in which many end at once, on every runtime with threads.
 const THREADS: Plan = Plan {
     name: "threads",
     features: "smol,tokio,pool",
     flags: "",
     profile: "dev",
-    tests: &[("it", "smol_executor_4::")],
+    tests: &[("it", "crowd::")],
     ..LOOM
 };
 
 /// What is a pool's own, on smol's executor and on Tokio.
-const POOLS: Plan = Plan { name: "pools", tests: &[("it", "pool::")], ..THREADS };
+const POOLS: Plan = Plan { tests: &[("it", "pool::")], ..THREADS };
 
 /// What a pool does on one thread.
-const UNITS: Plan = Plan { tests: &[("taskgroup", "pool::")], ..POOLS };
+const UNITS: Plan = Plan { tests: &[("taskgroup", "pool::")], ..THREADS };
