@@ -162,7 +162,7 @@ impl State {
             }
             let mut table = around.lock();
             let id = origin.child.map_or(0, |(id, _)| id);
-            if around.word.look().is_finished() || table.id(*key) != Some(id) {
+            if table.id(*key) != Some(id) {
                 break;
             }
             if *key == BODY {
@@ -176,7 +176,8 @@ impl State {
             }
             drop(table);
             // Somebody else may have been here.
-            if let Some(double) = group.lock().link.replace(link) {
+            let double = group.lock().link.replace(link);
+            if let Some(double) = double {
                 around.unlink(*key, double, &mut effects);
             }
             if *key != BODY {

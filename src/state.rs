@@ -290,7 +290,8 @@ impl State {
     }
 
     pub(crate) fn settle_if_due(self: &Arc<Self>, seen: Seen, effects: &mut Effects) {
-        if seen.is_cancelled() && seen.is_clear() {
+        // What ended well may have been linked again, for a clean-up that came late.
+        if (seen.is_cancelled() || seen.is_finished()) && seen.is_clear() {
             effects.settle(self);
         }
     }

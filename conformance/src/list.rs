@@ -485,6 +485,8 @@ macro_rules! __for_all_cases {
                 in_a_destructor_of_a_body_that_is_cut_it_is_waited_for_around
                 in_a_destructor_of_a_body_in_a_body_it_is_waited_for_around
                 in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around
+                in_a_scope_that_was_carried_out_of_its_group_it_is_waited_for_around
+                in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_has_ended
                 one_that_takes_too_long_is_dropped_and_the_next_one_runs
                 one_that_never_ends_holds_the_group_until_then
                 each_has_so_much_time_from_when_it_begins

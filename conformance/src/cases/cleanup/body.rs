@@ -305,3 +305,29 @@ pub async fn in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around
     })
     .await;
 }
+
+/// Gives up a scope that its body has handed to the host. Of whichever group it is that has ended well, its link is there again.
+async fn carried_out(t: &Test, of_inner: bool) {
+    waits_around(t, move |_, spawner, late| async move {
+        let inside = spawner.clone();
+        let carried = scope(spawner, |around: Group<_>| async move {
+            let inner = scope(inside, move |inner| async move {
+                let _late = late.of(if of_inner { inner } else { around });
+                pending::<Result<(), Infallible>>().await
+            });
+            let mut inner = Box::pin(async { drop(inner.await) });
+            assert!(poll_once(inner.as_mut()).await.is_none());
+            Ok::<_, Infallible>(inner)
+        });
+        drop(carried.await.unwrap());
+    })
+    .await;
+}
+
+pub async fn in_a_scope_that_was_carried_out_of_its_group_it_is_waited_for_around(t: &Test) {
+    carried_out(t, true).await;
+}
+
+pub async fn in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_has_ended(t: &Test) {
+    carried_out(t, false).await;
+}
