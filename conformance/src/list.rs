@@ -403,6 +403,7 @@ macro_rules! __for_all_cases {
                 whoever_comes_after_it_was_cut_short_as_well
                 whoever_is_given_back_was_not
                 nor_was_whoever_comes_to_the_background
+                nor_was_whoever_comes_to_a_closed_group
                 when_only_clean_ups_are_left_it_means_nothing
                 a_cancel_before_it_is_what_counts
                 after_a_cancel_clean_ups_alone_do_not_make_it_count

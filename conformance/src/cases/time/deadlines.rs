@@ -85,6 +85,13 @@ pub async fn nor_was_whoever_comes_to_the_background(t: &Test) {
     group.join().await.unwrap();
 }
 
+pub async fn nor_was_whoever_comes_to_a_closed_group(t: &Test) {
+    let group = passed(t).await;
+    group.close();
+    group.launch(t.child(async {}));
+    group.join().await.unwrap();
+}
+
 pub async fn it_is_kept_where_the_type_of_the_spawner_is_forgotten(t: &Test) {
     let (crank, spawner) = cranked(t);
     let begun = Tally::new();
