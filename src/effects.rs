@@ -155,6 +155,8 @@ impl Effects {
                 dispose(std::mem::take(&mut lists.tasks));
             } else if let Some(group) = lists.settle.pop() {
                 group.settle(&mut self);
+            } else if let Some(waker) = lists.forgotten.pop() {
+                drop_quietly(waker);
             } else {
                 break;
             }
@@ -168,6 +170,8 @@ pub(crate) fn detach(tasks: &mut [Option<Task<()>>]) {
     tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
 }
 
+local!(static DISPOSAL: Disposal = Disposal::none());
+
 /// How deep `Task`s are dropped inside of one another before they are queued.
 const DEPTH: usize = 8;
 
@@ -175,9 +179,9 @@ const DEPTH: usize = 8;
 ///
 /// On a runtime that drops a cancelled future at once, the end of a grandchild frees its host, whose end frees the
 /// next host, and so on: without the queue each level would sit on the stack of the one before. But a destructor may wait for
-/// what it has cancelled itself, and that must not be queued behind that destructor; so the first levels are not.
+/// what it has cancelled itself, and that must not be queued behind that destructor: so the first levels are not, and whoever
+/// waits for a group or a child calls [`catch_up`].
 pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
-    local!(static DISPOSAL: Disposal = Disposal::none());
     let mut tasks = tasks.into_iter();
     let queued = DISPOSAL.try_with(|disposal| {
         let queued = disposal.depth.get() == DEPTH;
@@ -193,10 +197,15 @@ pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
     }
     // The schedule function of a runtime may panic.
     tasks.for_each(drop_quietly);
+    catch_up();
+    let _ = DISPOSAL.try_with(|disposal| disposal.depth.set(disposal.depth.get() - 1));
+}
+
+/// Drops what this thread has queued: a task that is about to wait, in a destructor, may wait for that.
+pub(crate) fn catch_up() {
     // On a thread that is going away there is no queue.
     let next = || DISPOSAL.try_with(|disposal| disposal.queue.borrow_mut().pop_front()).ok().flatten();
     std::iter::from_fn(next).for_each(drop_quietly);
-    let _ = DISPOSAL.try_with(|disposal| disposal.depth.set(disposal.depth.get() - 1));
 }
 
 /// The `Task`s that a thread is dropping.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::context::{self, Withheld};
-use crate::effects::Effects;
+use crate::effects::{self, Effects};
 use crate::error::{JoinError, Name, Origin, Why};
 use crate::lock::Lock;
 use crate::outcome::Raw;
@@ -334,6 +334,7 @@ impl<T> Packet<T> {
     /// Takes the result, or has `waker` woken when it is there.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
         let taken = self.take().or_else(|| {
+            effects::catch_up();
             // Cloned and dropped where no lock is held.
             let mut waker = Some(waker.clone());
             if let Slot::Waiting(before) = &mut *self.0.lock() {

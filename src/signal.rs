@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use event_listener::{Event, EventListener};
 
+use crate::effects;
 use crate::lock::Lock;
 use crate::sync::local;
 use crate::unwind::wake;
@@ -45,6 +46,7 @@ impl Signal {
 
     /// Has the owner woken at the next notification. It looks at its condition after this.
     pub(crate) fn wake_owner(&self, waker: &Waker) {
+        effects::catch_up();
         let waker = waker.clone();
         let mut ears = self.ears.lock();
         ears.awaited = true;
@@ -139,6 +141,7 @@ pub(crate) struct Waiter {
 impl Waiter {
     /// Sees to it that every notification from now on wakes the task of `cx`.
     pub(crate) fn listen(&mut self, signal: &Signal, cx: &mut Context<'_>) {
+        effects::catch_up();
         let stale = match &self.waker {
             Some(waker) if waker.0.will_wake(cx.waker()) => None,
             _ => self.waker.replace(Arc::new(Deferred(cx.waker().clone()))),

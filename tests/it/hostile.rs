@@ -5,14 +5,14 @@ use std::future::{Future, pending};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::task::{Context, Wake, Waker};
 
 use futures_lite::future::{Boxed, block_on, poll_once};
 use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::{Dependent, LocalSpawner};
-use taskgroup::{Group, Spawner, Task, TaskGroup, adopt};
+use taskgroup::{Group, JoinHandle, Spawner, Task, TaskGroup, adopt, shield};
 use taskgroup_conformance::ledger::Ledger;
 use taskgroup_conformance::spawners::{ThreadEach, WhereWoken};
 use taskgroup_conformance::watched;
@@ -64,25 +64,47 @@ fn a_schedule_function_that_panics_keeps_nobody_from_being_cancelled() {
     });
 }
 
-#[test]
-fn a_destructor_waits_for_what_it_has_cancelled_itself() {
-    watched(|| {
-        let children = Ledger::default();
-        let group = TaskGroup::new(WhereWoken);
-        let inside = children.clone();
-        group.launch(children.track(async move {
-            let _waits = OnDrop(|| {
+/// Waits where it is dropped.
+type Waits = fn(TaskGroup<WhereWoken>, JoinHandle<()>);
+
+/// A child whose destructor cancels a group with such a child, so many levels deep, and waits for that.
+fn waits_when_dropped(
+    children: &Ledger,
+    levels: usize,
+    waits: Waits,
+) -> impl Future<Output = ()> + Send + use<> {
+    let inside = children.clone();
+    children.track(async move {
+        let _waits = OnDrop(|| {
+            if levels > 0 {
                 let own = TaskGroup::root(WhereWoken);
-                own.launch(inside.track(pending::<()>()));
+                let child: Boxed<()> = Box::pin(waits_when_dropped(&inside, levels - 1, waits));
+                let handle = own.spawn(child);
                 own.cancel();
-                block_on(own.join()).unwrap();
-            });
-            pending::<()>().await
-        }));
-        group.cancel();
-        block_on(group.join()).unwrap();
-        assert_eq!((children.read().started, children.read().alive()), (2, 0));
-    });
+                waits(own, handle);
+            }
+        });
+        pending::<()>().await
+    })
+}
+
+#[test]
+fn a_destructor_waits_for_what_it_has_cancelled_itself_however_deep() {
+    let ways: [Waits; 3] = [
+        |group, _| block_on(group.join()).unwrap(),
+        |group, _| block_on(group.idle()),
+        |_, handle| assert!(block_on(handle).unwrap_err().is_cancelled()),
+    ];
+    for waits in ways {
+        watched(move || {
+            let children = Ledger::default();
+            let group = TaskGroup::new(WhereWoken);
+            group.launch(waits_when_dropped(&children, 30, waits));
+            group.cancel();
+            block_on(group.join()).unwrap();
+            assert_eq!((children.read().started, children.read().alive()), (31, 0));
+        });
+    }
 }
 
 /// A task of a runtime that has shut down: woken, it is dropped.
@@ -159,6 +181,53 @@ fn the_waker_of_a_child_that_waits_for_a_place_is_dropped_where_no_lock_is_held(
         *spawner.0.lock().unwrap() = None;
         group.cancel();
         block_on(group.join()).unwrap();
+    });
+}
+
+/// Polls a child once, with a waker that panics when it is dropped, and leaves it to the test to drop the child.
+#[derive(Clone, Default)]
+struct Panicky {
+    kept: Arc<Mutex<Option<Boxed<()>>>>,
+    armed: Arc<AtomicBool>,
+}
+
+struct PanicsOnDrop(Arc<AtomicBool>);
+
+impl Wake for PanicsOnDrop {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        assert!(!self.0.load(SeqCst), "a destructor of a waker");
+    }
+}
+
+impl Spawner for Panicky {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut future: Boxed<()> = Box::pin(future);
+        let waker = Waker::from(Arc::new(PanicsOnDrop(self.armed.clone())));
+        assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        *self.kept.lock().unwrap() = Some(future);
+        adopt(())
+    }
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_breaks_no_destructor_of_a_child() {
+    watched(|| {
+        let (spawner, children) = (Panicky::default(), Ledger::default());
+        let group = TaskGroup::new(spawner.clone());
+        // Under a shield its waker is kept, so that a cancel can wake it afterwards.
+        group.launch(children.track(shield(pending::<()>())));
+        let child = spawner.kept.lock().unwrap().take();
+        spawner.armed.store(true, SeqCst);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(child))).is_ok());
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!(children.read().alive(), 0);
     });
 }
 
