@@ -100,9 +100,9 @@ impl fmt::Debug for AnySpawner {
 /// # });
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AnyTimedSpawner {
-    spawner: AnySpawner,
+    spawner: Arc<dyn ErasedTimed>,
     timer: AnyTimer,
 }
 
@@ -110,7 +110,7 @@ impl AnyTimedSpawner {
     /// Forgets the spawner's type, and keeps its clock.
     pub fn new(spawner: impl Spawner + Timed) -> Self {
         let timer = AnyTimer(Clock::of(&spawner));
-        Self { spawner: AnySpawner::new(spawner), timer }
+        Self { spawner: Arc::new(spawner), timer }
     }
 }
 
@@ -119,19 +119,19 @@ impl Spawner for AnyTimedSpawner {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.spawner.spawn(future)
+        self.spawner.spawn_boxed(Box::pin(future))
     }
 
     fn register(&self, dependent: Weak<dyn Dependent>) {
-        self.spawner.register(dependent);
+        self.spawner.register_dependent(dependent);
     }
 
     fn for_tasks(&self) -> Option<Self> {
-        self.spawner.for_tasks().map(|spawner| Self { spawner, timer: self.timer.clone() })
+        self.spawner.timed_for_tasks()
     }
 
     fn keeps_ended(&self) -> bool {
-        self.spawner.keeps_ended()
+        self.spawner.keeps_some_ended()
     }
 
     fn has_budget() -> bool {
@@ -148,6 +148,12 @@ impl Timed for AnyTimedSpawner {
 
     fn timer(&self) -> AnyTimer {
         self.timer.clone()
+    }
+}
+
+impl fmt::Debug for AnyTimedSpawner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyTimedSpawner").finish_non_exhaustive()
     }
 }
 
@@ -189,5 +195,15 @@ impl<S: Spawner> Erased for S {
 
     fn keeps_some_ended(&self) -> bool {
         self.keeps_ended()
+    }
+}
+
+trait ErasedTimed: Erased {
+    fn timed_for_tasks(&self) -> Option<AnyTimedSpawner>;
+}
+
+impl<S: Spawner + Timed> ErasedTimed for S {
+    fn timed_for_tasks(&self) -> Option<AnyTimedSpawner> {
+        self.for_tasks().map(AnyTimedSpawner::new)
     }
 }

@@ -9,13 +9,15 @@ mod on_tokio;
 mod stuck;
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::{Future, pending, ready};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use futures_lite::future::{block_on, yield_now};
-use taskgroup::runtime::Dependent;
-use taskgroup::{Pool, Spawner, Task, TaskGroup, adopt};
+use futures_lite::FutureExt;
+use futures_lite::future::{Boxed, block_on, yield_now};
+use taskgroup::runtime::{Dependent, Timer};
+use taskgroup::{AnyTimedSpawner, Pool, Spawner, Task, TaskGroup, adopt};
 use taskgroup_conformance::ledger::{Gate, Ledger, Tally};
 use taskgroup_conformance::{Test, panic_text, run, until, watched};
 
@@ -232,6 +234,45 @@ fn a_driver_that_is_dropped_is_replaced() {
         block_on(group.join()).unwrap();
         assert_eq!((children.read().completed, children.read().alive()), (10, 0));
     });
+}
+
+/// What the tasks of a runtime are given keeps that runtime by nothing, not by its clock either.
+#[test]
+fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
+    #[derive(Clone)]
+    struct Kept(#[expect(dead_code, reason = "it is kept")] Option<Arc<()>>);
+
+    impl Spawner for Kept {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future)
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(Self(None))
+        }
+    }
+
+    impl Timer for Kept {
+        type Sleep = Boxed<()>;
+
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn sleep_until(&self, _at: Duration) -> Boxed<()> {
+            ready(()).boxed()
+        }
+    }
+
+    let runtime = Arc::new(());
+    let spawner = AnyTimedSpawner::new(Kept(Some(runtime.clone())));
+    let for_tasks = spawner.for_tasks().unwrap();
+    drop(spawner);
+    assert_eq!(Arc::strong_count(&runtime), 1);
+    drop(for_tasks);
 }
 
 #[test]
