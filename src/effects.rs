@@ -170,10 +170,17 @@ pub(crate) fn detach(tasks: &mut [Option<Task<()>>]) {
     tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
 }
 
-local!(static DISPOSAL: Disposal = Disposal::none());
-
 /// How deep `Task`s are dropped inside of one another before they are queued.
 const DEPTH: usize = 8;
+
+local!(
+    /// How many calls of [`dispose`] are inside of one another on this thread.
+    static INSIDE: Cell<usize> = Cell::new(0)
+);
+local!(
+    /// What was too deep.
+    static QUEUE: RefCell<VecDeque<Task<()>>> = RefCell::new(VecDeque::new())
+);
 
 /// Drops `Task`s, in a loop where dropping one leads to dropping others and so on.
 ///
@@ -183,41 +190,24 @@ const DEPTH: usize = 8;
 /// waits for a group or a child calls [`catch_up`].
 pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
     let mut tasks = tasks.into_iter();
-    let queued = DISPOSAL.try_with(|disposal| {
-        let queued = disposal.depth.get() == DEPTH;
-        if queued {
-            disposal.queue.borrow_mut().extend(&mut tasks);
-        } else {
-            disposal.depth.set(disposal.depth.get() + 1);
-        }
-        queued
-    });
-    if matches!(queued, Ok(true)) {
+    let level = INSIDE.with(Cell::get);
+    // On a thread that is going away there is no queue.
+    if level >= DEPTH && QUEUE.try_with(|queue| queue.borrow_mut().extend(&mut tasks)).is_ok() {
         return;
     }
+    INSIDE.with(|inside| inside.set(level + 1));
     // The schedule function of a runtime may panic.
     tasks.for_each(drop_quietly);
     catch_up();
-    let _ = DISPOSAL.try_with(|disposal| disposal.depth.set(disposal.depth.get() - 1));
+    INSIDE.with(|inside| inside.set(level));
 }
 
 /// Drops what this thread has queued: a task that is about to wait, in a destructor, may wait for that.
+#[inline]
 pub(crate) fn catch_up() {
-    // On a thread that is going away there is no queue.
-    let next = || DISPOSAL.try_with(|disposal| disposal.queue.borrow_mut().pop_front()).ok().flatten();
-    std::iter::from_fn(next).for_each(drop_quietly);
-}
-
-/// The `Task`s that a thread is dropping.
-struct Disposal {
-    /// How many calls are inside of one another.
-    depth: Cell<usize>,
-    /// What was too deep.
-    queue: RefCell<VecDeque<Task<()>>>,
-}
-
-impl Disposal {
-    const fn none() -> Self {
-        Self { depth: Cell::new(0), queue: RefCell::new(VecDeque::new()) }
+    if INSIDE.with(Cell::get) < DEPTH {
+        return;
     }
+    let next = || QUEUE.try_with(|queue| queue.borrow_mut().pop_front()).ok().flatten();
+    std::iter::from_fn(next).for_each(drop_quietly);
 }
