@@ -205,9 +205,26 @@ pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
 /// Drops what this thread has queued: a task that is about to wait, in a destructor, may wait for that.
 #[inline]
 pub(crate) fn catch_up() {
-    if INSIDE.with(Cell::get) < DEPTH {
-        return;
+    if INSIDE.with(Cell::get) >= DEPTH {
+        drop_queued();
     }
-    let next = || QUEUE.try_with(|queue| queue.borrow_mut().pop_front()).ok().flatten();
-    std::iter::from_fn(next).for_each(drop_quietly);
+}
+
+/// While one is dropped the others are set aside: whoever waits in there waits for what was queued in there. If that one dropped the
+/// next, and so on, all of them would be on the stack.
+#[cold]
+fn drop_queued() {
+    let next = |queue: &RefCell<VecDeque<_>>| {
+        let mut queue = queue.borrow_mut();
+        queue.pop_front().map(|task| (task, std::mem::take(&mut *queue)))
+    };
+    while let Ok(Some((task, others))) = QUEUE.try_with(next) {
+        drop_quietly(task);
+        // What came of it first, as where it is dropped at once.
+        let _ = QUEUE.try_with(|queue| {
+            let mut queue = queue.borrow_mut();
+            let came = std::mem::replace(&mut *queue, others);
+            came.into_iter().rev().for_each(|task| queue.push_front(task));
+        });
+    }
 }

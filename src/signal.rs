@@ -18,7 +18,7 @@ use event_listener::{Event, EventListener};
 use crate::effects;
 use crate::lock::Lock;
 use crate::sync::local;
-use crate::unwind::wake;
+use crate::unwind::{drop_quietly, wake};
 
 local!(
     /// Whom to wake once the notification under way on this thread has let go of its lock.
@@ -52,7 +52,7 @@ impl Signal {
         ears.awaited = true;
         let stale = ears.owner.replace(waker);
         drop(ears);
-        drop(stale);
+        drop_quietly(stale);
     }
 
     /// The owner goes, and its task is not kept. Everybody else is told.
@@ -61,7 +61,7 @@ impl Signal {
         ears.awaited = false;
         let (owner, others) = (ears.owner.take(), ears.others);
         drop(ears);
-        drop(owner);
+        drop_quietly(owner);
         if others {
             self.notify_others();
         }
@@ -155,7 +155,7 @@ impl Waiter {
                 Poll::Ready(()) => self.listener = None,
             }
         }
-        drop(stale);
+        drop_quietly(stale);
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::task::{Context, Wake, Waker};
+use std::thread;
 
 use futures_lite::future::{Boxed, block_on, poll_once};
 use taskgroup::async_task::{self, Runnable};
@@ -105,6 +106,46 @@ fn a_destructor_waits_for_what_it_has_cancelled_itself_however_deep() {
             assert_eq!((children.read().started, children.read().alive()), (31, 0));
         });
     }
+}
+
+/// A child with a group in it, and so on, so many levels deep.
+fn inside_of_groups(levels: usize) -> Boxed<()> {
+    Box::pin(async move {
+        if levels > 0 {
+            let group = TaskGroup::new(WhereWoken);
+            group.launch(inside_of_groups(levels - 1));
+            group.join().await.unwrap();
+        }
+        pending().await
+    })
+}
+
+/// On this thread so many `Task`s are queued; each child that goes wakes a task there and then, which awaits something else.
+#[test]
+fn whoever_waits_among_many_that_are_dropped_does_not_lie_on_the_stack_of_the_next() {
+    watched(|| {
+        let (children, others) = (Ledger::default(), TaskGroup::new(WhereWoken));
+        let many = TaskGroup::root(WhereWoken);
+        for _ in 0..5_000 {
+            let handle = many.spawn(children.track(pending::<()>()));
+            let member = others.group();
+            others.launch(children.track(async move {
+                assert!(handle.await.unwrap_err().is_cancelled());
+                member.stopping().await;
+            }));
+        }
+        let group = TaskGroup::new(WhereWoken);
+        // It goes last, inside of the destructors of all that is in it.
+        group.launch(async move {
+            let _many = many;
+            inside_of_groups(9).await;
+        });
+        group.cancel();
+        block_on(group.join()).unwrap();
+        others.stop();
+        block_on(others.join()).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (5_000, 0));
+    });
 }
 
 /// A task of a runtime that has shut down: woken, it is dropped.
@@ -228,6 +269,24 @@ fn a_waker_that_panics_when_it_is_dropped_breaks_no_destructor_of_a_child() {
         assert!(catch_unwind(AssertUnwindSafe(|| drop(child))).is_ok());
         assert!(block_on(group.join()).unwrap_err().is_lost());
         assert_eq!(children.read().alive(), 0);
+    });
+}
+
+#[test]
+fn the_waker_of_an_owner_that_panics_when_it_is_dropped_keeps_no_group_from_being_cancelled() {
+    watched(|| {
+        let (armed, children) = (Arc::new(AtomicBool::new(false)), Ledger::default());
+        let group = TaskGroup::new(ThreadEach);
+        group.launch(children.track(pending::<()>()));
+        let mut join = Box::pin(group.join());
+        let waker = Waker::from(Arc::new(PanicsOnDrop(armed.clone())));
+        assert!(join.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        armed.store(true, SeqCst);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(join))).is_ok());
+        while children.read().alive() > 0 {
+            thread::yield_now();
+        }
     });
 }
 
