@@ -44,8 +44,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// error or panic is a failure of the group: kept as suppressed behind what went before it. If the runtime goes away,
     /// what has not run is dropped.
     ///
-    /// In the body of a scope that is cut along with whoever awaits the scope, clean-ups begin when the body is cut: its
-    /// future is destroyed after them.
+    /// In the body of a scope that is cut, clean-ups begin with the cut: its future may go on to its next await, and be destroyed
+    /// after them.
     ///
     /// # Panics
     ///
@@ -140,24 +140,27 @@ impl State {
     /// Outside of any.
     #[track_caller]
     pub(crate) fn enter_cleanup(self: &Arc<Self>) -> (Ticket, Turn) {
-        let Some(key) = context::member_of(self) else {
+        let Some((key, id)) = context::place_in(self) else {
             panic!("a clean-up was registered outside of the group: it has no member to run after")
         };
         let member = Member::of_kind(Kind::Cleanup).shielded();
         let ticket = self
             .enter(Location::caller(), member, Place::Exempt)
             .expect("a group with a living member has not ended");
-        if key == BODY {
+        // In all other cases it is the child that is polled, or destroyed, which is in its group.
+        if key == BODY || id.is_some() {
             self.relink();
         }
         let mine = Packet::new();
-        let before = self.register_cleanup(key, mine.clone());
+        let before = self.register_cleanup(key, id, mine.clone());
         (ticket, Turn { mine, before })
     }
 
-    fn register_cleanup(&self, key: Key, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
+    fn register_cleanup(&self, key: Key, id: Option<u64>, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
         let mut table = self.lock();
-        let registered = table.member(key, |member, _| member.register_cleanup(&begin)).flatten();
+        let lives = id.is_none() || table.id(key) == id;
+        let register = |member: &mut Member| member.register_cleanup(&begin);
+        let registered = if lives { table.member(key, |member, _| register(member)).flatten() } else { None };
         if registered.is_some() && key != BODY {
             self.flags.entangle(&mut table.locked);
         }

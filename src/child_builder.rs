@@ -70,7 +70,8 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     ///
     /// When the group is being joined and neither the body nor an ordinary child is left, the group is closed and its
     /// background children are cancelled and waited for. That is not a failure. Until then they are like the others, but
-    /// are not counted by [`len`](Group::len), not waited for by [`idle`](Group::idle), and need no place under a limit.
+    /// are not counted by [`len`](Group::len), not waited for by [`idle`](Group::idle), and need no place under a limit. Whatever a
+    /// clean-up launches from then on is refused.
     pub fn background(self) -> Self {
         self.of_kind(Kind::Background)
     }

@@ -82,9 +82,22 @@ pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
 
 /// The member of `group` inside of which this thread is, however deep.
 pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
+    let (key, id) = place_in(group)?;
+    (id.is_none() || group.lock().id(key) == id).then_some(key)
+}
+
+/// Where that member is, and which it is if its slot may be another's by now: a scope that was carried away from its host may be
+/// destroyed after it.
+pub(crate) fn place_in(group: &Arc<State>) -> Option<(Key, Option<u64>)> {
     // Whatever is inside a group is as deep as it or deeper, so in most cases there is nothing to walk.
-    innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
-    ancestry().find(|(around, _)| Arc::ptr_eq(around, group)).map(|(_, key)| key)
+    let (mut around, mut key) = innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
+    let mut id = None;
+    while !Arc::ptr_eq(&around, group) {
+        let parent = around.parent()?;
+        (key, id) = (parent.key, Some(parent.id()));
+        around = parent.group.clone();
+    }
+    Some((key, id))
 }
 
 /// The innermost member on this thread and all that enclose it, innermost first.

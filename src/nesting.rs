@@ -9,6 +9,7 @@ use crate::effects::Effects;
 use crate::error::Origin;
 use crate::facts::Fact;
 use crate::member::{BODY, Key, Kind, Member};
+use crate::outcome::Outcome;
 use crate::state::State;
 
 /// The member in which a group was opened.
@@ -16,6 +17,13 @@ pub(crate) struct Parent {
     pub(crate) group: Arc<State>,
     pub(crate) key: Key,
     pub(crate) origin: Origin,
+}
+
+impl Parent {
+    /// The id of the member, which its slot may outlive.
+    pub(crate) fn id(&self) -> u64 {
+        self.origin.child.map_or(0, |(id, _)| id)
+    }
 }
 
 impl State {
@@ -156,13 +164,13 @@ impl State {
     pub(crate) fn relink(self: &Arc<Self>) {
         let mut effects = Effects::default();
         let mut group = self.clone();
-        while let Some(Parent { group: around, key, origin }) = group.parent() {
+        while let Some(parent) = group.parent() {
             if group.lock().link.is_some() {
                 break;
             }
+            let Parent { group: around, key, .. } = parent;
             let mut table = around.lock();
-            let id = origin.child.map_or(0, |(id, _)| id);
-            if table.id(*key) != Some(id) {
+            if table.id(*key) != Some(parent.id()) {
                 break;
             }
             if *key == BODY {
@@ -223,17 +231,36 @@ impl State {
             self.trace_end();
         }
         let Some(parent) = &self.parent else { return };
-        // A parent that has ended has nobody to tell.
-        if let Some(unread) = unread.filter(|_| !parent.group.is_finished()) {
-            parent.group.lock().outcome.add_not_kept(unread.not_kept());
-            for (origin, failure) in unread.outward(&parent.origin) {
-                parent.group.record_into(failure, origin, effects);
-            }
+        if let Some(unread) = unread {
+            hand_outwards(unread, parent, effects);
         }
         if let Some(link) = link {
             parent.group.unlink(parent.key, link, effects);
         }
     }
+}
+
+/// Records the failures of a group that nobody reads in the one around it; or, as one that has ended has nobody to tell, in the next one
+/// that has not.
+fn hand_outwards(unread: Outcome, parent: &Parent, effects: &mut Effects) {
+    let not_kept = unread.not_kept();
+    let mut failures: Vec<_> = unread.outward(&parent.origin).collect();
+    let mut around = parent;
+    while around.group.is_finished() {
+        let Some(further) = around.group.parent() else { return };
+        let opener = &further.origin;
+        failures = failures
+            .into_iter()
+            .map(|(origin, failure)| (opener.clone(), failure.outward(origin, opener.clone())))
+            .collect();
+        around = further;
+    }
+    around.group.lock().outcome.add_not_kept(not_kept);
+    for (origin, failure) in failures {
+        around.group.record_into(failure, origin, effects);
+    }
+    // It may have been given up, and be over.
+    effects.settle(&around.group);
 }
 
 impl Drop for State {

@@ -42,7 +42,7 @@ impl Raw {
     }
 
     /// What this failure is to the group around the one it happened in, for which it happened in `opener`.
-    fn outward(self, origin: Origin, opener: Origin) -> Raw {
+    pub(crate) fn outward(self, origin: Origin, opener: Origin) -> Raw {
         match self {
             Raw::Error(error) => Raw::Foreign { path: vec![origin, opener], error },
             Raw::Foreign { mut path, error } => {

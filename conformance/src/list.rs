@@ -106,6 +106,9 @@ macro_rules! __for_all_cases {
                 idling_in_the_body_waits_for_the_children
                 awaiting_the_own_handle_panics
                 failures_beyond_those_kept_are_counted_by_the_group_around
+                a_scope_carried_out_of_a_group_that_has_ended_panics_in_the_next_one
+                a_scope_carried_out_of_a_group_that_was_given_up_panics_in_the_next_one
+                a_late_clean_up_of_a_scope_that_was_carried_out_fails_the_next_group
                 idling_that_began_outside_panics_inside
                 a_scope_that_its_own_child_awaits_panics_there
             }
@@ -488,6 +491,9 @@ macro_rules! __for_all_cases {
                 in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around
                 in_a_scope_that_was_carried_out_of_its_group_it_is_waited_for_around
                 in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_has_ended
+                in_a_scope_that_outlived_its_host_it_is_waited_for_around
+                in_a_scope_that_outlived_its_host_it_runs_at_once
+                in_a_scope_that_outlived_its_host_it_does_not_wait_for_whoever_has_its_place
                 one_that_takes_too_long_is_dropped_and_the_next_one_runs
                 one_that_never_ends_holds_the_group_until_then
                 each_has_so_much_time_from_when_it_begins

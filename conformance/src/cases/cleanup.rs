@@ -1,5 +1,5 @@
 //! Clean-ups: what is awaited after a member has ended, however it did. Those of bodies are in `cleanup/body.rs`, those
-//! that take too long in `cleanup/late.rs`.
+//! that take too long in `cleanup/late.rs`, those that come when all is over in `cleanup/over.rs`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,9 +14,11 @@ use crate::test::{Test, errors, panic_text};
 
 mod body;
 mod late;
+mod over;
 
 pub use body::*;
 pub use late::*;
+pub use over::*;
 
 /// How a child comes to its end once it has registered its clean-ups.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,10 @@
 //! Clean-ups of the body of a scope.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
-use std::pin::pin;
+use std::future::pending;
 
-use futures_lite::future::{or, poll_once, yield_now};
-use taskgroup::{AnySpawner, CancelReason, Group, TaskGroup, scope, shield};
+use futures_lite::future::{or, yield_now};
+use taskgroup::{CancelReason, TaskGroup, scope, shield};
 
 use crate::ledger::{Gate, Log, Tally};
 use crate::test::{Test, errors, panic_text};
@@ -13,7 +12,7 @@ use crate::test::{Test, errors, panic_text};
 const RAN: [&str; 2] = ["body gone", "clean-up"];
 
 /// A clean-up that takes more than a poll.
-async fn clean(log: Log) {
+pub(super) async fn clean(log: Log) {
     yield_now().await;
     log.write("clean-up");
 }
@@ -206,128 +205,4 @@ impl Drop for OpenOnDrop {
     fn drop(&mut self) {
         self.0.open();
     }
-}
-
-/// Registers a clean-up when it is dropped, in whatever poll or destructor of a body that is.
-struct Late {
-    group: Option<Group<AnySpawner>>,
-    begun: Gate,
-    gate: Gate,
-    log: Log,
-}
-
-impl Late {
-    fn of(mut self, group: Group<AnySpawner>) -> Self {
-        self.group = Some(group);
-        self
-    }
-}
-
-impl Drop for Late {
-    fn drop(&mut self) {
-        let (begun, gate, log) = (self.begun.clone(), self.gate.clone(), self.log.clone());
-        self.group.take().expect("it is in a body").defer(async move {
-            begun.open();
-            gate.wait().await;
-            clean(log).await;
-        });
-    }
-}
-
-/// The group around waits for the clean-up that is registered so in a group inside.
-async fn waits_around<F>(t: &Test, host: impl FnOnce(Group<AnySpawner>, AnySpawner, Late) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (outer, begun, gate) = (TaskGroup::new(t.spawner()), Gate::new(), Gate::new());
-    let late = Late { group: None, begun: begun.clone(), gate: gate.clone(), log: t.log.clone() };
-    outer.launch(t.child(host(outer.group(), t.spawner(), late)));
-    begun.wait().await;
-    let mut join = pin!(outer.join());
-    for _ in 0..20 {
-        assert!(poll_once(join.as_mut()).await.is_none());
-        yield_now().await;
-    }
-    gate.open();
-    join.await.unwrap();
-    assert_eq!(t.log.lines(), ["clean-up"]);
-}
-
-/// Nothing is left in its group when the cut comes, so that is over then.
-pub async fn in_a_body_that_has_just_been_cut_it_is_waited_for_around(t: &Test) {
-    waits_around(t, |outer, spawner, late| async move {
-        let body = scope(spawner, |group| async move {
-            outer.cancel();
-            drop(late.of(group));
-            pending::<Result<(), Infallible>>().await
-        });
-        drop(body.await);
-    })
-    .await;
-}
-
-pub async fn in_a_destructor_of_a_body_that_is_cut_it_is_waited_for_around(t: &Test) {
-    waits_around(t, |outer, spawner, late| async move {
-        let body = scope(spawner, |group| async move {
-            let _late = late.of(group);
-            outer.cancel();
-            pending::<Result<(), Infallible>>().await
-        });
-        drop(body.await);
-    })
-    .await;
-}
-
-pub async fn in_a_destructor_of_a_body_in_a_body_it_is_waited_for_around(t: &Test) {
-    waits_around(t, |outer, spawner, late| async move {
-        let inside = spawner.clone();
-        let body = scope(spawner, |_group: Group<_>| async move {
-            let body = scope(inside, |group| async move {
-                let _late = late.of(group);
-                outer.cancel();
-                pending::<Result<(), Infallible>>().await
-            });
-            drop(body.await);
-            Ok(())
-        });
-        drop(body.await);
-    })
-    .await;
-}
-
-pub async fn in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around(t: &Test) {
-    waits_around(t, |_, spawner, late| async move {
-        let body = scope(spawner, |group| async move {
-            let _late = late.of(group);
-            pending::<Result<(), Infallible>>().await
-        });
-        or(async { drop(body.await) }, yield_now()).await;
-    })
-    .await;
-}
-
-/// Gives up a scope that its body has handed to the host. Of whichever group it is that has ended well, its link is there again.
-async fn carried_out(t: &Test, of_inner: bool) {
-    waits_around(t, move |_, spawner, late| async move {
-        let inside = spawner.clone();
-        let carried = scope(spawner, |around: Group<_>| async move {
-            let inner = scope(inside, move |inner| async move {
-                let _late = late.of(if of_inner { inner } else { around });
-                pending::<Result<(), Infallible>>().await
-            });
-            let mut inner = Box::pin(async { drop(inner.await) });
-            assert!(poll_once(inner.as_mut()).await.is_none());
-            Ok::<_, Infallible>(inner)
-        });
-        drop(carried.await.unwrap());
-    })
-    .await;
-}
-
-pub async fn in_a_scope_that_was_carried_out_of_its_group_it_is_waited_for_around(t: &Test) {
-    carried_out(t, true).await;
-}
-
-pub async fn in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_has_ended(t: &Test) {
-    carried_out(t, false).await;
 }

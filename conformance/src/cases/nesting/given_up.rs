@@ -4,9 +4,11 @@ use super::*;
 
 use std::pin::Pin;
 
+use async_channel::bounded;
 use futures_lite::future::poll_once;
+use taskgroup::AnySpawner;
 
-use crate::test::leak;
+use crate::test::{leak, panic_text, quiet_panic};
 
 /// A scope whose body never ends, with a slow child that writes down that it runs on once `tick` opens.
 fn stuck_scope(
@@ -259,4 +261,61 @@ pub async fn failures_beyond_those_kept_are_counted_by_the_group_around(t: &Test
     .unwrap_err();
     let foreign = error.failures().filter(|(_, failure)| matches!(failure, Failure::Foreign { .. })).count();
     assert_eq!((foreign, error.not_kept()), (17, 3));
+}
+
+type Fallible = Group<AnySpawner, &'static str>;
+
+/// Does something with the group of its body when that is destroyed.
+struct Leaves(Fallible, fn(&Fallible));
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.1(&self.0);
+    }
+}
+
+/// Hands a scope out of a body around it, which ends well or is given up, and drops it in the host. What that leaves is told by the next
+/// group that has not ended.
+async fn handed_out(
+    t: &Test,
+    is_given_up: bool,
+    leaves: fn(&Fallible),
+) -> Result<(), GroupError<&'static str>> {
+    let outer = TaskGroup::fallible::<&'static str>(t.spawner());
+    let (spawner, inside) = (t.spawner(), t.spawner());
+    outer.launch(t.child(async move {
+        let (give, take) = bounded(1);
+        let mut around = Box::pin(scope(spawner, move |_: Group<_>| async move {
+            let mut inner = Box::pin(scope(inside, move |inner| async move {
+                let _leaves = Leaves(inner, leaves);
+                pending::<Result<(), &'static str>>().await
+            }));
+            assert!(poll_once(inner.as_mut()).await.is_none());
+            give.try_send(inner).unwrap();
+            if is_given_up { pending().await } else { Ok::<_, Infallible>(()) }
+        }));
+        if is_given_up {
+            assert!(poll_once(around.as_mut()).await.is_none());
+        } else {
+            around.as_mut().await.unwrap();
+        }
+        drop(around);
+        drop(take.try_recv().unwrap());
+    }));
+    outer.join().await
+}
+
+pub async fn a_scope_carried_out_of_a_group_that_has_ended_panics_in_the_next_one(t: &Test) {
+    assert_eq!(panic_text(handed_out(t, false, |_| quiet_panic("dropped"))).await, "dropped");
+}
+
+pub async fn a_scope_carried_out_of_a_group_that_was_given_up_panics_in_the_next_one(t: &Test) {
+    assert_eq!(panic_text(handed_out(t, true, |_| quiet_panic("dropped"))).await, "dropped");
+}
+
+pub async fn a_late_clean_up_of_a_scope_that_was_carried_out_fails_the_next_group(t: &Test) {
+    let failing = |group: &Fallible| group.defer(async { Err::<(), _>("clean-up") });
+    let error = handed_out(t, false, failing).await.unwrap_err();
+    let (path, text) = foreign(error.failures().next().unwrap().1);
+    assert_eq!((text, path.len()), ("clean-up", 3), "by way of the group that has ended");
 }

@@ -1,0 +1,211 @@
+//! Clean-ups that are registered where the group that they are for is over, or the member inside of which they are is gone: by a
+//! body in its last poll, or in its destructors. Whoever is around waits for them.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::pin::pin;
+
+use async_channel::bounded;
+use futures_lite::future::{Boxed, block_on, or, poll_once, yield_now};
+use taskgroup::{AnySpawner, Group, JoinHandle, TaskGroup, scope};
+
+use super::body::clean;
+use crate::ledger::{Gate, Log};
+use crate::test::Test;
+
+/// Registers a clean-up when it is dropped, in whatever poll or destructor of a body that is.
+struct Late {
+    group: Option<Group<AnySpawner>>,
+    begun: Gate,
+    gate: Gate,
+    log: Log,
+}
+
+impl Late {
+    fn of(mut self, group: Group<AnySpawner>) -> Self {
+        self.group = Some(group);
+        self
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let (begun, gate, log) = (self.begun.clone(), self.gate.clone(), self.log.clone());
+        self.group.take().expect("it is in a body").defer(async move {
+            begun.open();
+            gate.wait().await;
+            clean(log).await;
+        });
+    }
+}
+
+/// The group around waits for the clean-up that is registered so in a group inside.
+async fn waits_around<F>(t: &Test, host: impl FnOnce(Group<AnySpawner>, AnySpawner, Late) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (outer, begun, gate) = (TaskGroup::new(t.spawner()), Gate::new(), Gate::new());
+    let late = Late { group: None, begun: begun.clone(), gate: gate.clone(), log: t.log.clone() };
+    outer.launch(t.child(host(outer.group(), t.spawner(), late)));
+    begun.wait().await;
+    let mut join = pin!(outer.join());
+    for _ in 0..20 {
+        assert!(poll_once(join.as_mut()).await.is_none());
+        yield_now().await;
+    }
+    gate.open();
+    join.await.unwrap();
+    assert_eq!(t.log.lines(), ["clean-up"]);
+}
+
+/// Nothing is left in its group when the cut comes, so that is over then.
+pub async fn in_a_body_that_has_just_been_cut_it_is_waited_for_around(t: &Test) {
+    waits_around(t, |outer, spawner, late| async move {
+        let body = scope(spawner, |group| async move {
+            outer.cancel();
+            drop(late.of(group));
+            pending::<Result<(), Infallible>>().await
+        });
+        drop(body.await);
+    })
+    .await;
+}
+
+pub async fn in_a_destructor_of_a_body_that_is_cut_it_is_waited_for_around(t: &Test) {
+    waits_around(t, |outer, spawner, late| async move {
+        let body = scope(spawner, |group| async move {
+            let _late = late.of(group);
+            outer.cancel();
+            pending::<Result<(), Infallible>>().await
+        });
+        drop(body.await);
+    })
+    .await;
+}
+
+pub async fn in_a_destructor_of_a_body_in_a_body_it_is_waited_for_around(t: &Test) {
+    waits_around(t, |outer, spawner, late| async move {
+        let inside = spawner.clone();
+        let body = scope(spawner, |_group: Group<_>| async move {
+            let body = scope(inside, |group| async move {
+                let _late = late.of(group);
+                outer.cancel();
+                pending::<Result<(), Infallible>>().await
+            });
+            drop(body.await);
+            Ok(())
+        });
+        drop(body.await);
+    })
+    .await;
+}
+
+pub async fn in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around(t: &Test) {
+    waits_around(t, |_, spawner, late| async move {
+        let body = scope(spawner, |group| async move {
+            let _late = late.of(group);
+            pending::<Result<(), Infallible>>().await
+        });
+        or(async { drop(body.await) }, yield_now()).await;
+    })
+    .await;
+}
+
+/// Gives up a scope that its body has handed to the host. Of whichever group it is that has ended well, its link is there again.
+async fn carried_out(t: &Test, of_inner: bool) {
+    waits_around(t, move |_, spawner, late| async move {
+        let inside = spawner.clone();
+        let carried = scope(spawner, |around: Group<_>| async move {
+            let inner = scope(inside, move |inner| async move {
+                let _late = late.of(if of_inner { inner } else { around });
+                pending::<Result<(), Infallible>>().await
+            });
+            let mut inner = Box::pin(async { drop(inner.await) });
+            assert!(poll_once(inner.as_mut()).await.is_none());
+            Ok::<_, Infallible>(inner)
+        });
+        drop(carried.await.unwrap());
+    })
+    .await;
+}
+
+pub async fn in_a_scope_that_was_carried_out_of_its_group_it_is_waited_for_around(t: &Test) {
+    carried_out(t, true).await;
+}
+
+pub async fn in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_has_ended(t: &Test) {
+    carried_out(t, false).await;
+}
+
+/// The same, of a scope that a child has handed on, when that child is gone. Nothing is in between that a clean-up could be registered with.
+pub async fn in_a_scope_that_outlived_its_host_it_is_waited_for_around(t: &Test) {
+    waits_around(t, |_, spawner, late| async move {
+        let inside = spawner.clone();
+        let carried = scope(spawner, |around: Group<_>| async move {
+            let (host, inner) = from_a_host(&around, inside, late.of(around.clone())).await;
+            host.cancel();
+            let _ = host.await;
+            Ok::<_, Infallible>(inner)
+        });
+        drop(carried.await.unwrap());
+    })
+    .await;
+}
+
+/// Hands out a scope that keeps `kept` in its body, and its host, a child of `group` that goes on for ever.
+async fn from_a_host<K: Send + 'static>(
+    group: &Group<AnySpawner>,
+    spawner: AnySpawner,
+    kept: K,
+) -> (JoinHandle<()>, Boxed<()>) {
+    let (give, take) = bounded(1);
+    let host = group.spawn(async move {
+        let mut inner: Boxed<()> = Box::pin(async move {
+            let inner = scope(spawner, |_: Group<_>| async move {
+                let _kept = kept;
+                pending::<Result<(), Infallible>>().await
+            });
+            drop(inner.await);
+        });
+        assert!(poll_once(inner.as_mut()).await.is_none());
+        give.try_send(inner).unwrap();
+        pending::<()>().await
+    });
+    (host, take.recv().await.unwrap())
+}
+
+/// Awaits the group when it is dropped, as far as that goes in one poll.
+struct Idles(Group<AnySpawner>);
+
+impl Drop for Idles {
+    fn drop(&mut self) {
+        assert!(block_on(poll_once(self.0.idle())).is_none(), "somebody is there");
+    }
+}
+
+/// Of the same group, and not of one in between. Another child may have the place of the host by now.
+async fn outlived(t: &Test, with_another: bool) {
+    let group = TaskGroup::new(t.spawner());
+    let (begun, gate, log) = (Gate::new(), Gate::new(), t.log.clone());
+    gate.open();
+    let late = Late { group: None, begun: begun.clone(), gate, log }.of(group.group());
+    let idles = with_another.then(|| Idles(group.group()));
+    let (host, inner) = from_a_host(&group, t.spawner(), (idles, late)).await;
+    host.cancel();
+    assert!(host.await.unwrap_err().is_cancelled());
+    group.idle().await;
+    if with_another {
+        group.launch(t.child(async move { begun.wait().await }));
+    }
+    drop(inner);
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["clean-up"]);
+}
+
+pub async fn in_a_scope_that_outlived_its_host_it_runs_at_once(t: &Test) {
+    outlived(t, false).await;
+}
+
+pub async fn in_a_scope_that_outlived_its_host_it_does_not_wait_for_whoever_has_its_place(t: &Test) {
+    outlived(t, true).await;
+}
