@@ -178,6 +178,10 @@ local!(
     static INSIDE: Cell<usize> = Cell::new(0)
 );
 local!(
+    /// How many calls of [`drop_queued`] are inside of one another on this thread.
+    static CATCHING: Cell<usize> = Cell::new(0)
+);
+local!(
     /// What was too deep.
     static QUEUE: RefCell<VecDeque<Task<()>>> = RefCell::new(VecDeque::new())
 );
@@ -210,16 +214,20 @@ pub(crate) fn catch_up() {
     }
 }
 
-/// While one is dropped the others are set aside: whoever waits in there waits for what was queued in there. If that one dropped the
-/// next, and so on, all of them would be on the stack.
+/// Whoever waits in there drops the others. But that many levels deep they are set aside, and whoever waits drops only what was queued in
+/// there: if one dropped the next, and so on, all of them would be on the stack.
 #[cold]
 fn drop_queued() {
+    let level = CATCHING.with(|catching| catching.replace(catching.get() + 1));
+    let sets_aside = level >= DEPTH;
     let next = |queue: &RefCell<VecDeque<_>>| {
         let mut queue = queue.borrow_mut();
-        queue.pop_front().map(|task| (task, std::mem::take(&mut *queue)))
+        let task = queue.pop_front()?;
+        Some((task, sets_aside.then(|| std::mem::take(&mut *queue))))
     };
     while let Ok(Some((task, others))) = QUEUE.try_with(next) {
         drop_quietly(task);
+        let Some(others) = others else { continue };
         // What came of it first, as where it is dropped at once.
         let _ = QUEUE.try_with(|queue| {
             let mut queue = queue.borrow_mut();
@@ -227,4 +235,5 @@ fn drop_queued() {
             came.into_iter().rev().for_each(|task| queue.push_front(task));
         });
     }
+    CATCHING.with(|catching| catching.set(level));
 }

@@ -11,6 +11,7 @@ use crate::facts::Fact;
 use crate::member::{BODY, Key, Kind, Member};
 use crate::outcome::Outcome;
 use crate::state::State;
+use crate::unwind::drop_quietly;
 
 /// The member in which a group was opened.
 pub(crate) struct Parent {
@@ -43,7 +44,7 @@ impl State {
         let mut effects = Effects::default();
         let (link, stopping) = parent.group.link(parent.key, &state);
         let mut table = state.lock();
-        table.link = link;
+        table.link = link.map(|link| (parent.key, link));
         if stopping {
             state.word.stop(&mut table.locked);
         }
@@ -160,7 +161,8 @@ impl State {
     /// A body that is cut is not waited for: it is destroyed with its host, which waits for the group. So the group may be over, and
     /// its link gone, while that body is in its last poll or in its destructors, and there it may register a clean-up. That is
     /// entered first, so the group is not over again before it has ended; a link that is being cut meanwhile is another one.
-    /// While the body is there so is the slot of its host, unless the scope was carried away from it.
+    /// While the body is there so is the slot of its host, unless the scope was carried away from it: then the group around waits as
+    /// for a group in its body.
     pub(crate) fn relink(self: &Arc<Self>) {
         let mut effects = Effects::default();
         let mut group = self.clone();
@@ -168,27 +170,25 @@ impl State {
             if group.lock().link.is_some() {
                 break;
             }
-            let Parent { group: around, key, .. } = parent;
+            let around = &parent.group;
             let mut table = around.lock();
-            if table.id(*key) != Some(parent.id()) {
-                break;
-            }
-            if *key == BODY {
+            let key = if table.id(parent.key) == Some(parent.id()) { parent.key } else { BODY };
+            if key == BODY {
                 around.word.look().check_room(Kind::Body);
             }
-            let link = table.member(*key, |member, _| member.relink(&group)).expect("it was looked at");
-            if *key == BODY {
+            let link = table.member(key, |member, _| member.relink(&group)).expect("it was looked at");
+            if key == BODY {
                 around.word.enter(&mut table.locked, Kind::Body);
             } else {
                 around.flags.entangle(&mut table.locked);
             }
             drop(table);
             // Somebody else may have been here.
-            let double = group.lock().link.replace(link);
-            if let Some(double) = double {
-                around.unlink(*key, double, &mut effects);
+            let double = group.lock().link.replace((key, link));
+            if let Some((key, double)) = double {
+                around.unlink(key, double, &mut effects);
             }
-            if *key != BODY {
+            if key != BODY {
                 break;
             }
             group = around.clone();
@@ -223,7 +223,8 @@ impl State {
         if !seen.is_clear() || !over {
             return;
         }
-        let unread = table.abandoned.then(|| std::mem::take(&mut table.outcome));
+        // What was recorded after the outcome was read nobody reads either.
+        let unread = (table.abandoned || seen.is_finished()).then(|| std::mem::take(&mut table.outcome));
         let link = table.link.take();
         drop(table);
         #[cfg(feature = "tracing")]
@@ -234,8 +235,8 @@ impl State {
         if let Some(unread) = unread {
             hand_outwards(unread, parent, effects);
         }
-        if let Some(link) = link {
-            parent.group.unlink(parent.key, link, effects);
+        if let Some((key, link)) = link {
+            parent.group.unlink(key, link, effects);
         }
     }
 }
@@ -245,9 +246,14 @@ impl State {
 fn hand_outwards(unread: Outcome, parent: &Parent, effects: &mut Effects) {
     let not_kept = unread.not_kept();
     let mut failures: Vec<_> = unread.outward(&parent.origin).collect();
+    if failures.is_empty() && not_kept == 0 {
+        return;
+    }
     let mut around = parent;
     while around.group.is_finished() {
-        let Some(further) = around.group.parent() else { return };
+        let Some(further) = around.group.parent() else {
+            return failures.into_iter().for_each(drop_quietly);
+        };
         let opener = &further.origin;
         failures = failures
             .into_iter()

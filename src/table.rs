@@ -46,8 +46,8 @@ pub(crate) struct Table {
     pub(crate) cancelled_at: Option<Instant>,
     /// How many living children were cancelled by themselves.
     pub(crate) singled: usize,
-    /// Our place in the list of the member that opened us, while we are in it.
-    pub(crate) link: Option<usize>,
+    /// The member around that waits for us, and our place in its list, while we are in it.
+    pub(crate) link: Option<(Key, usize)>,
     /// Nobody is left who could read the outcome.
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,

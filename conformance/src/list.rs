@@ -109,6 +109,7 @@ macro_rules! __for_all_cases {
                 a_scope_carried_out_of_a_group_that_has_ended_panics_in_the_next_one
                 a_scope_carried_out_of_a_group_that_was_given_up_panics_in_the_next_one
                 a_late_clean_up_of_a_scope_that_was_carried_out_fails_the_next_group
+                a_late_clean_up_for_a_group_that_has_ended_fails_the_next_one
                 idling_that_began_outside_panics_inside
                 a_scope_that_its_own_child_awaits_panics_there
             }
@@ -492,6 +493,7 @@ macro_rules! __for_all_cases {
                 in_a_scope_that_was_carried_out_of_its_group_it_is_waited_for_around
                 in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_has_ended
                 in_a_scope_that_outlived_its_host_it_is_waited_for_around
+                in_a_scope_that_was_handed_to_a_sibling_it_is_waited_for_around
                 in_a_scope_that_outlived_its_host_it_runs_at_once
                 in_a_scope_that_outlived_its_host_it_does_not_wait_for_whoever_has_its_place
                 one_that_takes_too_long_is_dropped_and_the_next_one_runs

@@ -13,7 +13,7 @@ use std::thread;
 use futures_lite::future::{Boxed, block_on, poll_once};
 use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::{Dependent, LocalSpawner};
-use taskgroup::{Group, JoinHandle, Spawner, Task, TaskGroup, adopt, shield};
+use taskgroup::{Group, JoinHandle, Spawner, Task, TaskGroup, adopt, scope, shield};
 use taskgroup_conformance::ledger::Ledger;
 use taskgroup_conformance::spawners::{ThreadEach, WhereWoken};
 use taskgroup_conformance::watched;
@@ -106,6 +106,72 @@ fn a_destructor_waits_for_what_it_has_cancelled_itself_however_deep() {
             assert_eq!((children.read().started, children.read().alive()), (31, 0));
         });
     }
+}
+
+/// The destructor in question is inside of so many others that what it cancels is queued. It cancels one whose destructor waits for the
+/// other one.
+#[test]
+fn a_destructor_waits_for_what_another_one_has_cancelled_however_deep() {
+    watched(|| {
+        let (children, chain, others) =
+            (Ledger::default(), TaskGroup::new(WhereWoken), TaskGroup::new(WhereWoken));
+        let second = others.spawn(children.track(pending::<()>()));
+        let cancel_second = second.cancel_handle();
+        let (mut second, mut others) = (Some(second), Some(others));
+        let waits = OnDrop(move || assert!(block_on(second.take().unwrap()).unwrap_err().is_cancelled()));
+        let first = chain.spawn(children.track(async move {
+            let _waits = waits;
+            pending::<()>().await
+        }));
+        let cancel_first = first.cancel_handle();
+        let mut next: Box<dyn FnMut() + Send> = Box::new(move || {
+            cancel_first.cancel();
+            cancel_second.cancel();
+            block_on(others.take().unwrap().join()).unwrap();
+        });
+        for _ in 0..12 {
+            let drops = OnDrop(next);
+            let child = chain.spawn(children.track(async move {
+                let _drops = drops;
+                pending::<()>().await
+            }));
+            let cancel = child.cancel_handle();
+            next = Box::new(move || cancel.cancel());
+        }
+        next();
+        block_on(chain.join()).unwrap();
+        assert_eq!((children.read().started, children.read().alive()), (14, 0));
+    });
+}
+
+/// An error whose destructor panics.
+#[derive(Debug)]
+struct Bad;
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        panic!("a destructor of an error");
+    }
+}
+
+#[test]
+fn errors_that_nobody_is_left_to_read_are_dropped_quietly() {
+    watched(|| {
+        let root = TaskGroup::new(WhereWoken);
+        let (give, take) = async_channel::bounded(1);
+        root.launch(async move {
+            let inner = scope(WhereWoken, |group: Group<_, Bad>| async move {
+                (0..2).for_each(|_| group.launch(async { Err::<(), _>(Bad) }));
+                pending::<Result<(), Bad>>().await
+            });
+            let mut inner = Box::pin(inner.collect());
+            assert!(poll_once(inner.as_mut()).await.is_none());
+            give.try_send(inner).unwrap();
+        });
+        let inner = take.try_recv().unwrap();
+        block_on(root.join()).unwrap();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(inner))).is_ok());
+    });
 }
 
 /// A child with a group in it, and so on, so many levels deep.

@@ -152,6 +152,28 @@ pub async fn in_a_scope_that_outlived_its_host_it_is_waited_for_around(t: &Test)
     .await;
 }
 
+/// For the group of that scope, which another child of the same group drops.
+pub async fn in_a_scope_that_was_handed_to_a_sibling_it_is_waited_for_around(t: &Test) {
+    waits_around(t, |outer, spawner, late| async move {
+        let (give, take) = bounded(1);
+        let opener = outer.spawn(async move {
+            let mut inner: Boxed<()> = Box::pin(async move {
+                let inner = scope(spawner, |group| async move {
+                    let _late = late.of(group);
+                    pending::<Result<(), Infallible>>().await
+                });
+                drop(inner.await);
+            });
+            assert!(poll_once(inner.as_mut()).await.is_none());
+            give.try_send(inner).unwrap();
+            Ok(())
+        });
+        opener.await.unwrap();
+        drop(take.try_recv().unwrap());
+    })
+    .await;
+}
+
 /// Hands out a scope that keeps `kept` in its body, and its host, a child of `group` that goes on for ever.
 async fn from_a_host<K: Send + 'static>(
     group: &Group<AnySpawner>,

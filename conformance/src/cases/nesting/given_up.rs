@@ -319,3 +319,22 @@ pub async fn a_late_clean_up_of_a_scope_that_was_carried_out_fails_the_next_grou
     let (path, text) = foreign(error.failures().next().unwrap().1);
     assert_eq!((text, path.len()), ("clean-up", 3), "by way of the group that has ended");
 }
+
+/// The same, of a clean-up for the group that has ended itself, and been read.
+pub async fn a_late_clean_up_for_a_group_that_has_ended_fails_the_next_one(t: &Test) {
+    let outer = TaskGroup::fallible::<&'static str>(t.spawner());
+    let (spawner, inside) = (t.spawner(), t.spawner());
+    outer.launch(t.child(async move {
+        let carried = scope(spawner, |around: Fallible| async move {
+            let mut inner = Box::pin(scope(inside, |_: Group<_>| async move {
+                let _leaves = Leaves(around, |around| around.defer(async { Err::<(), _>("clean-up") }));
+                pending::<Result<(), Infallible>>().await
+            }));
+            assert!(poll_once(inner.as_mut()).await.is_none());
+            Ok(inner)
+        });
+        drop(carried.await.unwrap());
+    }));
+    let error = outer.join().await.unwrap_err();
+    assert_eq!(foreign(error.failures().next().unwrap().1).1, "clean-up");
+}
