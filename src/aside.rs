@@ -158,9 +158,11 @@ impl State {
 
     fn register_cleanup(&self, key: Key, id: Option<u64>, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
         let mut table = self.lock();
-        let lives = id.is_none() || table.id(key) == id;
-        let register = |member: &mut Member| member.register_cleanup(&begin);
-        let registered = if lives { table.member(key, |member, _| register(member)).flatten() } else { None };
+        let registered = if table.is_of(key, id) {
+            table.member(key, |member, _| member.register_cleanup(&begin)).flatten()
+        } else {
+            None
+        };
         if registered.is_some() && key != BODY {
             self.flags.entangle(&mut table.locked);
         }

@@ -83,7 +83,7 @@ pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
 /// The member of `group` inside of which this thread is, however deep.
 pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
     let (key, id) = place_in(group)?;
-    (id.is_none() || group.lock().id(key) == id).then_some(key)
+    (id.is_none() || group.lock().is_of(key, id)).then_some(key)
 }
 
 /// Where that member is, and which it is if its slot may be another's by now: a scope that was carried away from its host may be

@@ -11,7 +11,6 @@ use crate::facts::Fact;
 use crate::member::{BODY, Key, Kind, Member};
 use crate::outcome::Outcome;
 use crate::state::State;
-use crate::unwind::drop_quietly;
 
 /// The member in which a group was opened.
 pub(crate) struct Parent {
@@ -243,26 +242,19 @@ impl State {
 
 /// Records the failures of a group that nobody reads in the one around it; or, as one that has ended has nobody to tell, in the next one
 /// that has not.
-fn hand_outwards(unread: Outcome, parent: &Parent, effects: &mut Effects) {
-    let not_kept = unread.not_kept();
-    let mut failures: Vec<_> = unread.outward(&parent.origin).collect();
-    if failures.is_empty() && not_kept == 0 {
+fn hand_outwards(mut unread: Outcome, parent: &Parent, effects: &mut Effects) {
+    if unread.is_empty() && unread.not_kept() == 0 {
         return;
     }
     let mut around = parent;
+    unread.outward(&around.origin);
     while around.group.is_finished() {
-        let Some(further) = around.group.parent() else {
-            return failures.into_iter().for_each(drop_quietly);
-        };
-        let opener = &further.origin;
-        failures = failures
-            .into_iter()
-            .map(|(origin, failure)| (opener.clone(), failure.outward(origin, opener.clone())))
-            .collect();
+        let Some(further) = around.group.parent() else { return };
         around = further;
+        unread.outward(&around.origin);
     }
-    around.group.lock().outcome.add_not_kept(not_kept);
-    for (origin, failure) in failures {
+    around.group.lock().outcome.add_not_kept(unread.not_kept());
+    for (origin, failure) in unread.into_kept() {
         around.group.record_into(failure, origin, effects);
     }
     // It may have been given up, and be over.

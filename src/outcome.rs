@@ -42,7 +42,7 @@ impl Raw {
     }
 
     /// What this failure is to the group around the one it happened in, for which it happened in `opener`.
-    pub(crate) fn outward(self, origin: Origin, opener: Origin) -> Raw {
+    fn outward(self, origin: Origin, opener: Origin) -> Raw {
         match self {
             Raw::Error(error) => Raw::Foreign { path: vec![origin, opener], error },
             Raw::Foreign { mut path, error } => {
@@ -86,7 +86,7 @@ impl Outcome {
         self.failures.get_or_insert_default()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.failures.as_ref().is_none_or(|failures| failures.kept.is_empty())
     }
 
@@ -114,13 +114,20 @@ impl Outcome {
         }
     }
 
-    /// The failures as the group around this one sees them.
-    pub(crate) fn outward(self, opener: &Origin) -> impl Iterator<Item = (Origin, Raw)> {
-        let opener = opener.clone();
-        self.failures
-            .map_or_else(Vec::new, |mut failures| std::mem::take(&mut failures.kept))
-            .into_iter()
-            .map(move |entry| (opener.clone(), entry.failure.outward(entry.origin, opener.clone())))
+    /// Makes of the failures what they are to the group around this one, for which they happened in `opener`.
+    pub(crate) fn outward(&mut self, opener: &Origin) {
+        let Some(failures) = &mut self.failures else { return };
+        let outward = |Entry { number, origin, failure }| {
+            let failure = Raw::outward(failure, origin, opener.clone());
+            Entry { number, origin: opener.clone(), failure }
+        };
+        failures.kept = std::mem::take(&mut failures.kept).into_iter().map(outward).collect();
+    }
+
+    /// The failures that were kept.
+    pub(crate) fn into_kept(self) -> impl Iterator<Item = (Origin, Raw)> {
+        let kept = self.failures.map_or_else(Vec::new, |mut failures| std::mem::take(&mut failures.kept));
+        kept.into_iter().map(|entry| (entry.origin, entry.failure))
     }
 
     /// What the group ends with: a panic goes on, a failure or a cut is an error, else there is the value.

@@ -119,6 +119,11 @@ impl Table {
         if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.member.id()) }
     }
 
+    /// Whether this is the slot of that member, where it may be another's by now.
+    pub(crate) fn is_of(&self, key: Key, id: Option<u64>) -> bool {
+        id.is_none() || self.id(key) == id
+    }
+
     pub(crate) fn slot(&mut self, ticket: Ticket) -> Option<&mut Slot> {
         slot_of(&mut self.slots, ticket)
     }
