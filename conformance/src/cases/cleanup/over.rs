@@ -111,18 +111,30 @@ pub async fn in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around
     .await;
 }
 
+/// A scope that was polled once: its body goes on for ever, and keeps what it is told to.
+async fn stuck<K: Send + 'static>(
+    spawner: AnySpawner,
+    keep: impl FnOnce(Group<AnySpawner>) -> K + Send + 'static,
+) -> Boxed<()> {
+    let mut stuck: Boxed<()> = Box::pin(async move {
+        let body = scope(spawner, |group| async move {
+            let _kept = keep(group);
+            pending::<Result<(), Infallible>>().await
+        });
+        drop(body.await);
+    });
+    assert!(poll_once(stuck.as_mut()).await.is_none());
+    stuck
+}
+
 /// Gives up a scope that its body has handed to the host. Of whichever group it is that has ended well, its link is there again.
 async fn carried_out(t: &Test, of_inner: bool) {
     waits_around(t, move |_, spawner, late| async move {
         let inside = spawner.clone();
         let carried = scope(spawner, |around: Group<_>| async move {
-            let inner = scope(inside, move |inner| async move {
-                let _late = late.of(if of_inner { inner } else { around });
-                pending::<Result<(), Infallible>>().await
-            });
-            let mut inner = Box::pin(async { drop(inner.await) });
-            assert!(poll_once(inner.as_mut()).await.is_none());
-            Ok::<_, Infallible>(inner)
+            Ok::<_, Infallible>(
+                stuck(inside, move |inner| late.of(if of_inner { inner } else { around })).await,
+            )
         });
         drop(carried.await.unwrap());
     })
@@ -157,15 +169,7 @@ pub async fn in_a_scope_that_was_handed_to_a_sibling_it_is_waited_for_around(t: 
     waits_around(t, |outer, spawner, late| async move {
         let (give, take) = bounded(1);
         let opener = outer.spawn(async move {
-            let mut inner: Boxed<()> = Box::pin(async move {
-                let inner = scope(spawner, |group| async move {
-                    let _late = late.of(group);
-                    pending::<Result<(), Infallible>>().await
-                });
-                drop(inner.await);
-            });
-            assert!(poll_once(inner.as_mut()).await.is_none());
-            give.try_send(inner).unwrap();
+            give.try_send(stuck(spawner, |group| late.of(group)).await).unwrap();
             Ok(())
         });
         opener.await.unwrap();
@@ -182,15 +186,7 @@ async fn from_a_host<K: Send + 'static>(
 ) -> (JoinHandle<()>, Boxed<()>) {
     let (give, take) = bounded(1);
     let host = group.spawn(async move {
-        let mut inner: Boxed<()> = Box::pin(async move {
-            let inner = scope(spawner, |_: Group<_>| async move {
-                let _kept = kept;
-                pending::<Result<(), Infallible>>().await
-            });
-            drop(inner.await);
-        });
-        assert!(poll_once(inner.as_mut()).await.is_none());
-        give.try_send(inner).unwrap();
+        give.try_send(stuck(spawner, |_| kept).await).unwrap();
         pending::<()>().await
     });
     (host, take.recv().await.unwrap())
