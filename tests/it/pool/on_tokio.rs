@@ -56,7 +56,10 @@ fn one_driver_more_than_there_are_workers() {
             group.launch(yield_now());
         }
         block_on(group.join()).unwrap();
-        assert!(drivers.read().made <= 3, "{:?}", drivers.read());
+        let seen = drivers.read();
+        // On a machine with one thread fewer may wait, so some end and others come.
+        let ended = if kept() < 3 { seen.dropped } else { 0 };
+        assert!(seen.made - ended <= 3, "{seen:?}");
     });
 }
 
