@@ -107,11 +107,11 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
 }
 
 impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
-    /// Takes the child into the group.
+    /// Takes the child into the group, queued if that is full.
     #[track_caller]
     #[inline]
-    pub(crate) fn enter(&self, place: Place) -> Result<Entered, Refusal> {
-        let mut entry = self.group.state().entry(Location::caller(), self.member(), place)?;
+    pub(crate) fn enter(&self) -> Result<Entered, Refusal> {
+        let mut entry = self.group.state().entry(Location::caller(), self.member(), Place::Queue)?;
         let counted = entry.keep(self.group.spawner());
         Ok(Entered { ticket: entry.leave(), counted })
     }

@@ -13,7 +13,6 @@ use crate::child_builder::ChildBuilder;
 use crate::error::Name;
 use crate::group::Group;
 use crate::handle::{CancelHandle, JoinHandle, Packet};
-use crate::limit;
 use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
@@ -186,7 +185,7 @@ where
             let _place = place;
             future.await
         };
-        let Ok(entered) = builder.enter(limit::Place::Queue) else { return JoinHandle::refused() };
+        let Ok(entered) = builder.enter() else { return JoinHandle::refused() };
         let packet = Packet::new();
         let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());
         // Before it may run: from its first poll on it can be cancelled by its key.

@@ -17,7 +17,6 @@ use crate::child::{Deliver, Returned, sort};
 use crate::error::{JoinError, Why};
 use crate::group::Group;
 use crate::handle::{CancelHandle, Spawned};
-use crate::limit::Place;
 use crate::lock::Lock;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
@@ -121,7 +120,7 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
         F::Output: ChildOutput<E, Value = T>,
     {
         let builder = self.group.child();
-        let Ok(entered) = builder.enter(Place::Queue) else { return CancelHandle::refused() };
+        let Ok(entered) = builder.enter() else { return CancelHandle::refused() };
         let (ticket, location) = (entered.ticket, Location::caller());
         let mut inner = self.queue.lock();
         let number = inner.spawned;
