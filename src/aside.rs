@@ -90,7 +90,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
                 _ => Ok(()),
             }
         };
-        self.hand_over(ticket.into(), true, child, Discard(PhantomData::<fn(E)>));
+        self.hand_over(ticket.into(), child, Discard(PhantomData::<fn(E)>));
     }
 }
 

@@ -130,7 +130,7 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused() };
         let packet = Packet::new();
         let state = self.group.state();
-        let child = Child::new(state, ticket, false, future, ToHandle::new(packet.clone()));
+        let child = Child::new(state, ticket, future, ToHandle::new(packet.clone()));
         hand_over(state, ticket, child, |child| self.executor.spawn(child));
         builder.handle(packet, ticket, Location::caller())
     }

@@ -62,8 +62,8 @@ where
     D: Deliver<F::Output>,
 {
     /// Wraps a child that was entered.
-    pub(crate) fn new(group: &Arc<State>, ticket: Ticket, shielded: bool, future: F, deliver: D) -> Self {
-        let standing = ticket.standing(shielded);
+    pub(crate) fn new(group: &Arc<State>, ticket: Ticket, future: F, deliver: D) -> Self {
+        let standing = ticket.standing();
         #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
         // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`, after which this one is not used.
         let group = unsafe { Kept::new(group) };

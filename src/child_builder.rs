@@ -183,7 +183,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         let ticket = entry.ticket();
         match counted {
             Some(counted) if size_of::<Child<F, D>>() <= SMALL => {
-                let child = Child::new(state, ticket, false, future, deliver);
+                let child = Child::new(state, ticket, future, deliver);
                 let (runnable, task) = group.spawner().make_task(child, counted);
                 entry.store(task).leave();
                 group.register();
@@ -191,7 +191,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
             }
             counted => {
                 entry.leave();
-                group.hand_over(Entered { ticket, counted }, false, future, deliver);
+                group.hand_over(Entered { ticket, counted }, future, deliver);
                 if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
                     state.relieve();
                 }
@@ -246,7 +246,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
                 return JoinHandle::refused();
             };
             let packet = Packet::new();
-            group.hand_over(ticket.into(), false, future, ToHandle::new(packet.clone()));
+            group.hand_over(ticket.into(), future, ToHandle::new(packet.clone()));
             child.handle(packet, ticket, location)
         }
     }
@@ -286,7 +286,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
             let _held = held;
             Adopted(run.await)
         };
-        self.group.hand_over(ticket.into(), true, waiting, ToHandle::new(packet.clone()));
+        self.group.hand_over(ticket.into(), waiting, ToHandle::new(packet.clone()));
         self.handle(packet, ticket, location)
     }
 
@@ -342,7 +342,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         D: Deliver<F::Output> + 'static,
     {
         let (state, spawner) = (self.group.state(), self.group.spawner());
-        let child = Child::new(state, ticket, false, future, deliver);
+        let child = Child::new(state, ticket, future, deliver);
         hand_over(state, ticket, child, |child| spawner.spawn_local(child));
     }
 }

@@ -190,7 +190,7 @@ where
         let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());
         // Before it may run: from its first poll on it can be cancelled by its key.
         entry.learn(handle.cancel_handle());
-        self.group.hand_over(entered, false, child, ToHandle::new(packet));
+        self.group.hand_over(entered, child, ToHandle::new(packet));
         handle
     }
 }

@@ -133,7 +133,7 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
             child: Source { id: ticket.id(), location },
             error: PhantomData::<fn(E)>,
         };
-        self.group.hand_over(entered, false, future, deliver);
+        self.group.hand_over(entered, future, deliver);
         CancelHandle::new(self.group.state().clone(), ticket, Spawned { location, name: None })
     }
 }

@@ -251,14 +251,14 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 
     /// Hands a child that was entered to the runtime.
     #[inline]
-    pub(crate) fn hand_over<F, D>(&self, child: Entered, shielded: bool, future: F, deliver: D)
+    pub(crate) fn hand_over<F, D>(&self, child: Entered, future: F, deliver: D)
     where
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
     {
         let (Entered { ticket, counted }, spawner) = (child, self.spawner());
         // First, so that it is counted off if its spawner panics.
-        let child = Child::new(self.state(), ticket, shielded, future, deliver);
+        let child = Child::new(self.state(), ticket, future, deliver);
         self.register();
         let Some(counted) = counted else {
             return hand_over(self.state(), ticket, child, |child| spawner.spawn(child));

@@ -15,7 +15,6 @@ use crate::aside::Background;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{CancelReason, Refusal};
-use crate::facts::Fact;
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
 use crate::outcome::Outcome;
@@ -131,17 +130,17 @@ impl Table {
     /// Gives a child its slot, and queues it if it is to wait for a place.
     #[inline]
     pub(crate) fn insert(&mut self, location: &'static Location<'static>, mut member: Member) -> Ticket {
-        let (id, queued, plain) = (self.next_id, member.is(Fact::QUEUED), member.is_plain());
+        let id = self.next_id;
         self.next_id = id.saturating_add(1);
         member.facts.identify(id.get());
         let entry = self.slots.vacant_entry();
         let key = Key::try_from(entry.key()).expect("fewer than 2^32 children live at once");
+        let ticket = Ticket::new(key, id, &member);
         let slot = entry.insert(Slot::EMPTY);
         slot.location = location;
         // There is nothing in it that could be dropped.
         std::mem::forget(std::mem::replace(&mut slot.member, member));
-        let ticket = Ticket::new(key, id, queued, plain);
-        if queued {
+        if ticket.is_queued() {
             self.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
         }
         ticket

@@ -3,7 +3,8 @@
 
 use std::num::NonZero;
 
-use crate::member::{BODY, Key};
+use crate::facts::Fact;
+use crate::member::{BODY, Key, Member};
 
 /// Names one child among all that a group ever has.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +18,14 @@ impl Ticket {
     /// The id of a group's first child.
     pub(crate) const FIRST: NonZero<u64> = NonZero::<u64>::MIN;
 
-    /// Of a child that has no place under the limit yet, if so, and whose end has no consequences for others, so far.
+    /// Of this child, as it is entered.
     #[inline]
-    pub(crate) fn new(key: Key, id: NonZero<u64>, queued: bool, plain: bool) -> Self {
+    pub(crate) fn new(key: Key, id: NonZero<u64>, child: &Member) -> Self {
         let flag = |is: bool, flag| if is { flag } else { 0 };
-        let flags = flag(queued, Standing::QUEUED) | flag(plain, Standing::PLAIN);
+        let flags = flag(child.is(Fact::QUEUED), Standing::QUEUED)
+            | flag(child.is_plain(), Standing::PLAIN)
+            // Adopted, or a clean-up.
+            | flag(child.shields() > 0, Standing::SHIELDED);
         Self { standing: Standing(u64::from(key) | flags), id }
     }
 
@@ -48,8 +52,8 @@ impl Ticket {
     }
 
     #[inline]
-    pub(crate) fn standing(self, shielded: bool) -> Standing {
-        if shielded { self.standing.shielded() } else { self.standing }
+    pub(crate) fn standing(self) -> Standing {
+        self.standing
     }
 }
 
