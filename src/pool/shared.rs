@@ -131,7 +131,9 @@ impl Shared {
 
     /// Takes in a new driver unless so many are on their way, and gives its id.
     pub(super) fn admit(&self, enough: usize) -> Option<u64> {
-        self.word.admit(enough).ok()?;
+        if !self.word.admit(enough) {
+            return None;
+        }
         let mut drivers = self.drivers();
         drivers.last_id += 1;
         let id = drivers.last_id;

@@ -34,13 +34,13 @@ impl Word {
         Seen(self.0.load(SeqCst))
     }
 
-    /// Counts a new driver, on its way, unless the pool is over or there are enough: as many on their way as are said.
-    pub(super) fn admit(&self, enough: usize) -> Result<(), Seen> {
+    /// Counts a new driver, on its way, unless the pool is over or so many are on their way. Says whether it did.
+    pub(super) fn admit(&self, enough: usize) -> bool {
         let step = |word| {
             let seen = Seen(word);
             (!seen.is_over() && seen.on_way() < enough).then_some(word + DRIVER + ON_WAY)
         };
-        self.0.fetch_update(SeqCst, SeqCst, step).map(drop).map_err(Seen)
+        self.0.fetch_update(SeqCst, SeqCst, step).is_ok()
     }
 
     /// A driver that was on its way looks at the queue from now on.
