@@ -184,10 +184,7 @@ struct Found {
 }
 
 /// The groups opened in the members of one group, in the order of its table.
-#[derive(Default)]
-struct Inner {
-    groups: Vec<Arc<State>>,
-}
+type Inner = Vec<Arc<State>>;
 
 /// There was too little memory.
 struct TooSmall;
@@ -196,7 +193,7 @@ impl Snapshot {
     pub(crate) fn take(state: &Arc<State>) -> Self {
         let mut snapshot = Self { groups: Vec::new(), members: Vec::new(), taken: None };
         let mut found = vec![Found { state: state.clone(), opener: None }];
-        let mut inner = Inner::default();
+        let mut inner = Inner::new();
         let mut observed = false;
         while let Some(Found { state, opener }) = found.get(snapshot.groups.len()) {
             let (state, opener) = (state.clone(), *opener);
@@ -216,14 +213,14 @@ impl Snapshot {
         let mut room = state.len() + 16;
         let mut entry = loop {
             self.members.reserve(room);
-            inner.groups.reserve(room);
+            inner.reserve(room);
             let table = state.lock();
             match self.copy_members(state, &table, inner) {
                 Ok(()) => break GroupEntry::copy(state, &table),
                 Err(TooSmall) => drop(table),
             }
             self.members.truncate(from);
-            inner.groups.clear();
+            inner.clear();
             room *= 2;
         };
         entry.opener = opener;
@@ -243,12 +240,12 @@ impl Snapshot {
             if member.is(Fact::GONE) && !member.holds_groups() {
                 continue;
             }
-            let first = inner.groups.len();
+            let first = inner.len();
             for opened in member.groups() {
-                if inner.groups.len() == inner.groups.capacity() {
+                if inner.len() == inner.capacity() {
                     return Err(TooSmall);
                 }
-                inner.groups.push(opened.clone());
+                inner.push(opened.clone());
             }
             if self.members.len() == self.members.capacity() {
                 return Err(TooSmall);
@@ -263,7 +260,7 @@ impl Snapshot {
                 cancelled: member.is(Fact::CANCELLED),
                 singled: member.is(Fact::SINGLED),
                 marks: member.marks().copied(),
-                groups: first..inner.groups.len(),
+                groups: first..inner.len(),
             });
         }
         Ok(())
@@ -276,11 +273,11 @@ impl Snapshot {
         members.sort_unstable_by_key(|member| member.id);
         for (at, member) in range.zip(members) {
             let opened = std::mem::replace(&mut member.groups, found.len()..found.len());
-            let opened = inner.groups[opened].iter();
+            let opened = inner[opened].iter();
             found.extend(opened.map(|state| Found { state: state.clone(), opener: Some(at) }));
             member.groups.end = found.len();
         }
-        inner.groups.clear();
+        inner.clear();
     }
 
     /// The group that the snapshot was taken of.
