@@ -37,12 +37,12 @@ const SINGLED: u64 = 1 << 5;
 const OBSERVED: u64 = 1 << 6;
 /// So many children live that some of them may have been put by: see `ended`.
 const CROWDED: u64 = 1 << 7;
+/// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
+const ENTANGLED: u64 = 1 << 8;
 /// So many children live on the pool that the group keeps that some of them may have been put by. Never there without `CROWDED`.
 const CROWDED_ON_POOL: u64 = 1 << 9;
 /// The spawner that the group was opened with is told of it. Never cleared.
 const REGISTERED: u64 = 1 << 10;
-/// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
-const ENTANGLED: u64 = 1 << 8;
 
 /// What a child of this kind is counted as; what is opened in the body is counted with its kind.
 fn unit(kind: Kind) -> u64 {
@@ -251,7 +251,7 @@ impl Seen {
     }
 
     pub(crate) fn is_closed(self) -> bool {
-        self.0 & (CLOSED | FINISHED) != 0
+        self.0 & CLOSED != 0
     }
 
     /// Whether nothing is counted.
@@ -286,7 +286,7 @@ impl Seen {
     /// Whether the group takes ordinary children.
     #[inline]
     pub(crate) fn is_open(self) -> bool {
-        self.0 & (CLOSED | CANCELLED | FINISHED) == 0
+        self.0 & (CLOSED | CANCELLED) == 0
     }
 
     /// Why the group takes no child of this kind, if so.
