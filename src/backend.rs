@@ -48,10 +48,9 @@ pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnO
 
 /// What [`Spawner::has_budget`](crate::Spawner) says for whichever runtime polls here.
 pub(crate) fn has_budget() -> bool {
-    #[cfg(feature = "tokio")]
-    let has_budget = <::tokio::runtime::Handle as Spawner>::has_budget();
-    #[cfg(not(feature = "tokio"))]
     let has_budget = true;
+    #[cfg(feature = "tokio")]
+    let has_budget = has_budget && <::tokio::runtime::Handle as Spawner>::has_budget();
     has_budget
 }
 
