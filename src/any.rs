@@ -4,13 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use async_task::Task;
 
 use crate::backend;
 use crate::spawner::{Dependent, Spawner};
-use crate::timer::{Clock, Sleep, Timed, Timer};
+use crate::timer::{AnyTimer, Timed};
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
@@ -86,8 +85,7 @@ impl fmt::Debug for AnySpawner {
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
-/// # use std::time::Duration;
-/// # use taskgroup::{AnyTimedSpawner, Smol, TaskGroup};
+/// # /// # use taskgroup::{AnyTimedSpawner, Smol, TaskGroup};
 /// struct Server {
 ///     connections: TaskGroup<AnyTimedSpawner>,
 /// }
@@ -109,7 +107,7 @@ pub struct AnyTimedSpawner {
 impl AnyTimedSpawner {
     /// Forgets the spawner's type, and keeps its clock.
     pub fn new(spawner: impl Spawner + Timed) -> Self {
-        let timer = AnyTimer(Clock::of(&spawner));
+        let timer = AnyTimer::of(&spawner);
         Self { spawner: Arc::new(spawner), timer }
     }
 }
@@ -154,22 +152,6 @@ impl Timed for AnyTimedSpawner {
 impl fmt::Debug for AnyTimedSpawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AnyTimedSpawner").finish_non_exhaustive()
-    }
-}
-
-/// The clock of an [`AnyTimedSpawner`].
-#[derive(Clone, Debug)]
-pub struct AnyTimer(Clock);
-
-impl Timer for AnyTimer {
-    type Sleep = Sleep;
-
-    fn now(&self) -> Duration {
-        self.0.now()
-    }
-
-    fn sleep_until(&self, at: Duration) -> Sleep {
-        self.0.sleep_until(at)
     }
 }
 

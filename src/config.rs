@@ -11,7 +11,7 @@ use crate::error::{Name, Origin};
 use crate::metrics::Metrics;
 use crate::outcome::{Raw, SUPPRESSED};
 use crate::policy::Policy;
-use crate::timer::{Clock, Sleep};
+use crate::timer::{AnyTimer, Sleep, Timer};
 
 /// The settings of one group. They never change afterwards.
 pub(crate) struct Config {
@@ -35,8 +35,8 @@ struct Extras {
     name: Option<Name>,
     on_failure: Option<FailureHook>,
     on_abandoned: Option<AbandonedHook>,
-    cleanup_timeout: Option<(Duration, Clock)>,
-    deadline: Option<(When, Clock)>,
+    cleanup_timeout: Option<(Duration, AnyTimer)>,
+    deadline: Option<(When, AnyTimer)>,
 }
 
 /// Shows a failure to the user's hook and hands it back, with the payload of the hook's own panic.
@@ -81,11 +81,11 @@ impl Config {
         self.extras().on_abandoned = Some(hook);
     }
 
-    pub(crate) fn set_cleanup_timeout(&mut self, time: Duration, clock: Clock) {
+    pub(crate) fn set_cleanup_timeout(&mut self, time: Duration, clock: AnyTimer) {
         self.extras().cleanup_timeout = Some((time, clock));
     }
 
-    pub(crate) fn set_deadline(&mut self, when: When, clock: Clock) {
+    pub(crate) fn set_deadline(&mut self, when: When, clock: AnyTimer) {
         self.extras().deadline = Some((when, clock));
     }
 
@@ -101,7 +101,7 @@ impl Config {
         self.extras.as_ref()?.on_abandoned.as_ref()
     }
 
-    fn timed(&self) -> Option<&(When, Clock)> {
+    fn timed(&self) -> Option<&(When, AnyTimer)> {
         self.extras.as_ref()?.deadline.as_ref()
     }
 

@@ -12,7 +12,7 @@ use crate::error::CancelReason;
 use crate::facts::Fact;
 use crate::signal::Waiter;
 use crate::state::State;
-use crate::timer::{Clock, Sleep};
+use crate::timer::{AnyTimer, Sleep, Timer};
 
 /// What a group knows of its deadline.
 #[derive(Debug, Default)]
@@ -77,12 +77,12 @@ impl State {
 
 /// Cancels a group when its deadline has passed.
 pub(crate) struct Watch {
-    clock: Clock,
+    clock: AnyTimer,
     sleep: Option<(Duration, Sleep)>,
 }
 
 impl Watch {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: AnyTimer) -> Self {
         Self { clock, sleep: None }
     }
 

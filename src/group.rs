@@ -31,7 +31,7 @@ use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::timer::{Clock, Timed};
+use crate::timer::{AnyTimer, Timed};
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
 ///
@@ -409,7 +409,7 @@ impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
 
     /// Starts the child that keeps the deadline.
     pub(crate) fn watch_deadline(&self) {
-        let watch = Watch::new(Clock::of(self.spawner()));
+        let watch = Watch::new(AnyTimer::of(self.spawner()));
         self.child().of_kind(Kind::Watch).launch(watch.run(self.state.clone()));
     }
 }

@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::timer::{Clock, Sleep};
+use crate::timer::{AnyTimer, Sleep, Timer};
 
 /// How long a wait may take, and who is told if it takes longer. In a mutex for `Sync` alone: it is never contended.
 pub(crate) struct Patience(Mutex<Waiting>);
 
 struct Waiting {
-    clock: Clock,
+    clock: AnyTimer,
     after: Duration,
     sleep: Option<Sleep>,
     warn: Box<dyn FnMut(&Snapshot) + Send>,
 }
 
 impl Patience {
-    pub(crate) fn new(clock: Clock, after: Duration, warn: Box<dyn FnMut(&Snapshot) + Send>) -> Self {
+    pub(crate) fn new(clock: AnyTimer, after: Duration, warn: Box<dyn FnMut(&Snapshot) + Send>) -> Self {
         Self(Mutex::new(Waiting { clock, after, sleep: None, warn }))
     }
 

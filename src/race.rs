@@ -19,7 +19,7 @@ use crate::scope::{Scope, scope};
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
-use crate::timer::{Clock, Timed};
+use crate::timer::{AnyTimer, Timed};
 use crate::unwind::drop_quietly;
 
 /// Opens a group in which the first success ends it: all others are cancelled, *and gone*, before this returns.
@@ -288,7 +288,7 @@ impl<S: Timed, E, T, B, F> Finishing<S, E, T, B, F>
 where
     F: Future,
 {
-    time_settings!(|this| this.config(), Clock::of(this.scope.spawner()));
+    time_settings!(|this| this.config(), AnyTimer::of(this.scope.spawner()));
 }
 
 impl<S, E, T, B, F> Future for Finishing<S, E, T, B, F>

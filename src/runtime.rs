@@ -10,7 +10,6 @@
 //! | [`SpawnHook`] | carrying a context into children, with [`Hooked`] |
 
 pub use crate::adopt::{Adopt, lazily};
-pub use crate::any::AnyTimer;
 pub use crate::hook::{Hooked, SpawnHook};
 pub use crate::spawner::{Dependent, LocalSpawner, SpawnBlocking, Spawner, adopt};
-pub use crate::timer::{Timed, Timer};
+pub use crate::timer::{AnyTimer, Timed, Timer};

@@ -19,7 +19,7 @@ use crate::member::BODY;
 use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
 use crate::ticket::Standing;
-use crate::timer::{Clock, Timed};
+use crate::timer::{AnyTimer, Timed};
 use crate::unwind::catch;
 
 /// Opens a group, runs `body` in it, and waits until nothing of either is left.
@@ -229,7 +229,7 @@ impl<S: Timed, E, T, B, F> Scope<S, E, T, B, F>
 where
     F: Future,
 {
-    time_settings!(|scope| scope.config(), Clock::of(scope.spawner()));
+    time_settings!(|scope| scope.config(), AnyTimer::of(scope.spawner()));
 }
 
 impl<S, E, T, B, F> Future for Scope<S, E, T, B, F>

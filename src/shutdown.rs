@@ -11,7 +11,7 @@ use crate::error::{GroupError, Origin};
 use crate::member::Kind;
 use crate::state::State;
 use crate::task_group::Join;
-use crate::timer::{Clock, Sleep};
+use crate::timer::{AnyTimer, Sleep, Timer};
 
 /// How many members a report names.
 const NAMED: usize = 64;
@@ -20,14 +20,14 @@ const NAMED: usize = 64;
 #[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
 pub struct Shutdown<S, E> {
     join: Join<S, E>,
-    clock: Clock,
+    clock: AnyTimer,
     grace: Duration,
     sleep: Option<Sleep>,
     report: Option<ShutdownReport>,
 }
 
 impl<S, E> Shutdown<S, E> {
-    pub(crate) fn new(join: Join<S, E>, clock: Clock, grace: Duration) -> Self {
+    pub(crate) fn new(join: Join<S, E>, clock: AnyTimer, grace: Duration) -> Self {
         Self { join, clock, grace, sleep: None, report: None }
     }
 }

@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::timer::{Clock, Timed};
+use crate::timer::{AnyTimer, Timed};
 
 /// The one owner of a free-standing group: a field of a server, say.
 ///
@@ -165,7 +165,7 @@ impl<S: Timed, E: 'static> TaskGroup<S, E> {
     /// # }
     /// ```
     pub fn shutdown(self, grace: Duration) -> Shutdown<S, E> {
-        let clock = Clock::of(self.spawner());
+        let clock = AnyTimer::of(self.spawner());
         Shutdown::new(self.join(), clock, grace)
     }
 }
@@ -242,7 +242,7 @@ impl<S: Timed, E> Join<S, E> {
     /// # }
     /// ```
     pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self {
-        let clock = self.group.as_ref().map(|group| Clock::of(group.spawner()));
+        let clock = self.group.as_ref().map(|group| AnyTimer::of(group.spawner()));
         self.patience = clock.map(|clock| Patience::new(clock, patience, Box::new(warn)));
         self
     }
@@ -336,7 +336,7 @@ impl<S, E> Builder<S, E> {
 impl<S: Spawner + Timed, E: Send + 'static> Builder<S, E> {
     time_settings!(|builder| builder.config, {
         builder.watch = Some(Group::watch_deadline);
-        Clock::of(&builder.spawner)
+        AnyTimer::of(&builder.spawner)
     });
 }
 

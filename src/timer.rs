@@ -91,48 +91,47 @@ impl<T: Timer> Timed for T {
     }
 }
 
-/// A timer of whatever type.
+/// A timer of whatever type: that of groups, and of an [`AnyTimedSpawner`](crate::AnyTimedSpawner).
 #[derive(Clone)]
-pub(crate) struct Clock(Arc<dyn AnyTimer>);
+pub struct AnyTimer(Arc<dyn Erased>);
 
 pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-trait AnyTimer: Send + Sync {
-    fn now(&self) -> Duration;
-    fn sleep_until(&self, at: Duration) -> Sleep;
+trait Erased: Send + Sync {
+    fn time(&self) -> Duration;
+    fn boxed_sleep(&self, at: Duration) -> Sleep;
 }
 
-impl<T: Timer> AnyTimer for T {
-    fn now(&self) -> Duration {
-        Timer::now(self)
+impl<T: Timer> Erased for T {
+    fn time(&self) -> Duration {
+        self.now()
     }
 
-    fn sleep_until(&self, at: Duration) -> Sleep {
-        Box::pin(Timer::sleep_until(self, at))
+    fn boxed_sleep(&self, at: Duration) -> Sleep {
+        Box::pin(self.sleep_until(at))
     }
 }
 
-impl Clock {
+impl AnyTimer {
     pub(crate) fn of(spawner: &impl Timed) -> Self {
         Self(Arc::new(spawner.timer()))
     }
+}
 
-    pub(crate) fn now(&self) -> Duration {
-        self.0.now()
+impl Timer for AnyTimer {
+    type Sleep = Sleep;
+
+    fn now(&self) -> Duration {
+        self.0.time()
     }
 
-    pub(crate) fn sleep_until(&self, at: Duration) -> Sleep {
-        self.0.sleep_until(at)
-    }
-
-    /// Sleeps for a while that begins when this is called.
-    pub(crate) fn sleep(&self, time: Duration) -> Sleep {
-        self.sleep_until(self.now().saturating_add(time))
+    fn sleep_until(&self, at: Duration) -> Sleep {
+        self.0.boxed_sleep(at)
     }
 }
 
-impl fmt::Debug for Clock {
+impl fmt::Debug for AnyTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Clock").field(&self.now()).finish()
+        f.debug_tuple("AnyTimer").field(&self.now()).finish()
     }
 }
