@@ -11,7 +11,7 @@ use crate::ticket::Ticket;
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]
 mod async_std;
-#[cfg(feature = "smol")]
+#[cfg(feature = "borrowing")]
 #[path = "borrow.rs"]
 mod borrow;
 #[cfg(feature = "pool")]
@@ -29,7 +29,7 @@ mod tokio;
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
-#[cfg(feature = "smol")]
+#[cfg(feature = "borrowing")]
 pub use self::borrow::{Borrowing, borrowing};
 #[cfg(feature = "pool")]
 pub use self::pool::Pool;

@@ -1,6 +1,6 @@
 //! The group, and what goes with it: settings, children to be, results, keys, races.
 
-#[cfg(feature = "smol")]
+#[cfg(feature = "borrowing")]
 pub use crate::backend::Borrowing;
 pub use crate::child_builder::ChildBuilder;
 pub use crate::handle::CancelHandle;

@@ -59,7 +59,7 @@
 //! | a child that says when it is ready | [`Group::start`] |
 //! | work that blocks | [`Group::spawn_blocking`] |
 //! | futures that are not `Send` | [`Group::spawn_local`] |
-//! | futures that borrow | `borrowing`, in one task |
+//! | futures that borrow | `borrowing` (feature `borrowing` or `smol`), in one task |
 //! | a task that already runs | [`Group::adopt`] |
 //! | another runtime | [`Group::on`] |
 //! | back-pressure | [`limit`](group::Builder::limit), [`Group::spawn_when_free`] |
@@ -123,7 +123,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `smol` (default) | `Smol`, its global executor; executors of your own as spawners; `borrowing` |
+//! | `smol` (default) | `Smol`, its global executor; executors of your own as spawners; and `borrowing` |
+//! | `borrowing` | `borrowing`: children that borrow, in one task, whatever the runtime |
 //! | `async-std` | `AsyncStd` |
 //! | `tokio` | Tokio's `Handle` and `LocalSet` as spawners; `Tokio::current()` finds the handle |
 //! | `pool` | `Pool`, on top of any spawner: a great many small children share a few tasks of the runtime |
@@ -250,7 +251,9 @@ pub use crate::backend::Tokio;
 #[cfg(feature = "sim")]
 pub use crate::backend::sim;
 #[cfg(feature = "smol")]
-pub use crate::backend::{Smol, borrowing};
+pub use crate::backend::Smol;
+#[cfg(feature = "borrowing")]
+pub use crate::backend::borrowing;
 #[doc(inline)]
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError};
 #[doc(inline)]
