@@ -16,7 +16,8 @@ use crate::timer::{AnyTimer, Timed};
 /// It costs one more allocation and one indirect call a child. A clone is the same spawner.
 ///
 /// Whether the runtime has a clock is forgotten as well: a group that is [shut down](crate::TaskGroup::shutdown) or has a
-/// deadline wants an [`AnyTimedSpawner`].
+/// deadline wants an [`AnyTimedSpawner`]. Neither has [`spawn_blocking`](crate::Group::spawn_blocking): that is for
+/// [`on`](crate::Group::on) the runtime itself.
 ///
 /// # Examples
 ///

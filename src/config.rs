@@ -141,8 +141,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Defines the settings, once for all that open a group. `$also` is what the setter is marked with, `$when` until when
-/// it may be called.
+/// Defines the settings, once for all that open a group. `$config` is the `Config` of `$this`, or panics once it is too late.
 macro_rules! settings {
     (|$this:ident| $config:expr) => {
         /// Lets the others go on when a child fails or panics: all failures are gathered.

@@ -281,7 +281,7 @@ impl<S, E> Group<S, E> {
     ///
     /// ```text
     /// group "server" at src/main.rs:9:17 is still open: 3 children, cancelled (shutting down), awaited by its owner
-    /// held up by server/conn 17, child 2, spawned at src/main.rs:14:9: asked to end, under a shield
+    /// held up by server/conn 17, child 2, spawned at src/main.rs:14:9: under a shield; asked to end with its group (…)
     /// ```
     ///
     /// It may be called at any time, by anybody, and is displayed as a tree: see [`Snapshot`].

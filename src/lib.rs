@@ -246,14 +246,14 @@ pub use crate::any::{AnySpawner, AnyTimedSpawner};
 pub use crate::backend::AsyncStd;
 #[cfg(feature = "pool")]
 pub use crate::backend::Pool;
-#[cfg(feature = "tokio")]
-pub use crate::backend::Tokio;
-#[cfg(feature = "sim")]
-pub use crate::backend::sim;
 #[cfg(feature = "smol")]
 pub use crate::backend::Smol;
+#[cfg(feature = "tokio")]
+pub use crate::backend::Tokio;
 #[cfg(feature = "borrowing")]
 pub use crate::backend::borrowing;
+#[cfg(feature = "sim")]
+pub use crate::backend::sim;
 #[doc(inline)]
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError};
 #[doc(inline)]

@@ -1,6 +1,6 @@
 //! When the polls of a member begin and end, in groups that are opened with `observe_polls`; and what becomes of it.
 //!
-//! One flag of the word says that a group is observed. It is among those that a child looks at before each poll, so where it
+//! One of the `Flags` says that a group is observed. It is among those that a child looks at before each poll, so where it
 //! is not set a child does nothing for it; where it is, every child has its marks in its entry of the table. Groups that a
 //! `tracing` subscriber listens to are observed as well, and members are in their spans for as long as they are polled. So are
 //! groups that are counted in `Metrics`.
@@ -48,7 +48,7 @@ impl Marks {
 }
 
 impl State {
-    /// What the flag of the word says, which never changes: without an atomic, for whoever does not look there anyway.
+    /// What that flag says, which never changes: without an atomic, for whoever does not look there anyway.
     #[inline]
     pub(crate) fn is_observed(&self) -> bool {
         self.opened.is_some()

@@ -132,8 +132,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Waits until fewer children run than the [limit](crate::group::Builder::limit) allows, and starts one more.
     ///
     /// This is back-pressure for whoever makes work. Places are given in the order in which they are asked for. A child
-    /// gives its place back when its future is destroyed, and is counted by [`len`](Self::len) for a moment longer. Without
-    /// a limit it is [`spawn`](Self::spawn).
+    /// keeps its place for as long as [`len`](Self::len) counts it: until its future is destroyed and every group opened in it
+    /// has ended. Without a limit it is [`spawn`](Self::spawn).
     ///
     /// It is for the body, and for code outside of the group. **A child of the same group keeps its own place while it waits
     /// here**: if all who have places do, nobody goes on. There, use [`spawn`](Self::spawn), which queues the new child and does not

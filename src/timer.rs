@@ -71,7 +71,8 @@ pub trait Timer: Clone + Send + Sync + 'static {
     }
 }
 
-/// A spawner whose runtime has a clock; needed for deadlines, and for nothing else.
+/// A spawner whose runtime has a clock; needed for deadlines, timeouts, [`shutdown`](crate::TaskGroup::shutdown) and
+/// [`warn_after`](crate::futures::Join::warn_after), and for nothing else.
 ///
 /// Every [`Timer`] that is a spawner is one. A spawner that owns its executor gives a clock that does not: groups keep
 /// the clock, children keep the group, and an executor that its own children keep is never dropped.
