@@ -182,10 +182,11 @@
 
 mod adopt;
 mod any;
-mod aside;
 mod backend;
+mod background;
 mod child;
 mod child_builder;
+mod cleanup;
 mod config;
 mod context;
 mod deadline;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use async_task::Task;
 use slab::Slab;
 
-use crate::aside::Background;
+use crate::background::Background;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{CancelReason, Refusal};

@@ -1,8 +1,4 @@
-//! Children that a group waits for and does not count among the others: background ones and clean-ups.
-//!
-//! *Background* children end when the ordinary ones have: whoever waits for the end of the group finds that none of
-//! those is left, closes the group and cancels them, in one step under the lock. A background child that comes later
-//! is refused.
+//! Clean-ups: asynchronous work that is registered by a member, for when it is gone.
 //!
 //! A *clean-up* is a child under a shield from the start, which waits until the member that registered it is gone. The
 //! one that was registered last begins first, and each begins the one before it when it has ended, in whatever way.
@@ -17,7 +13,6 @@ use std::task::Poll;
 
 use crate::child::Discard;
 use crate::context;
-use crate::effects::Effects;
 use crate::error::Why;
 use crate::group::Group;
 use crate::handle::Packet;
@@ -29,7 +24,6 @@ use crate::output::sealed::Sorted;
 use crate::shield::Held;
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::table::Table;
 use crate::ticket::Ticket;
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
@@ -94,45 +88,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     }
 }
 
-/// What a group knows of its background children.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Background {
-    pub(crate) living: usize,
-    /// How many of them only see to a deadline.
-    pub(crate) keepers: usize,
-    /// They were cancelled because all others have ended.
-    pub(crate) ended: bool,
-}
-
 impl State {
-    /// Cancels the background children if they are all that is left. For whoever waits for the end of the group.
-    pub(crate) fn end_background(self: &Arc<Self>) {
-        let seen = self.word.look();
-        if seen.children() > 0 || seen.is_clear() {
-            return;
-        }
-        let mut effects = Effects::default();
-        let mut table = self.lock();
-        // Under the lock, as somebody may have come meanwhile.
-        let seen = self.word.look();
-        if seen.children() > 0 {
-            return;
-        }
-        let Background { living, keepers, ended } = table.background;
-        // Whoever sees to a deadline stays to the very last, as clean-ups may still start children.
-        let last = living > keepers || seen.others() == living;
-        if living > 0 && last && !ended {
-            table.background.ended = true;
-            let Table { slots, singled, locked, .. } = &mut *table;
-            self.word.close(locked);
-            for (_, slot) in slots.iter_mut().filter(|(_, slot)| slot.member.kind().is_background()) {
-                *singled += usize::from(self.single_out(slot, locked, &mut effects));
-            }
-        }
-        drop(table);
-        effects.run();
-    }
-
     /// Enters a clean-up for the member of this group inside of which this thread is.
     ///
     /// # Panics
