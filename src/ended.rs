@@ -125,7 +125,7 @@ impl State {
             }
         }
         let mut list = self.ended.list.lock();
-        if !self.flags.look().may_put_by(standing.is_on_pool()) {
+        if !self.flags.may_put_by(standing.is_on_pool()) {
             drop(list);
             return Turn::Now(self.table.lock());
         }
@@ -143,7 +143,7 @@ impl State {
     /// Notes that the group is crowded, if so many children live.
     #[inline]
     pub(crate) fn note_crowd(&self, table: &mut Table, seen: Seen) {
-        if seen.children() >= CROWD && !self.flags.look().is_crowded() {
+        if seen.children() >= CROWD && !self.flags.is_crowded() {
             self.flags.crowd(&mut table.locked);
         }
     }
@@ -151,7 +151,7 @@ impl State {
     /// The same for those on the pool that the group keeps.
     #[inline]
     pub(crate) fn note_crowd_on_pool(&self, table: &mut Table) {
-        if table.on_pool.children >= CROWD && !self.flags.look().is_crowded_on_pool() {
+        if table.on_pool.children >= CROWD && !self.flags.is_crowded_on_pool() {
             self.flags.crowd_on_pool(&mut table.locked);
         }
     }
@@ -159,13 +159,13 @@ impl State {
     /// Whether those on the pool were a crowd, and are not any more.
     #[inline]
     pub(crate) fn are_few_on_pool(&self, table: &Table) -> bool {
-        table.on_pool.are_few() && self.flags.look().is_crowded_on_pool()
+        table.on_pool.are_few() && self.flags.is_crowded_on_pool()
     }
 
     /// After somebody has left: if the group is not crowded any more, hands in those that were put by.
     #[inline]
     pub(crate) fn note_few(&self, table: &mut Table, mut seen: Seen, effects: &mut Effects) -> Seen {
-        if self.are_few_on_pool(table) || (seen.are_few() && self.flags.look().is_crowded()) {
+        if self.are_few_on_pool(table) || (seen.are_few() && self.flags.is_crowded()) {
             seen = self.disperse(table, effects);
         }
         seen
@@ -185,7 +185,7 @@ impl State {
     /// Hands in those that were put by, if they are many: for whoever has just entered a child, and has the table in its cache.
     #[inline]
     pub(crate) fn relieve(self: &Arc<Self>) {
-        if self.flags.look().is_crowded() && self.ended.len.load(Ordering::Relaxed) > ROOM / 2 {
+        if self.flags.is_crowded() && self.ended.len.load(Ordering::Relaxed) > ROOM / 2 {
             self.hand_in(self.table.lock(), None);
         }
     }

@@ -443,7 +443,7 @@ impl<S: Spawner, E> Group<S, E> {
     pub(crate) fn register(&self) {
         let is_registered = match &self.elsewhere {
             Some(registered) => registered.load(Ordering::Relaxed),
-            None => self.state.flags.look().is_registered(),
+            None => self.state.flags.is_registered(),
         };
         if !is_registered {
             self.register_first();

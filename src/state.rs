@@ -146,7 +146,7 @@ impl State {
     pub(crate) fn lock(&self) -> Guard<'_, Table> {
         loop {
             let table = self.table.lock();
-            if !self.flags.look().is_crowded() || self.ended.is_empty() {
+            if !self.flags.is_crowded() || self.ended.is_empty() {
                 return table;
             }
             let group = table.keeper.clone().expect("a crowd is counted");
@@ -160,7 +160,7 @@ impl State {
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         // Pairs with `cancel` and `single_out`. A cancel that is not seen here came after the poll had begun.
-        self.flags.look().is_undisturbed()
+        self.flags.is_undisturbed()
     }
 
     /// Whether the end of this child is one that was asked for.
@@ -175,7 +175,7 @@ impl State {
         // To be dropped last of all.
         let _pool;
         let may_wait = end == End::Returned && standing.is_plain();
-        let mut table = if may_wait && self.flags.look().may_put_by(standing.is_on_pool()) {
+        let mut table = if may_wait && self.flags.may_put_by(standing.is_on_pool()) {
             match self.turn_of(standing) {
                 Turn::Now(table) => table,
                 Turn::PutBy => return,

@@ -138,9 +138,37 @@ impl Flags {
     }
 
     #[inline]
-    pub(crate) fn look(&self) -> Marks {
-        // Pairs with the release below: whoever sees a mark sees what was written before it.
-        Marks(self.0.load(Ordering::Acquire))
+    fn look(&self) -> u64 {
+        // Pairs with the release below: whoever sees a flag sees what was written before it.
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Whether no child was cancelled, neither by itself nor with the group, and no poll is marked.
+    #[inline]
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.look() & (CANCELLED | SINGLED | OBSERVED) == 0
+    }
+
+    #[inline]
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.look() & CROWDED != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_crowded_on_pool(&self) -> bool {
+        self.look() & CROWDED_ON_POOL != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_registered(&self) -> bool {
+        self.look() & REGISTERED != 0
+    }
+
+    /// Whether a child that ends may be put by.
+    #[inline]
+    pub(crate) fn may_put_by(&self, on_pool: bool) -> bool {
+        let crowd = if on_pool { CROWDED_ON_POOL } else { CROWDED };
+        self.look() & (CANCELLED | SINGLED | OBSERVED | ENTANGLED | crowd) == crowd
     }
 
     fn set(&self, _locked: &mut Locked, flag: u64) {
@@ -182,43 +210,9 @@ impl Flags {
 
     /// Says whether this is the first time.
     pub(crate) fn register(&self, locked: &mut Locked) -> bool {
-        let first = !self.look().is_registered();
+        let first = !self.is_registered();
         self.set(locked, REGISTERED);
         first
-    }
-}
-
-/// What the flags said at one moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Marks(u64);
-
-impl Marks {
-    /// Whether no child was cancelled, neither by itself nor with the group, and no poll is marked.
-    #[inline]
-    pub(crate) fn is_undisturbed(self) -> bool {
-        self.0 & (CANCELLED | SINGLED | OBSERVED) == 0
-    }
-
-    #[inline]
-    pub(crate) fn is_crowded(self) -> bool {
-        self.0 & CROWDED != 0
-    }
-
-    #[inline]
-    pub(crate) fn is_crowded_on_pool(self) -> bool {
-        self.0 & CROWDED_ON_POOL != 0
-    }
-
-    #[inline]
-    pub(crate) fn is_registered(self) -> bool {
-        self.0 & REGISTERED != 0
-    }
-
-    /// Whether a child that ends may be put by.
-    #[inline]
-    pub(crate) fn may_put_by(self, on_pool: bool) -> bool {
-        let crowd = if on_pool { CROWDED_ON_POOL } else { CROWDED };
-        self.0 & (CANCELLED | SINGLED | OBSERVED | ENTANGLED | crowd) == crowd
     }
 }
 
