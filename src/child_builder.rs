@@ -124,7 +124,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
-        self.spawn_at(Place::Queue, future).unwrap_or_else(|refused| refused.no_handle())
+        self.spawn_at(Place::Queue, future).unwrap_or_else(|_refused| JoinHandle::refused())
     }
 
     /// Starts it, or gives its future back. See [`Group::try_spawn`].
@@ -353,14 +353,6 @@ impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
             .field("name", &self.name)
             .field("kind", &self.kind)
             .finish_non_exhaustive()
-    }
-}
-
-impl<F> SpawnError<F> {
-    /// Drops the future, and gives the handle of a child that was refused.
-    pub(crate) fn no_handle<T>(self) -> JoinHandle<T> {
-        drop(self);
-        JoinHandle::refused()
     }
 }
 
