@@ -86,7 +86,8 @@ impl fmt::Debug for AnySpawner {
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
-/// # /// # use taskgroup::{AnyTimedSpawner, Smol, TaskGroup};
+/// # use std::time::Duration;
+/// # use taskgroup::{AnyTimedSpawner, Smol, TaskGroup};
 /// struct Server {
 ///     connections: TaskGroup<AnyTimedSpawner>,
 /// }
