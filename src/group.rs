@@ -35,7 +35,7 @@ use crate::timer::{AnyTimer, Timed};
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
 ///
-/// It is `'static`, cheap to clone, and dropping it has no effect: the group ends when its body and its children
+/// It is `'static`, one pointer, cheap to clone, and dropping it has no effect: the group ends when its body and its children
 /// have, however many clones there are. `E` is the error of children that may fail.
 ///
 /// A clone holds the spawner. So a child that captures one keeps its executor alive, if that is an
@@ -68,25 +68,34 @@ use crate::timer::{AnyTimer, Timed};
 /// # }
 /// ```
 pub struct Group<S, E = Infallible> {
+    inner: Arc<Inner<S>>,
+    error: PhantomData<fn(E) -> E>,
+}
+
+/// What all clones share, so that one is a single counted reference.
+struct Inner<S> {
     spawner: S,
     state: Arc<State>,
-    /// Whether the group is registered with a spawner that is not the one it was opened with.
-    elsewhere: Option<Arc<AtomicBool>>,
-    error: PhantomData<fn(E) -> E>,
+    /// Whether the group is registered with this spawner, where it is not the one it was opened with.
+    elsewhere: Option<AtomicBool>,
 }
 
 impl<S, E> Group<S, E> {
     pub(crate) fn new(spawner: S, state: Arc<State>) -> Self {
-        Self { spawner, state, elsewhere: None, error: PhantomData }
+        Self::of(Inner { spawner, state, elsewhere: None })
+    }
+
+    fn of(inner: Inner<S>) -> Self {
+        Self { inner: Arc::new(inner), error: PhantomData }
     }
 
     pub(crate) fn state(&self) -> &Arc<State> {
-        &self.state
+        &self.inner.state
     }
 
     /// The spawner: for its clock, its blocking pool, or a group inside this one.
     pub fn spawner(&self) -> &S {
-        &self.spawner
+        &self.inner.spawner
     }
 
     /// Takes no more children. Those that live go on.
@@ -106,7 +115,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn close(&self) {
-        self.state.close();
+        self.state().close();
     }
 
     /// Cancels the body and every child, and takes no more children.
@@ -153,7 +162,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) {
-        self.state.cancel(CancelReason::Explicit(message.into()));
+        self.state().cancel(CancelReason::Explicit(message.into()));
     }
 
     /// Takes no more children, and asks those that live, here and in every group inside, to come to an end.
@@ -180,24 +189,24 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn stop(&self) {
-        self.state.close();
-        self.state.stop();
+        self.state().close();
+        self.state().stop();
     }
 
     /// Whether members are asked to come to an end: the group or one around it was [stopped](Self::stop) or cancelled, or
     /// the group has ended. Looking takes no lock.
     pub fn is_stopping(&self) -> bool {
-        self.state.is_stopping()
+        self.state().is_stopping()
     }
 
     /// Waits until [`is_stopping`](Self::is_stopping).
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
-        wait(self.state.clone(), |state| state.is_stopping())
+        wait(self.state().clone(), |state| state.is_stopping())
     }
 
     /// The earliest deadline of this group and of those around it, by the clocks that were given with them.
     pub fn deadline(&self) -> Option<Duration> {
-        self.state.effective_deadline()
+        self.state().effective_deadline()
     }
 
     /// The same group with another spawner: for children that run on another runtime.
@@ -220,8 +229,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn on<S2>(&self, spawner: S2) -> Group<S2, E> {
-        let group = Group::new(spawner, self.state.clone());
-        Group { elsewhere: Some(Arc::new(AtomicBool::new(false))), ..group }
+        Group::of(Inner { spawner, state: self.state().clone(), elsewhere: Some(AtomicBool::new(false)) })
     }
 
     /// How many children live: their futures, or groups opened in them, are not all gone yet.
@@ -241,7 +249,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn len(&self) -> usize {
-        self.state.len()
+        self.state().len()
     }
 
     /// Whether no child lives.
@@ -251,12 +259,12 @@ impl<S, E> Group<S, E> {
 
     /// Whether the group takes no more children: it was closed or cancelled, or has ended.
     pub fn is_closed(&self) -> bool {
-        self.state.refusal().is_some()
+        self.state().refusal().is_some()
     }
 
     /// Whether the group was cancelled. Looking takes no lock.
     pub fn is_cancelled(&self) -> bool {
-        self.state.is_cancelled()
+        self.state().is_cancelled()
     }
 
     /// Why the group was cancelled, if it was.
@@ -274,7 +282,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn reason(&self) -> Option<CancelReason> {
-        self.state.reason()
+        self.state().reason()
     }
 
     /// What lives in this group and in all groups inside: the answer to why it is still open.
@@ -301,7 +309,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::take(&self.state)
+        Snapshot::take(self.state())
     }
 
     /// Where the children of this group are counted, if anywhere: what it was [given](Builder::metrics), or has from the
@@ -324,7 +332,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn metrics(&self) -> Option<&Metrics> {
-        self.state.config.metrics.as_ref()
+        self.state().config.metrics.as_ref()
     }
 
     /// Waits until the group is cancelled or has ended.
@@ -350,7 +358,7 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
-        wait(self.state.clone(), |state| state.is_cancelled() || state.is_finished())
+        wait(self.state().clone(), |state| state.is_cancelled() || state.is_finished())
     }
 
     /// Waits until no child lives, which says nothing of the next moment: the group stays open.
@@ -373,8 +381,8 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
-        self.state.watch();
-        wait(self.state.clone(), |state| {
+        self.state().watch();
+        wait(self.state().clone(), |state| {
             refuse_own_child(state, "waits for its own group to be idle");
             state.len() == 0
         })
@@ -402,7 +410,7 @@ impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
     /// # }
     /// ```
     pub fn set_deadline(&self, at: Option<Duration>) {
-        if self.state.set_deadline(at) {
+        if self.state().set_deadline(at) {
             self.watch_deadline();
         }
     }
@@ -410,25 +418,20 @@ impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
     /// Starts the child that keeps the deadline.
     pub(crate) fn watch_deadline(&self) {
         let watch = Watch::new(AnyTimer::of(self.spawner()));
-        self.child().of_kind(Kind::Watch).launch(watch.run(self.state.clone()));
+        self.child().of_kind(Kind::Watch).launch(watch.run(self.state().clone()));
     }
 }
 
-impl<S: Clone, E> Clone for Group<S, E> {
+impl<S, E> Clone for Group<S, E> {
     fn clone(&self) -> Self {
-        Self {
-            spawner: self.spawner.clone(),
-            state: self.state.clone(),
-            elsewhere: self.elsewhere.clone(),
-            error: PhantomData,
-        }
+        Self { inner: self.inner.clone(), error: PhantomData }
     }
 }
 
 impl<S, E> fmt::Debug for Group<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group")
-            .field("location", &self.state.location())
+            .field("location", &self.state().location())
             .field("len", &self.len())
             .field("closed", &self.is_closed())
             .field("cancelled", &self.is_cancelled())
@@ -441,9 +444,9 @@ impl<S: Spawner, E> Group<S, E> {
     /// drop children whose destructors spawn.
     #[inline]
     pub(crate) fn register(&self) {
-        let is_registered = match &self.elsewhere {
+        let is_registered = match &self.inner.elsewhere {
             Some(registered) => registered.load(Ordering::Relaxed),
-            None => self.state.flags.is_registered(),
+            None => self.state().flags.is_registered(),
         };
         if !is_registered {
             self.register_first();
@@ -453,17 +456,17 @@ impl<S: Spawner, E> Group<S, E> {
     /// Not where the group is opened, which asks nothing of its spawner.
     #[cold]
     fn register_first(&self) {
-        let first = match &self.elsewhere {
+        let first = match &self.inner.elsewhere {
             Some(registered) => !registered.swap(true, Ordering::Relaxed),
-            None => self.state.flags.register(&mut self.state.lock().locked),
+            None => self.state().flags.register(&mut self.state().lock().locked),
         };
         if !first {
             return;
         }
-        let state: Weak<State> = Arc::downgrade(&self.state);
-        self.spawner.register(state);
-        if self.spawner.keeps_ended() {
-            self.state.lock().keeps_ended = true;
+        let state: Weak<State> = Arc::downgrade(self.state());
+        self.spawner().register(state);
+        if self.spawner().keeps_ended() {
+            self.state().lock().keeps_ended = true;
         }
     }
 }

@@ -100,7 +100,7 @@ impl Entry {
     }
 }
 
-impl<S: Clone, E> Group<S, E> {
+impl<S, E> Group<S, E> {
     /// A set of children that are found by a key.
     pub fn keyed<K>(&self) -> Keyed<S, K, E> {
         Keyed { group: self.clone(), children: Arc::new(Children(Mutex::new(HashMap::new()))), name: None }
@@ -263,7 +263,7 @@ impl<K: Hash + Eq> Drop for Place<K> {
     }
 }
 
-impl<S: Clone, K, E> Clone for Keyed<S, K, E> {
+impl<S, K, E> Clone for Keyed<S, K, E> {
     fn clone(&self) -> Self {
         Self { group: self.group.clone(), children: self.children.clone(), name: self.name.clone() }
     }

@@ -236,7 +236,7 @@ impl<S, T, E> Racers<S, T, E> {
     }
 }
 
-impl<S: Clone, T, E> Clone for Racers<S, T, E> {
+impl<S, T, E> Clone for Racers<S, T, E> {
     fn clone(&self) -> Self {
         Self { group: self.group.clone(), finish: self.finish.clone() }
     }

@@ -100,10 +100,7 @@ struct Source {
 
 impl<S, E> Group<S, E> {
     /// A place for the results of many children, to be taken as they come or in the order of spawning.
-    pub fn results<T>(&self) -> Results<S, T, E>
-    where
-        S: Clone,
-    {
+    pub fn results<T>(&self) -> Results<S, T, E> {
         let inner = Inner { finished: VecDeque::new(), spawned: 0, outstanding: 0, waker: None, gone: false };
         Results { group: self.clone(), queue: Arc::new(Lock::new(inner)), waiter: Waiter::default() }
     }

@@ -75,19 +75,20 @@ pub(crate) enum BodyFate {
 
 /// Ordered with a view to children on several threads: whoever turns round at the lock must not take away the memory that its
 /// holder is writing to. So what every child writes lies together, with the rest between it and the lock; and what children only
-/// look at is in front, with those that have ended between it and the lock.
+/// look at, the flags, is a cache line away from that, from those that have ended, and from the count of references in front.
 #[repr(C)]
 pub(crate) struct State {
     /// It goes before the rest.
     #[cfg(taskgroup_loom)]
     alive: Alive,
-    pub(crate) parent: Option<Box<Parent>>,
-    pub(crate) flags: Flags,
     pub(crate) config: Config,
     /// The names around the group and its own, if there are any.
     pub(crate) path: Option<Name>,
+    pub(crate) flags: Flags,
+    pub(crate) parent: Option<Box<Parent>>,
     /// How many groups there are around this one.
     depth: u32,
+    _apart: [u64; 3],
     /// There where polls are marked, and so in observed groups.
     pub(crate) opened: Option<Instant>,
     pub(crate) ended: Ended,
@@ -127,6 +128,7 @@ impl State {
         let table = table.traced(span);
         Arc::new(Self {
             word: Word::new(),
+            _apart: [0; 3],
             flags: Flags::new(observed),
             ended: Ended::new(),
             path,

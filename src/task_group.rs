@@ -92,10 +92,7 @@ impl<S> TaskGroup<S> {
 
 impl<S, E> TaskGroup<S, E> {
     /// A handle to spawn with, for children and others to keep.
-    pub fn group(&self) -> Group<S, E>
-    where
-        S: Clone,
-    {
+    pub fn group(&self) -> Group<S, E> {
         self.group.clone()
     }
 

@@ -182,6 +182,15 @@ fn debug_and_display_say_something() {
     assert!(format!("{error:?}").contains("disk full"));
 }
 
+#[test]
+fn a_group_is_one_pointer_whatever_its_spawner() {
+    struct Large([u64; 100]);
+    assert_eq!(size_of::<Group<Large>>(), size_of::<usize>());
+    // Nor need that be one that can be cloned.
+    let group = TaskGroup::new(Large([0; 100]));
+    assert_eq!(group.group().clone().spawner().0.len(), 100);
+}
+
 /// Sixteen bytes beside the future, and eight more for a handle.
 #[test]
 fn a_child_is_little_more_than_its_future() {
