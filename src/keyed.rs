@@ -13,6 +13,7 @@ use crate::child_builder::ChildBuilder;
 use crate::error::Name;
 use crate::group::Group;
 use crate::handle::{CancelHandle, JoinHandle, Packet};
+use crate::keeping::Keeping;
 use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
@@ -181,10 +182,7 @@ where
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
         let place = Place { children: self.children.clone(), key, entry: entry.clone() };
-        let child = async move {
-            let _place = place;
-            future.await
-        };
+        let child = Keeping::new(future, place);
         let Ok(entered) = builder.enter() else { return JoinHandle::refused() };
         let packet = Packet::new();
         let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());

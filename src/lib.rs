@@ -168,7 +168,7 @@
 //! | start with readiness | ✓ | – | – | – | – | – | ✓ |
 //! | by key | ✓ | `JoinMap` | – | by name | – | – | – |
 //! | children may borrow | in one task | – | – | – | – | **✓** | **✓** |
-//! | allocations a child | the runtime's, and one more on Tokio and async-std | one more | the runtime's, and a token's | more | more | **none** | n/a |
+//! | allocations a launched child | the runtime's, and one more on Tokio and async-std | one more | the runtime's, and a token's | more | more | **none** | n/a |
 //!
 //! Choose `JoinSet` where Tokio is given and a flat set of results is all there is, futures-concurrency for a handful of
 //! futures that need not run in parallel, tokio-graceful-shutdown for a program that is a tree of named subsystems and wants
@@ -202,6 +202,7 @@ pub mod group;
 pub mod guide;
 mod handle;
 mod hook;
+mod keeping;
 mod kept;
 mod keyed;
 mod limit;

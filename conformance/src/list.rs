@@ -338,6 +338,7 @@ macro_rules! __for_all_cases {
                 a_child_is_cancelled_by_its_key
                 a_child_cancels_itself_by_its_key
                 a_key_is_there_until_its_child_has_ended
+                so_it_is_where_its_child_is_cancelled_before_it_runs
                 the_end_of_a_replaced_child_leaves_the_new_one_its_key
                 a_hash_that_panics_is_the_callers_and_starts_nothing
                 a_child_whose_key_hashes_once_is_started_and_can_be_replaced

@@ -82,16 +82,14 @@ mod shared;
 mod word;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::{fmt, ptr};
 
 use async_task::{Builder, Runnable, Task};
-use pin_project_lite::pin_project;
 
 use self::driver::{Source, start_or_panic};
 use self::shared::{Here, Owner, Shared};
+use crate::keeping::Keeping;
 use crate::kept::Kept;
 use crate::runtime::{Adopt, Timed};
 use crate::spawner::{Counted, Dependent, Inside, OnPool, SpawnBlocking, Spawner, adopt};
@@ -231,7 +229,8 @@ impl<S: Spawner> Spawner for Pool<S> {
             drop(future);
             return adopt(());
         }
-        let (future, shared) = (Keeping { future, _owner: self.inner.owner.clone() }, self.shared().clone());
+        // The future keeps the pool it runs on, and not its task, of which an empty cell may be there for a while longer.
+        let (future, shared) = (Keeping::new(future, self.inner.owner.clone()), self.shared().clone());
         let (runnable, task) = task(future, move |runnable| shared.push::<S>(runnable));
         self.start_task(runnable, Inside(()));
         task
@@ -330,23 +329,6 @@ impl<S> fmt::Debug for Pool<S> {
             .field("parked", &seen.parked())
             .field("gone", &seen.is_dead())
             .finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// A future that keeps the pool it runs on. Its task does not, of which an empty cell may be there for a while longer.
-    struct Keeping<F> {
-        #[pin]
-        future: F,
-        _owner: Arc<Owner>,
-    }
-}
-
-impl<F: Future> Future for Keeping<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
     }
 }
 

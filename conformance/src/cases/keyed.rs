@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_lite::future::yield_now;
-use taskgroup::{TaskGroup, shield};
+use taskgroup::group::Keyed;
+use taskgroup::{AnySpawner, TaskGroup, shield};
 
-use crate::ledger::{Entry, Gate, Tally};
+use super::limits::limited;
+use crate::ledger::{Entry, Gate, Log, Tally};
 use crate::test::{Test, panic_text, quiet_panic};
 
 pub async fn replace_cancels_the_child_that_was_there(t: &Test) {
@@ -93,6 +95,29 @@ pub async fn a_key_is_there_until_its_child_has_ended(t: &Test) {
     drop(child.await);
     assert!(!peers.contains(&"peer"));
     assert_eq!((peers.len(), peers.is_empty()), (0, true));
+    group.join().await.unwrap();
+}
+
+pub async fn so_it_is_where_its_child_is_cancelled_before_it_runs(t: &Test) {
+    struct Looks(Keyed<AnySpawner, &'static str, &'static str>, Log);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            self.1.write(format!("captured, and the key is there: {}", self.0.contains(&"peer")));
+        }
+    }
+
+    let (group, there) = (limited(t.spawner(), 1), Tally::new());
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    let peers = group.keyed();
+    let looks = Looks(peers.clone(), t.log.clone());
+    let queued = peers.replace("peer", t.child(async move { drop(looks) }));
+    queued.cancel();
+    assert!(queued.await.unwrap_err().is_cancelled());
+    assert!(peers.is_empty());
+    assert_eq!(t.log.lines(), ["captured, and the key is there: true"]);
+    group.cancel();
     group.join().await.unwrap();
 }
 

@@ -26,7 +26,7 @@ fn most(children: usize) -> NonZeroUsize {
 }
 
 /// A group with a limit, all of whose failures are gathered.
-fn limited<S: Spawner>(spawner: S, children: usize) -> TaskGroup<S, &'static str> {
+pub(super) fn limited<S: Spawner>(spawner: S, children: usize) -> TaskGroup<S, &'static str> {
     TaskGroup::builder(spawner).limit(most(children)).collect().open()
 }
 
