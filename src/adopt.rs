@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use async_task::Task;
 
 use crate::context;
+use crate::lock::Lock;
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
-use crate::sync::{AtomicU64, Ordering};
 
 /// A handle of a running task, as [`Group::adopt`](crate::Group::adopt) takes it.
 ///
@@ -135,28 +135,51 @@ impl Future for MemberCancelled {
     }
 }
 
-/// Whose it is to say what becomes of work that blocks: the thread's that begins it, or the cancel's that comes before.
-#[derive(Clone, Default)]
-pub(crate) struct Claim(Arc<AtomicU64>);
+/// Work that blocks, until somebody takes it: the thread that begins it, or a cancel that comes before.
+pub(crate) struct Claim<W>(Arc<Lock<Option<W>>>);
 
-impl Claim {
-    /// Whether nobody has claimed it before.
-    pub(crate) fn take(&self) -> bool {
-        // Whoever is second does nothing, so there is nothing to be seen.
-        self.0.swap(1, Ordering::Relaxed) == 0
+impl<W> Claim<W> {
+    pub(crate) fn new(work: W) -> Self {
+        Self(Arc::new(Lock::new(Some(work))))
+    }
+
+    pub(crate) fn take(&self) -> Option<W> {
+        self.0.lock().take()
     }
 }
 
-/// Ready when the child that polls it is cancelled and the work has not begun. What has begun is waited for, and what
-/// it returns counts: asked to end, some runtimes would throw that away.
-pub(crate) struct CancelledBefore(pub(crate) Claim);
+impl<W> Clone for Claim<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
-impl Future for CancelledBefore {
+/// Part of the child: work that has not begun when that is dropped never does. What a runtime has queued for its threads may stay there
+/// for long, and is empty from then on.
+pub(crate) struct Unbegun<W>(pub(crate) Claim<W>);
+
+impl<W> Drop for Unbegun<W> {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+/// Ready when the child that polls it is cancelled and the work has not begun, and will not. What has begun is waited for, and what
+/// it returns counts: asked to end, some runtimes would throw that away.
+pub(crate) struct CancelledBefore<W>(pub(crate) Claim<W>);
+
+impl<W> Future for CancelledBefore<W> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         std::task::ready!(pin!(MemberCancelled).poll(cx));
-        if self.0.take() { Poll::Ready(()) } else { Poll::Pending }
+        match self.0.take() {
+            Some(work) => {
+                drop(work);
+                Poll::Ready(())
+            }
+            None => Poll::Pending,
+        }
     }
 }
 

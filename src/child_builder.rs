@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled};
+use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled, Unbegun};
 use crate::backend::handing_over;
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::entry::Entered;
 use crate::error::{Name, Refusal, SpawnError};
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet, Spawned};
+use crate::keeping::Keeping;
 use crate::limit::Place;
 use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
@@ -300,12 +301,12 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         Value<O, E>: Send + 'static,
     {
         // It begins at the first poll, and so not at all in a child that is cancelled before it, or queued.
-        let claim = Claim::default();
-        let cancelled = CancelledBefore(claim.clone());
-        let begin = move || claim.take().then(work);
+        let claim = Claim::new(work);
+        let (cancelled, unbegun) = (CancelledBefore(claim.clone()), Unbegun(claim.clone()));
+        let begin = move || claim.take().map(|work| work());
         let output = self.group.spawner().spawn_blocking(begin).run(cancelled);
         self.work = Work::Blocking;
-        self.spawn(shield(async move { Adopted(output.await.flatten()) }))
+        self.spawn(shield(Keeping::new(async move { Adopted(output.await.flatten()) }, unbegun)))
     }
 }
 

@@ -31,7 +31,8 @@ use crate::unwind::{catch, drop_quietly};
 /// | [`lost`](Self::lost) | its runtime dropped it unasked; that cancels the group, so its siblings count as cancelled |
 ///
 /// whatever comes first: one that fails, and panics on its way out, has failed. One that was refused by a closed or cancelled
-/// group was never a child, and is not counted.
+/// group was never a child, and is not counted. The error of a child that was to be [ready](crate::Group::start), and failed before
+/// that, is its caller's and not the group's: it has returned, also if the group is given the error because that caller has gone.
 ///
 /// The children of a group with metrics are [observed](crate::group::Builder::observe_polls), at the cost that is named
 /// there. Without metrics nothing is done, and no clock is read.

@@ -137,12 +137,13 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// It is for the body, and for code outside of the group. **A child of the same group keeps its own place while it waits
     /// here**: if all who have places do, nobody goes on. There, use [`spawn`](Self::spawn), which queues the new child and does not
-    /// wait.
+    /// wait. And as with a permit of any fair semaphore, **a place may be given to this future while nobody polls it**, in a `select!`
+    /// that holds it by reference for instance: those behind it wait until it is polled or dropped.
     ///
     /// # Cancellation
     ///
     /// Dropping the future before it is ready drops the child's future unpolled, and gives a place back that it had. If the
-    /// group is cancelled meanwhile, it is ready with a handle that says so.
+    /// group is closed or cancelled meanwhile, it is ready with a handle that says so.
     ///
     /// # Examples
     ///
@@ -219,7 +220,9 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// # Cancellation
     ///
-    /// Cancelling asks for the abort, and the group *goes on counting the child until the task has ended*.
+    /// Cancelling asks for the abort, and the group *goes on counting the child until the task has ended*. The task that async-std
+    /// gives for work that blocks has ended before that work, which is another one's:
+    /// [`spawn_blocking`](Self::spawn_blocking) waits for it.
     ///
     /// # Panics
     ///

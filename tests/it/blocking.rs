@@ -1,13 +1,14 @@
 //! Work that blocks, on the runtimes that have threads for it.
 
 use std::num::NonZeroUsize;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
-use futures_lite::future::poll_once;
-use taskgroup::runtime::SpawnBlocking;
-use taskgroup::{Spawner, TaskGroup};
-use taskgroup_conformance::ledger::{Log, Tally};
-use taskgroup_conformance::{Test, errors, panic_text, quiet_panic};
+use futures_lite::future::{block_on, or, poll_once};
+use taskgroup::runtime::{Adopt, SpawnBlocking};
+use taskgroup::{Spawner, Task, TaskGroup};
+use taskgroup_conformance::ledger::{Ledger, Log, Tally};
+use taskgroup_conformance::spawners::ThreadEach;
+use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 
 macro_rules! suite {
     ($($case:ident)*) => {
@@ -157,4 +158,79 @@ async fn the_panic_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBloc
     t.step().await;
     release.send(()).unwrap();
     assert_eq!(panic_text(group.join()).await, "boom");
+}
+
+/// Has threads that do not come before they are asked to.
+#[derive(Clone, Default)]
+struct Queueing {
+    queue: Arc<Mutex<Vec<Queued>>>,
+    awaited: Tally,
+}
+
+type Queued = Box<dyn FnOnce() + Send>;
+
+impl Spawner for Queueing {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ThreadEach.spawn(future)
+    }
+}
+
+impl SpawnBlocking for Queueing {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        let (give, result) = async_channel::bounded(1);
+        self.queue.lock().unwrap().push(Box::new(move || drop(give.try_send(work()))));
+        Waiting { result, awaited: self.awaited.clone() }
+    }
+}
+
+struct Waiting<O> {
+    result: async_channel::Receiver<O>,
+    awaited: Tally,
+}
+
+impl<O: Send + 'static> Adopt for Waiting<O> {
+    type Output = O;
+
+    async fn run(self, cancelled: impl Future<Output = ()> + Send + 'static) -> Option<O> {
+        self.awaited.add();
+        let cancelled = async {
+            cancelled.await;
+            None
+        };
+        or(async { self.result.recv().await.ok() }, cancelled).await
+    }
+}
+
+/// That of async-std is such a runtime: its cancel does not wait for what its threads have queued.
+#[test]
+fn what_is_cancelled_before_it_begins_is_gone_whatever_is_queued() {
+    watched(|| {
+        let (threads, ledger, log) = (Queueing::default(), Ledger::default(), Log::default());
+        let group = TaskGroup::new(threads.clone());
+        for waits in [false, true] {
+            let (value, begun) = (ledger.capture(), log.clone());
+            let handle = group.spawn_blocking(move || {
+                let _value = value;
+                begun.write("begun");
+            });
+            if waits {
+                block_on(threads.awaited.take(1));
+            }
+            handle.cancel();
+            assert!(block_on(handle).unwrap_err().is_cancelled());
+            assert_eq!(ledger.read().alive(), 0);
+        }
+        block_on(group.join()).unwrap();
+        let queued = std::mem::take(&mut *threads.queue.lock().unwrap());
+        assert_eq!(queued.len(), 2);
+        queued.into_iter().for_each(|queued| queued());
+        assert_eq!(log.lines(), [""; 0]);
+    });
 }
