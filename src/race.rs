@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
@@ -20,7 +21,7 @@ use crate::spawner::Spawner;
 use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::drop_quietly;
+use crate::unwind::{Payload, catch, drop_quietly};
 
 /// Opens a group in which the first success ends it: all others are cancelled, *and gone*, before this returns.
 ///
@@ -138,7 +139,7 @@ struct Values<T> {
     finish: Option<T>,
     /// What the body returned.
     own: Option<T>,
-    /// Nobody takes a value any more.
+    /// Nobody takes a value any more: the group has ended, or nobody waits for that.
     over: bool,
 }
 
@@ -157,13 +158,10 @@ impl<T> Values<T> {
         self.finish = Some(value);
         None
     }
-}
 
-impl<T> Drop for Values<T> {
-    fn drop(&mut self) {
-        // One by one, and perhaps while a panic of the group unwinds.
-        drop_quietly(self.finish.take());
-        drop_quietly(self.own.take());
+    /// Takes what there is, and no more from now on.
+    fn close(&mut self) -> Self {
+        std::mem::replace(self, Self { over: true, ..Self::default() })
     }
 }
 
@@ -270,6 +268,18 @@ pin_project! {
         // Whether failures before the end do not count.
         race: bool,
     }
+
+    impl<S, E, T, B, F> PinnedDrop for Finishing<S, E, T, B, F>
+    where
+        F: Future,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let Values { finish, own, .. } = lock(&this.slot).close();
+            // Perhaps while a panic of the group unwinds.
+            drop_quietly(finish);
+            drop_quietly(own);
+        }
+    }
 }
 
 impl<S, E, T, B, F> Finishing<S, E, T, B, F>
@@ -302,22 +312,43 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let ended = std::task::ready!(this.scope.poll(cx));
-        let mut values = lock(this.slot);
-        values.over = true;
-        let (group, finish, own) = (values.group.take(), values.finish.take(), values.own.take());
-        drop(values);
+        let Values { group, finish, own, .. } = lock(this.slot).close();
         let reason = group.and_then(|group| group.reason());
         let finished = reason == Some(CancelReason::Finished);
-        let value = if finished { finish } else { own };
-        Poll::Ready(match ended {
-            Ok(()) => value.ok_or_else(|| {
+        let (value, late) = if finished { (finish, own) } else { (own, finish) };
+        let mut panic = None;
+        unread(late, &mut panic);
+        let result = match (ended, value) {
+            (Ok(()), Some(value)) => Ok(value),
+            (Ok(()), None) => {
                 let reason = reason.or(Some(CancelReason::NoWinner));
-                GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason })
-            }),
+                Err(GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason }))
+            }
             // Who failed before the winner won lost the race, and that is all.
-            Err(error) if finished && (*this.race || error.is_cancelled()) => value.ok_or(error),
-            Err(error) => Err(error),
-        })
+            (Err(error), Some(value)) if finished && (*this.race || error.is_cancelled()) => {
+                unread(error, &mut panic);
+                Ok(value)
+            }
+            (Err(error), value) => {
+                unread(value, &mut panic);
+                Err(error)
+            }
+        };
+        if let Some(payload) = panic {
+            drop_quietly(result);
+            resume_unwind(payload);
+        }
+        Poll::Ready(result)
+    }
+}
+
+/// Drops what nobody will see, and keeps the first panic of that: two at once would abort.
+fn unread<T>(value: T, panic: &mut Option<Payload>) {
+    if let Err(payload) = catch(|| drop(value)) {
+        match panic {
+            None => *panic = Some(payload),
+            Some(_) => drop_quietly(payload),
+        }
     }
 }
 

@@ -306,6 +306,9 @@ macro_rules! __for_all_cases {
                 the_bodys_own_value_is_what_counts_if_nobody_finishes
                 a_second_finish_is_dropped_once_and_at_once
                 a_finish_after_the_end_is_dropped_at_once
+                a_finish_after_the_scope_was_dropped_is_dropped_at_once
+                a_value_is_gone_when_a_panic_has_ended_the_scope
+                of_two_values_that_panic_when_they_are_dropped_the_first_panic_goes_on
                 a_failure_outranks_the_value
                 a_finish_after_a_failure_does_not_count
                 a_finish_after_an_explicit_cancel_does_not_count

@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::future::pending;
 
-use futures_lite::future::yield_now;
+use futures_lite::future::{poll_once, yield_now};
 use taskgroup::group::Finish;
 use taskgroup::{CancelReason, TaskGroup, scope_with, shield};
 
 use crate::ledger::{Capture, Entry, Tally};
-use crate::test::{Test, errors};
+use crate::test::{Test, errors, panic_text, quiet_panic};
 
 pub async fn o_56_from_the_body_with_a_value(t: &Test) {
     let there = &Tally::new();
@@ -83,6 +83,56 @@ pub async fn a_finish_after_the_end_is_dropped_at_once(t: &Test) {
     let finish = kept.recv().await.unwrap();
     finish.finish_with(t.ledger.capture());
     assert_eq!((t.ledger.read().made, t.ledger.read().dropped), (2, 2));
+}
+
+pub async fn a_finish_after_the_scope_was_dropped_is_dropped_at_once(t: &Test) {
+    let (give, kept) = async_channel::bounded::<Finish<Capture>>(1);
+    let mut opened = Box::pin(scope_with(t.spawner(), |_, finish| async move {
+        give.try_send(finish).unwrap();
+        pending::<Result<_, Infallible>>().await
+    }));
+    assert!(poll_once(opened.as_mut()).await.is_none());
+    let finish = kept.recv().await.unwrap();
+    finish.finish_with(t.ledger.capture());
+    assert_eq!(t.ledger.read().alive(), 1, "it may yet be the scope's");
+    drop(opened);
+    assert_eq!(t.ledger.read().alive(), 0);
+    finish.finish_with(t.ledger.capture());
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+pub async fn a_value_is_gone_when_a_panic_has_ended_the_scope(t: &Test) {
+    let (give, kept) = async_channel::bounded::<Finish<Capture>>(1);
+    let ended = scope_with(t.spawner(), |_, finish| async move {
+        finish.finish_with(t.ledger.capture());
+        give.try_send(finish).unwrap();
+        quiet_panic("body") as Result<_, Infallible>
+    });
+    assert_eq!(panic_text(async { ended.await.map(drop) }).await, "body");
+    assert_eq!(t.ledger.read().alive(), 0);
+    drop(kept);
+}
+
+pub async fn of_two_values_that_panic_when_they_are_dropped_the_first_panic_goes_on(t: &Test) {
+    struct Bomb(&'static str);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            quiet_panic(self.0)
+        }
+    }
+
+    let there = &Tally::new();
+    let failed = scope_with(t.spawner(), |group, finish: Finish<Bomb>| async move {
+        let begun = there.clone();
+        group.launch(t.child(shield(async move {
+            begun.add();
+            finish.finish_with(Bomb("finish"));
+            Err::<(), _>("late")
+        })));
+        Ok(Bomb("own"))
+    });
+    assert_eq!(panic_text(async { failed.await.map(std::mem::forget) }).await, "own");
 }
 
 pub async fn a_failure_outranks_the_value(t: &Test) {
