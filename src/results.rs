@@ -65,6 +65,7 @@ pub struct Results<S, T, E = Infallible> {
     group: Group<S, E>,
     queue: Arc<Queue<T>>,
     waiter: Waiter,
+    taken: Taken,
 }
 
 type Queue<T> = Lock<Inner<T>>;
@@ -86,6 +87,25 @@ impl<T> Inner<T> {
     }
 }
 
+/// Which results were taken as they came, from each to before another. There is a gap at most for each that is left.
+#[derive(Default)]
+struct Taken(BTreeMap<u64, u64>);
+
+impl Taken {
+    fn note(&mut self, number: u64) {
+        let end = self.0.remove(&(number + 1)).unwrap_or(number + 1);
+        match self.0.range_mut(..number).next_back() {
+            Some((_, before)) if *before == number => *before = end,
+            _ => drop(self.0.insert(number, end)),
+        }
+    }
+
+    /// The first from this one on that is left.
+    fn first_left(&self, number: u64) -> u64 {
+        self.0.range(..=number).next_back().map_or(number, |(_, end)| number.max(*end))
+    }
+}
+
 struct Finished<T> {
     result: Result<T, Why>,
     child: Source,
@@ -102,7 +122,8 @@ impl<S, E> Group<S, E> {
     /// A place for the results of many children, to be taken as they come or in the order of spawning.
     pub fn results<T>(&self) -> Results<S, T, E> {
         let inner = Inner { finished: VecDeque::new(), spawned: 0, outstanding: 0, waker: None, gone: false };
-        Results { group: self.clone(), queue: Arc::new(Lock::new(inner)), waiter: Waiter::default() }
+        let queue = Arc::new(Lock::new(inner));
+        Results { group: self.clone(), queue, waiter: Waiter::default(), taken: Taken::default() }
     }
 }
 
@@ -173,7 +194,8 @@ impl<S, T, E> Results<S, T, E> {
 
     /// The same results in the order of spawning.
     pub fn in_order(self) -> InOrder<S, T, E> {
-        InOrder { results: self, early: BTreeMap::new(), turn: 0 }
+        let turn = self.taken.first_left(0);
+        InOrder { results: self, early: BTreeMap::new(), turn }
     }
 
     /// Waits for every child spawned so far, and gives the values that there are, in the order of spawning.
@@ -237,7 +259,12 @@ impl<S, T, E> Results<S, T, E> {
     }
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
-        self.poll_finished(cx).map(|next| next.map(|(_, finished)| self.result(finished)))
+        self.poll_finished(cx).map(|next| {
+            next.map(|(number, finished)| {
+                self.taken.note(number);
+                self.result(finished)
+            })
+        })
     }
 
     fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
@@ -324,23 +351,14 @@ impl<S, T, E> InOrder<S, T, E> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         loop {
             if let Some(finished) = self.early.remove(&self.turn) {
-                self.turn += 1;
+                // Some may have been taken before they were put in order.
+                self.turn = self.results.taken.first_left(self.turn + 1);
                 return Poll::Ready(Some(self.results.result(finished)));
             }
-            let ended = match self.results.poll_finished(cx) {
-                Poll::Ready(Some((number, finished))) => {
-                    self.early.insert(number, finished);
-                    continue;
-                }
-                Poll::Ready(None) => true,
-                Poll::Pending => false,
+            match std::task::ready!(self.results.poll_finished(cx)) {
+                Some((number, finished)) => self.early.insert(number, finished),
+                None => return Poll::Ready(None),
             };
-            match self.early.first_key_value() {
-                // What is missing was taken before they were put in order.
-                Some((number, _)) if ended || self.results.outstanding() == 0 => self.turn = *number,
-                _ if ended => return Poll::Ready(None),
-                _ => return Poll::Pending,
-            }
         }
     }
 }

@@ -331,6 +331,7 @@ macro_rules! __for_all_cases {
                 o_10_callbacks_in_order_work_in_parallel
                 o_10_at_most_the_limit_run
                 a_child_without_a_value_has_its_turn
+                those_that_were_taken_before_have_none
                 results_that_wait_for_their_turn_are_outstanding
                 results_that_wait_for_their_turn_are_freed_with_the_others
                 what_was_taken_before_is_not_waited_for

@@ -54,6 +54,29 @@ pub async fn o_10_at_most_the_limit_run(t: &Test) {
     group.join().await.unwrap();
 }
 
+pub async fn those_that_were_taken_before_have_none(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let gates: Vec<_> = (0..6).map(|_| Gate::new()).collect();
+    let mut results = group.results();
+    for (number, gate) in gates.iter().cloned().enumerate() {
+        results.spawn(t.child(async move {
+            gate.wait().await;
+            Ok(number)
+        }));
+    }
+    for number in [3, 0, 2] {
+        gates[number].open();
+        assert_eq!(results.next().await.unwrap().unwrap(), number);
+    }
+    let mut results = results.in_order();
+    for number in [1, 4, 5] {
+        gates[number].open();
+        // The later ones are still at work.
+        assert_eq!(results.next().await.unwrap().unwrap(), number);
+    }
+    group.join().await.unwrap();
+}
+
 pub async fn a_child_without_a_value_has_its_turn(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let mut results = group.results().in_order();
