@@ -38,8 +38,8 @@ impl State {
         let last = living > keepers || seen.others() == living;
         if living > 0 && last && !ended {
             table.background.ended = true;
+            self.close_locked(&mut table, &mut effects);
             let Table { slots, singled, locked, .. } = &mut *table;
-            self.word.close(locked);
             for (_, slot) in slots.iter_mut().filter(|(_, slot)| slot.member.kind().is_background()) {
                 *singled += usize::from(self.single_out(slot, locked, &mut effects));
             }

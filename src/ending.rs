@@ -101,6 +101,10 @@ impl State {
             return None;
         }
         let report = (std::mem::take(&mut table.outcome), table.reason.as_deref().cloned());
+        let mut effects = Effects::default();
+        if let Some(limit) = &mut table.limit {
+            limit.turn_away(&mut effects);
+        }
         drop(table);
         #[cfg(feature = "tracing")]
         if self.is_observed() {
@@ -108,10 +112,9 @@ impl State {
         }
         self.signal().forget_owner();
         if self.parent.is_some() {
-            let mut effects = Effects::default();
             effects.settle(self);
-            effects.run();
         }
+        effects.run();
         Some(report)
     }
 

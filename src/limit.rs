@@ -5,12 +5,15 @@
 //! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
 //!
 //! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. So there
-//! may be more than the limit, but never more that are not waiting for each other.
+//! may be more than the limit, but unless one goes on that had begun to await another, never more that are not waiting for each other.
+//!
+//! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{self, Poll, Waker};
 
 use slab::Slab;
@@ -49,7 +52,36 @@ pub(crate) struct Limit {
 
 enum Waiting {
     Child(Ticket),
-    Spawner(Arc<Packet<()>>),
+    Spawner(Arc<Spawner>),
+}
+
+/// Somebody who waits to spawn.
+struct Spawner {
+    packet: Arc<Packet<()>>,
+    /// One of the three below. The lock of the table is what it is read and written under, so no order is needed.
+    stands: AtomicU8,
+}
+
+/// In the queue.
+const WAITS: u8 = 0;
+/// Has a place, also if that is not known to it yet.
+const PLACED: u8 = 1;
+/// Waits no more.
+const GONE: u8 = 2;
+
+impl Spawner {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { packet: Packet::new(), stands: AtomicU8::new(WAITS) })
+    }
+
+    /// Says how it stood before.
+    fn now(&self, stands: u8) -> u8 {
+        self.stands.swap(stands, Ordering::Relaxed)
+    }
+
+    fn waits(&self) -> bool {
+        self.stands.load(Ordering::Relaxed) == WAITS
+    }
 }
 
 impl Limit {
@@ -101,17 +133,24 @@ impl Limit {
         self.taken -= 1;
         while !self.is_full() {
             let Some(next) = self.queue.pop_front() else { break };
-            match next {
-                Waiting::Child(ticket) => match waiting(slots, ticket) {
-                    Some(slot) => slot.member.place(effects),
-                    None => {
-                        self.stale = self.stale.saturating_sub(1);
-                        continue;
+            let is_placed = match next {
+                Waiting::Child(ticket) => {
+                    waiting(slots, ticket).map(|slot| slot.member.place(effects)).is_some()
+                }
+                Waiting::Spawner(spawner) => {
+                    let waits = spawner.waits();
+                    if waits {
+                        spawner.now(PLACED);
+                        effects.resolve(Some(spawner.packet.clone()));
                     }
-                },
-                Waiting::Spawner(packet) => effects.resolve(Some(packet)),
+                    waits
+                }
+            };
+            if is_placed {
+                self.taken += 1;
+            } else {
+                self.stale = self.stale.saturating_sub(1);
             }
-            self.taken += 1;
         }
         shrink(&mut self.queue);
     }
@@ -121,7 +160,7 @@ impl Limit {
         if self.stale * 2 > self.queue.len() {
             self.queue.retain(|next| match next {
                 Waiting::Child(ticket) => waiting(slots, *ticket).is_some(),
-                Waiting::Spawner(_) => true,
+                Waiting::Spawner(spawner) => spawner.waits(),
             });
             self.stale = 0;
             shrink(&mut self.queue);
@@ -130,12 +169,26 @@ impl Limit {
 
     /// The group is cancelled: nobody is let in any more.
     pub(crate) fn give_up(&mut self, effects: &mut Effects) {
-        for next in std::mem::take(&mut self.queue) {
-            if let Waiting::Spawner(packet) = next {
-                effects.refuse(packet);
-            }
-        }
+        self.turn_away(effects);
+        self.queue = VecDeque::new();
         self.stale = 0;
+    }
+
+    /// The group takes no more children: nobody waits to spawn any more.
+    pub(crate) fn turn_away(&mut self, effects: &mut Effects) {
+        self.queue.retain(|next| match next {
+            Waiting::Child(_) => true,
+            Waiting::Spawner(spawner) => {
+                if spawner.waits() {
+                    spawner.now(GONE);
+                    effects.refuse(spawner.packet.clone());
+                } else {
+                    self.stale = self.stale.saturating_sub(1);
+                }
+                false
+            }
+        });
+        shrink(&mut self.queue);
     }
 }
 
@@ -178,14 +231,13 @@ impl State {
     /// A place for a child that is still to be spawned, now or later. `None` if there is no limit.
     pub(crate) fn room(self: &Arc<Self>) -> Option<Room> {
         let mut table = self.lock();
-        let cancelled = table.reason.is_some();
         let limit = table.limit.as_mut()?;
-        let place = if cancelled {
+        let place = if self.refusal().is_some() {
             RoomState::Gone
         } else if limit.is_full() {
-            let packet = Packet::new();
-            limit.queue.push_back(Waiting::Spawner(packet.clone()));
-            RoomState::Waiting(packet)
+            let spawner = Spawner::new();
+            limit.queue.push_back(Waiting::Spawner(spawner.clone()));
+            RoomState::Waiting(spawner)
         } else {
             limit.taken += 1;
             RoomState::Reserved
@@ -194,17 +246,17 @@ impl State {
     }
 
     /// Gives back a place that no child was spawned in, or the wait for one.
-    fn leave_room(&self, packet: Option<&Arc<Packet<()>>>) {
+    fn leave_room(&self, spawner: Option<&Spawner>) {
         let mut effects = Effects::default();
         let mut table = self.lock();
         let Table { slots, limit: Some(limit), reason: None, .. } = &mut *table else { return };
-        // Whether the packet is in the queue, and not whether it is resolved, tells if there is a place to give back.
-        let before = limit.queue.len();
-        if let Some(packet) = packet {
-            limit.queue.retain(|next| !matches!(next, Waiting::Spawner(other) if Arc::ptr_eq(other, packet)));
-        }
-        if limit.queue.len() == before {
-            limit.give_back(slots, &mut effects);
+        match spawner.map_or(PLACED, |spawner| spawner.now(GONE)) {
+            WAITS => {
+                limit.stale += 1;
+                limit.tidy(slots);
+            }
+            PLACED => limit.give_back(slots, &mut effects),
+            _ => {}
         }
         drop(table);
         effects.run();
@@ -218,17 +270,17 @@ pub(crate) struct Room {
 }
 
 enum RoomState {
-    Waiting(Arc<Packet<()>>),
+    Waiting(Arc<Spawner>),
     Reserved,
-    /// The group was cancelled, or the place is used.
+    /// The group takes no more children, or the place is used.
     Gone,
 }
 
 impl Room {
     /// Waits for the place.
     pub(crate) fn poll(&mut self, cx: &task::Context<'_>) -> Poll<()> {
-        if let RoomState::Waiting(packet) = &self.place {
-            self.place = match std::task::ready!(packet.poll(cx.waker())) {
+        if let RoomState::Waiting(spawner) = &self.place {
+            self.place = match std::task::ready!(spawner.packet.poll(cx.waker())) {
                 Ok(()) => RoomState::Reserved,
                 Err(_) => RoomState::Gone,
             };
@@ -251,7 +303,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         match &self.place {
-            RoomState::Waiting(packet) => self.group.leave_room(Some(packet)),
+            RoomState::Waiting(spawner) => self.group.leave_room(Some(spawner)),
             RoomState::Reserved => self.group.leave_room(None),
             RoomState::Gone => {}
         }

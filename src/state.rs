@@ -371,10 +371,19 @@ impl State {
         true
     }
 
-    pub(crate) fn close(&self) {
-        self.word.close(&mut self.lock().locked);
+    pub(crate) fn close(self: &Arc<Self>) {
+        let mut effects = Effects::default();
+        self.close_locked(&mut self.lock(), &mut effects);
+        effects.run();
         // For whoever waits for results of which there may be no more.
         self.notify();
+    }
+
+    pub(crate) fn close_locked(&self, table: &mut Table, effects: &mut Effects) {
+        self.word.close(&mut table.locked);
+        if let Some(limit) = &mut table.limit {
+            limit.turn_away(effects);
+        }
     }
 
     // ---- the body ----

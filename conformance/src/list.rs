@@ -528,6 +528,8 @@ macro_rules! __for_all_cases {
                 groups_inside_have_places_of_their_own
                 a_scope_may_have_a_limit_and_its_body_needs_no_place
                 spawning_waits_until_there_is_a_place
+                whoever_waits_to_spawn_is_refused_when_the_group_is_closed
+                whoever_gave_up_waiting_takes_no_place
                 there_are_never_more_children_than_places
                 without_a_limit_spawning_does_not_wait
                 a_place_is_given_in_the_order_in_which_it_was_asked_for

@@ -33,6 +33,40 @@ pub async fn spawning_waits_until_there_is_a_place(t: &Test) {
     assert_eq!(t.log.lines(), ["in"]);
 }
 
+pub async fn whoever_waits_to_spawn_is_refused_when_the_group_is_closed(t: &Test) {
+    let (group, gate) = full(t).await;
+    let mut waiting = [(); 2].map(|()| Box::pin(group.spawn_when_free(says(t, "in"))));
+    for spawning in &mut waiting {
+        assert!(poll_once(spawning.as_mut()).await.is_none());
+    }
+    group.close();
+    let [asked, dropped] = waiting;
+    drop(dropped);
+    assert!(asked.await.await.unwrap_err().is_cancelled());
+    assert!(group.spawn_when_free(says(t, "late")).await.await.unwrap_err().is_cancelled());
+    assert_eq!(group.snapshot().group().places_taken(), Some(1));
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), [""; 0]);
+}
+
+pub async fn whoever_gave_up_waiting_takes_no_place(t: &Test) {
+    let (group, gate) = full(t).await;
+    let mut waiting: Vec<_> = (0..100).map(|n| Box::pin(group.spawn_when_free(says(t, n)))).collect();
+    for spawning in &mut waiting {
+        assert!(poll_once(spawning.as_mut()).await.is_none());
+    }
+    let last = waiting.pop().unwrap();
+    drop(waiting.split_off(10));
+    gate.open();
+    group.idle().await;
+    assert_eq!(group.snapshot().group().places_taken(), Some(1), "the first of those that are left has it");
+    drop(waiting);
+    last.await.await.unwrap();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["99"]);
+}
+
 pub async fn there_are_never_more_children_than_places(t: &Test) {
     let group = limited(t.spawner(), 3);
     for n in 0..30 {
