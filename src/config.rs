@@ -107,20 +107,17 @@ impl Config {
 
     /// The deadline of a group that is opened now.
     pub(crate) fn deadline(&self) -> Deadline {
-        Deadline::new(self.timed().map(|(when, clock)| match when {
+        let Some((when, clock)) = self.timed() else { return Deadline::default() };
+        let at = match when {
             When::At(at) => *at,
             When::After(time) => clock.now().saturating_add(*time),
-        }))
-    }
-
-    /// What time it is by the clock that was given with the deadline.
-    pub(crate) fn now(&self) -> Option<Duration> {
-        self.timed().map(|(_, clock)| clock.now())
+        };
+        Deadline::new(at, clock.clone())
     }
 
     /// For whoever keeps that deadline.
     pub(crate) fn watch(&self) -> Option<Watch> {
-        self.timed().map(|(_, clock)| Watch::new(clock.clone()))
+        self.timed().map(|_| Watch::default())
     }
 
     /// How long a clean-up that begins now may take.
@@ -326,7 +323,8 @@ macro_rules! settings {
         /// [`try_spawn`](crate::Group::try_spawn) refuses. Background children, clean-ups and adopted tasks need no place.
         ///
         /// A child that awaits the [handle](crate::JoinHandle) of a queued sibling lends it its place, as it would
-        /// otherwise wait for ever. One that waits in another way keeps its place: on a channel, for
+        /// otherwise wait for ever. What is lent is not given back: one that then goes on with something else, after a timeout say, runs
+        /// beside that sibling, and so there are more. One that waits in another way keeps its place: on a channel, for
         /// [`Results`](crate::group::Results), or in `spawn_when_free`. If all who have places wait so for children that have none,
         /// nobody goes on.
         ///

@@ -12,19 +12,27 @@ use crate::error::CancelReason;
 use crate::facts::Fact;
 use crate::signal::Waiter;
 use crate::state::State;
+use crate::table::Table;
 use crate::timer::{AnyTimer, Sleep, Timer};
 
 /// What a group knows of its deadline.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     at: Option<Duration>,
+    /// By whose clock it is.
+    clock: Option<AnyTimer>,
     /// Somebody sees to it that it is kept.
-    pub(crate) watched: bool,
+    watched: bool,
 }
 
 impl Deadline {
-    pub(crate) fn new(at: Option<Duration>) -> Self {
-        Self { at, watched: at.is_some() }
+    /// One that is watched from the beginning.
+    pub(crate) fn new(at: Duration, clock: AnyTimer) -> Self {
+        Self { at: Some(at), clock: Some(clock), watched: true }
+    }
+
+    pub(crate) fn due(&self) -> Option<(Duration, AnyTimer)> {
+        self.at.zip(self.clock.clone())
     }
 
     pub(crate) fn at(&self) -> Option<Duration> {
@@ -48,14 +56,22 @@ impl State {
         self.lock().deadline.at()
     }
 
-    /// Moves the deadline. Says whether somebody has yet to be found who watches it.
-    pub(crate) fn set_deadline(&self, at: Option<Duration>) -> bool {
+    /// Moves the deadline to a time of this clock. Says whether somebody has yet to be found who watches it.
+    pub(crate) fn set_deadline(&self, at: Option<Duration>, clock: AnyTimer) -> bool {
         let mut table = self.lock();
         table.deadline.at = at;
+        let before = table.deadline.clock.replace(clock);
         let unwatched = at.is_some() && !std::mem::replace(&mut table.deadline.watched, true);
         drop(table);
+        drop(before);
         self.notify();
         unwatched
+    }
+
+    /// Whether there is anybody whom a deadline could cut.
+    fn may_cut(&self, table: &Table) -> bool {
+        let body = !table.body.is(Fact::GONE) && !table.body.is(Fact::CUT);
+        body || self.word.look().children() > 0
     }
 
     /// The deadline has passed: cancels the group.
@@ -65,8 +81,7 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         table.deadline.at = None;
-        let alive = !table.body.is(Fact::GONE) || self.word.look().children() > 0;
-        if alive && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
+        if self.may_cut(&table) && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }
         self.cancel_locked(&mut table, CancelReason::Deadline, &mut effects);
@@ -76,23 +91,24 @@ impl State {
 }
 
 /// Cancels a group when its deadline has passed.
+#[derive(Default)]
 pub(crate) struct Watch {
-    clock: AnyTimer,
-    sleep: Option<(Duration, Sleep)>,
+    sleep: Option<(Duration, AnyTimer, Sleep)>,
 }
 
 impl Watch {
-    pub(crate) fn new(clock: AnyTimer) -> Self {
-        Self { clock, sleep: None }
-    }
-
     /// Looks at the deadline, and has the task woken when it has passed. That it is moved is told by the group's signal.
     pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
-        while let Some(at) = group.deadline() {
+        loop {
+            let due = group.lock().deadline.due();
+            let Some((at, clock)) = due else { return };
             let sleep = match &mut self.sleep {
-                Some((until, sleep)) if *until == at => sleep,
-                _ if self.clock.now() >= at => return group.pass_deadline(),
-                stale => &mut stale.insert((at, self.clock.sleep_until(at))).1,
+                Some((until, by, sleep)) if *until == at && by.is(&clock) => sleep,
+                _ if clock.now() >= at => return group.pass_deadline(),
+                stale => {
+                    let sleep = clock.sleep_until(at);
+                    &mut stale.insert((at, clock, sleep)).2
+                }
             };
             match sleep.as_mut().poll(cx) {
                 Poll::Pending => return,
@@ -108,7 +124,7 @@ impl Watch {
         group.watch();
         std::future::poll_fn(|cx| {
             waiter.listen(group.signal(), cx);
-            if group.is_cancelled() && group.len() == 0 {
+            if group.is_cancelled() && !group.may_cut(&group.lock()) {
                 return Poll::Ready(());
             }
             self.look(&group, cx);

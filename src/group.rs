@@ -392,7 +392,8 @@ impl<S, E> Group<S, E> {
 impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
     /// Moves the deadline to this time of the spawner's clock, or takes it away.
     ///
-    /// A group that was opened without one gets it by this. A deadline that has passed cannot be moved any more.
+    /// It need not be the clock that the deadline was set by before: a group that is [on](Self::on) another runtime has that one's. A
+    /// group that was opened without one gets it by this. A deadline that has passed cannot be moved any more.
     ///
     /// # Examples
     ///
@@ -410,15 +411,14 @@ impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
     /// # }
     /// ```
     pub fn set_deadline(&self, at: Option<Duration>) {
-        if self.state().set_deadline(at) {
+        if self.state().set_deadline(at, AnyTimer::of(self.spawner())) {
             self.watch_deadline();
         }
     }
 
     /// Starts the child that keeps the deadline.
     pub(crate) fn watch_deadline(&self) {
-        let watch = Watch::new(AnyTimer::of(self.spawner()));
-        self.child().of_kind(Kind::Watch).launch(watch.run(self.state().clone()));
+        self.child().of_kind(Kind::Watch).launch(Watch::default().run(self.state().clone()));
     }
 }
 

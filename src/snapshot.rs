@@ -19,6 +19,7 @@ use crate::member::{Kind, Member, Work};
 use crate::observe::Marks;
 use crate::state::State;
 use crate::table::Table;
+use crate::timer::Timer;
 use crate::unwind::drop_quietly;
 
 mod blame;
@@ -211,12 +212,12 @@ impl Snapshot {
     fn copy(&mut self, state: &Arc<State>, opener: Option<usize>, inner: &mut Inner) {
         let from = self.members.len();
         let mut room = state.len() + 16;
-        let mut entry = loop {
+        let (mut entry, due) = loop {
             self.members.reserve(room);
             inner.reserve(room);
             let table = state.lock();
             match self.copy_members(state, &table, inner) {
-                Ok(()) => break GroupEntry::copy(state, &table),
+                Ok(()) => break (GroupEntry::copy(state, &table), table.deadline.due()),
                 Err(TooSmall) => drop(table),
             }
             self.members.truncate(from);
@@ -226,8 +227,7 @@ impl Snapshot {
         entry.opener = opener;
         entry.members = from..self.members.len();
         entry.awaited = state.signal().is_awaited();
-        let now = entry.deadline.and_then(|_| state.config.now());
-        entry.remaining = entry.deadline.zip(now).map(|(at, now)| at.saturating_sub(now));
+        entry.remaining = due.map(|(at, clock)| at.saturating_sub(clock.now()));
         self.groups.push(entry);
     }
 

@@ -117,6 +117,11 @@ impl AnyTimer {
     pub(crate) fn of(spawner: &impl Timed) -> Self {
         Self(Arc::new(spawner.timer()))
     }
+
+    /// Whether the other one is a clone of this.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Timer for AnyTimer {

@@ -419,6 +419,7 @@ macro_rules! __for_all_cases {
                 after_a_cancel_nobody_waits_for_it
                 a_failure_before_it_is_what_counts
                 a_childs_error_outranks_it_and_the_reason_is_still_readable
+                set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up
                 a_shielded_child_is_waited_for
                 it_does_not_reach_a_group_opened_under_a_shield
                 a_deadline_set_under_a_shield_is_kept
@@ -437,6 +438,7 @@ macro_rules! __for_all_cases {
                 a_deadline_is_set_on_a_closed_group
                 a_deadline_that_is_set_too_late_is_passed_at_once
                 a_deadline_that_has_passed_cannot_be_moved
+                a_deadline_is_moved_by_another_clock
                 a_deadline_is_set_on_a_group_that_is_over
                 a_deadline_is_set_by_a_child_of_the_group
                 who_keeps_the_deadline_is_not_counted

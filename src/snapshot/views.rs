@@ -75,7 +75,7 @@ impl<'a> GroupView<'a> {
         self.entry().deadline
     }
 
-    /// How far off the deadline was, if it was set when the group was opened.
+    /// How far off the deadline was.
     pub fn remaining(self) -> Option<Duration> {
         self.entry().remaining
     }

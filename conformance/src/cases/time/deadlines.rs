@@ -240,6 +240,31 @@ pub async fn a_childs_error_outranks_it_and_the_reason_is_still_readable(t: &Tes
     assert_eq!(error.reason(), Some(&CancelReason::Deadline));
 }
 
+pub async fn set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let (gate, opened) = (Gate::new(), async_channel::bounded(1));
+    let held = scope(spawner, async |group: Group<Cranked, Infallible>| {
+        group.set_deadline(Some(at(1)));
+        let cancelled = shield(async {
+            group.cancel();
+            opened.0.try_send(group.clone()).unwrap();
+            gate.wait().await;
+        });
+        cancelled.await;
+        pending::<Result<(), _>>().await
+    });
+    let driver = async {
+        let group = opened.1.recv().await.unwrap();
+        assert_eq!(group.reason(), Some(CancelReason::Explicit("".into())));
+        crank.to(1);
+        while group.reason() != Some(CancelReason::Deadline) {
+            yield_now().await;
+        }
+        gate.open();
+    };
+    timed_out(zip(held, driver).await.0);
+}
+
 pub async fn a_shielded_child_is_waited_for(t: &Test) {
     let (crank, spawner) = cranked(t);
     let slow = Slow::new(t);

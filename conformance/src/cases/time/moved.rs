@@ -204,3 +204,19 @@ pub async fn who_keeps_the_deadline_is_not_counted(t: &Test) {
     group.join().await.unwrap();
     assert_eq!(crank.sleeps(), 0);
 }
+
+pub async fn a_deadline_is_moved_by_another_clock(t: &Test) {
+    let ((crank, spawner), (other, elsewhere)) = (cranked(t), cranked(t));
+    let begun = Tally::new();
+    let group = TaskGroup::builder::<Infallible>(spawner).deadline(at(20)).open();
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    crank.to(15);
+    group.on(elsewhere).set_deadline(Some(at(10)));
+    t.step().await;
+    assert!(!group.is_cancelled(), "it is not ten by that clock");
+    assert_eq!(group.snapshot().group().remaining(), Some(at(10)));
+    other.to(10);
+    timed_out(group.join().await);
+    assert_eq!((crank.sleeps(), other.sleeps()), (0, 0));
+}
