@@ -73,6 +73,10 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     /// background children are cancelled and waited for. That is not a failure. Until then they are like the others, but
     /// are not counted by [`len`](Group::len), not waited for by [`idle`](Group::idle), and need no place under a limit. Whatever a
     /// clean-up launches from then on is refused.
+    ///
+    /// # Panics
+    ///
+    /// Starting one panics where the group has 134,217,727 background children, clean-ups and groups opened in its body.
     pub fn background(self) -> Self {
         self.of_kind(Kind::Background)
     }

@@ -43,7 +43,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// # Panics
     ///
-    /// Panics outside of the group: there is no member that it could run after. Panics if the spawner does.
+    /// Panics outside of the group: there is no member that it could run after. Panics if the spawner does. Panics where the group has
+    /// 134,217,727 background children, clean-ups and groups opened in its body.
     ///
     /// # Examples
     ///
