@@ -71,3 +71,21 @@ fn somebody_who_waits_to_spawn_gives_up_while_its_turn_comes() {
         block_on(group.join()).unwrap();
     });
 }
+
+/// Red if whoever is turned away by a close gives back a place that it never had, or if whoever had its turn does not.
+#[test]
+fn somebody_who_waits_to_spawn_gives_up_while_the_group_is_closed() {
+    bounded(2, || {
+        let (group, running) = (one_at_a_time(), Arc::default());
+        group.launch(alone(Arc::clone(&running)));
+        let (waits, closes) = (group.group(), group.group());
+        let other = thread::spawn(move || {
+            let mut spawning = pin!(waits.spawn_when_free(alone(running)));
+            let _ = spawning.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        });
+        closes.close();
+        other.join().unwrap();
+        block_on(group.join()).unwrap();
+        assert_eq!(closes.snapshot().group().places_taken(), Some(0));
+    });
+}
