@@ -106,13 +106,13 @@ impl Config {
     }
 
     /// The deadline of a group that is opened now.
-    pub(crate) fn deadline(&self) -> Deadline {
-        let Some((when, clock)) = self.timed() else { return Deadline::default() };
+    pub(crate) fn deadline(&self) -> Option<Box<Deadline>> {
+        let (when, clock) = self.timed()?;
         let at = match when {
             When::At(at) => *at,
             When::After(time) => clock.now().saturating_add(*time),
         };
-        Deadline::new(at, clock.clone())
+        Some(Deadline::new(at, clock.clone()))
     }
 
     /// For whoever keeps that deadline.

@@ -27,16 +27,16 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     /// One that is watched from the beginning.
-    pub(crate) fn new(at: Duration, clock: AnyTimer) -> Self {
-        Self { at: Some(at), clock: Some(clock), watched: true }
+    pub(crate) fn new(at: Duration, clock: AnyTimer) -> Box<Self> {
+        Box::new(Self { at: Some(at), clock: Some(clock), watched: true })
     }
+}
 
+impl Table {
+    /// When the group is cut, and by whose clock.
     pub(crate) fn due(&self) -> Option<(Duration, AnyTimer)> {
-        self.at.zip(self.clock.clone())
-    }
-
-    pub(crate) fn at(&self) -> Option<Duration> {
-        self.at
+        let deadline = self.deadline.as_ref()?;
+        deadline.at.zip(deadline.clock.clone())
     }
 }
 
@@ -53,15 +53,16 @@ impl State {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.lock().deadline.at()
+        self.lock().deadline.as_ref()?.at
     }
 
     /// Moves the deadline to a time of this clock. Says whether somebody has yet to be found who watches it.
     pub(crate) fn set_deadline(&self, at: Option<Duration>, clock: AnyTimer) -> bool {
         let mut table = self.lock();
-        table.deadline.at = at;
-        let before = table.deadline.clock.replace(clock);
-        let unwatched = at.is_some() && !std::mem::replace(&mut table.deadline.watched, true);
+        let deadline = table.deadline.get_or_insert_default();
+        deadline.at = at;
+        let before = deadline.clock.replace(clock);
+        let unwatched = at.is_some() && !std::mem::replace(&mut deadline.watched, true);
         drop(table);
         drop(before);
         self.notify();
@@ -80,7 +81,9 @@ impl State {
     fn pass_deadline(self: &Arc<Self>) {
         let mut effects = Effects::default();
         let mut table = self.lock();
-        table.deadline.at = None;
+        if let Some(deadline) = &mut table.deadline {
+            deadline.at = None;
+        }
         if self.may_cut(&table) && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }
@@ -100,7 +103,7 @@ impl Watch {
     /// Looks at the deadline, and has the task woken when it has passed. That it is moved is told by the group's signal.
     pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
         loop {
-            let due = group.lock().deadline.due();
+            let due = group.lock().due();
             let Some((at, clock)) = due else { return };
             let sleep = match &mut self.sleep {
                 Some((until, by, sleep)) if *until == at && by.is(&clock) => sleep,

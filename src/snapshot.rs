@@ -217,7 +217,7 @@ impl Snapshot {
             inner.reserve(room);
             let table = state.lock();
             match self.copy_members(state, &table, inner) {
-                Ok(()) => break (GroupEntry::copy(state, &table), table.deadline.due()),
+                Ok(()) => break (GroupEntry::copy(state, &table), table.due()),
                 Err(TooSmall) => drop(table),
             }
             self.members.truncate(from);
@@ -227,6 +227,7 @@ impl Snapshot {
         entry.opener = opener;
         entry.members = from..self.members.len();
         entry.awaited = state.signal().is_awaited();
+        entry.deadline = due.as_ref().map(|(at, _)| *at);
         entry.remaining = due.map(|(at, clock)| at.saturating_sub(clock.now()));
         self.groups.push(entry);
     }
@@ -318,7 +319,7 @@ impl GroupEntry {
             policy: state.config.policy,
             children: seen.children(),
             places: table.limit.as_ref().map(|limit| limit.places()),
-            deadline: table.deadline.at(),
+            deadline: None,
             remaining: None,
             closed: seen.is_closed() || seen.is_cancelled(),
             stopping: seen.is_stopping(),

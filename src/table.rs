@@ -35,7 +35,7 @@ const SWEPT: usize = 2;
 pub(crate) struct Table {
     pub(crate) locked: Locked,
     pub(crate) background: Background,
-    pub(crate) deadline: Deadline,
+    pub(crate) deadline: Option<Box<Deadline>>,
     /// The body; gone from the start in a group without one.
     pub(crate) body: Member,
     pub(crate) reason: Option<Box<CancelReason>>,
