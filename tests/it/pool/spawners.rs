@@ -1,0 +1,263 @@
+//! Pools on spawners that drop, refuse, panic, or hand nothing on.
+
+use super::*;
+
+#[test]
+fn a_driver_that_is_dropped_is_replaced() {
+    /// Drops every future it has taken when it is told to.
+    #[derive(Clone)]
+    struct Dropping(Arc<Mutex<Vec<Gate>>>);
+
+    impl Spawner for Dropping {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            let gate = Gate::new();
+            self.0.lock().unwrap().push(gate.clone());
+            ThreadEach.spawn(async move {
+                until(&gate, future).await;
+            })
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(self.clone())
+        }
+    }
+
+    watched(|| {
+        let (gates, children, there) = (Arc::default(), Ledger::default(), Tally::new());
+        let pool = Pool::new(Dropping(Arc::clone(&gates)));
+        let group = TaskGroup::new(pool.clone());
+        let go = Gate::new();
+        for _ in 0..10 {
+            let (there, go) = (there.clone(), go.clone());
+            group.launch(children.track(async move {
+                there.add();
+                go.wait().await;
+            }));
+        }
+        block_on(there.take(10));
+        block_on(all_parked(&pool));
+        let taken = std::mem::take(&mut *gates.lock().unwrap());
+        taken.iter().for_each(Gate::open);
+        go.open();
+        block_on(group.join()).unwrap();
+        assert_eq!((children.read().completed, children.read().alive()), (10, 0));
+    });
+}
+
+/// What the tasks of a runtime are given keeps that runtime by nothing, not by its clock either.
+#[test]
+fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
+    #[derive(Clone)]
+    struct Kept(#[expect(dead_code, reason = "it is kept")] Option<Arc<()>>);
+
+    impl Spawner for Kept {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future)
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(Self(None))
+        }
+    }
+
+    impl Timer for Kept {
+        type Sleep = Boxed<()>;
+
+        fn now(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn sleep_until(&self, _at: Duration) -> Boxed<()> {
+            ready(()).boxed()
+        }
+    }
+
+    let runtime = Arc::new(());
+    let spawner = AnyTimedSpawner::new(Kept(Some(runtime.clone())));
+    let for_tasks = spawner.for_tasks().unwrap();
+    drop(spawner);
+    assert_eq!(Arc::strong_count(&runtime), 1);
+    drop(for_tasks);
+}
+
+#[test]
+fn a_spawner_that_drops_drivers_loses_the_children() {
+    watched(|| {
+        let children = Ledger::default();
+        let pool = Pool::new(Dropping);
+        for _ in 0..3 {
+            let group = TaskGroup::new(pool.clone());
+            let child = group.spawn(children.track(async {}));
+            assert!(block_on(child).unwrap_err().is_lost());
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+        }
+        assert_eq!((children.read().made, children.read().polls, children.read().alive()), (3, 0, 0));
+        assert!(format!("{pool:?}").contains("gone: true"));
+    });
+}
+
+#[test]
+fn whoever_registers_is_told_once_and_at_once_if_it_is_late() {
+    struct Told(Ledger);
+
+    impl Dependent for Told {
+        fn runtime_lost(self: Arc<Self>) {
+            drop(self.0.capture());
+        }
+    }
+
+    watched(|| {
+        let pool = Pool::new(Dropping);
+        let told = Ledger::default();
+        let [early, gone, late] = [(); 3].map(|()| Arc::new(Told(told.clone())));
+        let register = |told: &Arc<Told>| {
+            let weak: std::sync::Weak<Told> = Arc::downgrade(told);
+            pool.register(weak);
+        };
+        register(&early);
+        register(&gone);
+        drop(gone);
+        assert_eq!(told.read().made, 0);
+        drop(pool.spawn(async {}));
+        assert_eq!(told.read().made, 1);
+        register(&late);
+        drop(pool.spawn(async {}));
+        assert_eq!(told.read().made, 2);
+    });
+}
+
+#[test]
+fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
+    #[derive(Clone)]
+    struct Panicking;
+
+    impl Spawner for Panicking {
+        fn spawn<F>(&self, _future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            panic!("no threads left")
+        }
+    }
+
+    watched(|| {
+        let children = Ledger::default();
+        let group = TaskGroup::new(Pool::new(Panicking));
+        let spawn = group.group();
+        let child = children.track(async {});
+        assert_eq!(block_on(panic_text(async move { spawn.launch(child) })), "no threads left");
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+    });
+}
+
+/// A driver that cannot get another one to take over runs its children all the same.
+#[test]
+fn a_spawner_that_is_gone_leaves_its_drivers() {
+    /// Only the handle that has it can spawn, and it is no task's.
+    #[derive(Clone)]
+    struct Once(Ledger);
+
+    impl Spawner for Once {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(self.0.track(future))
+        }
+    }
+
+    watched(|| {
+        let (drivers, children) = (Ledger::default(), Ledger::default());
+        let pool = Pool::new(Once(drivers.clone()));
+        let go = Gate::new();
+        let (wait, nested) = (go.clone(), children.clone());
+        let task = pool.spawn(children.track(async move {
+            wait.wait().await;
+            nested.track(yield_now()).await;
+        }));
+        drop(pool);
+        go.open();
+        block_on(task);
+        assert_eq!((children.read().completed, children.read().alive()), (2, 0));
+        block_on(at_most(&drivers, 0));
+    });
+}
+
+#[test]
+fn what_panics_without_a_group_around_it_takes_no_driver_along() {
+    watched(|| {
+        let (pool, drivers) = counted(ThreadEach);
+        let task = pool.spawn(async { panic!("by hand") });
+        assert_eq!(block_on(panic_text(task)), "by hand");
+        // With the last handle of the pool its drivers would end as well.
+        let group = TaskGroup::new(pool.clone());
+        group.launch(async {});
+        block_on(group.join()).unwrap();
+        assert_eq!(drivers.read().completed, 0);
+        drop(pool);
+    });
+}
+
+/// The group is told where it has no child, and where its child's `Task` is not yet there.
+#[test]
+fn a_spawner_may_tell_a_group_whenever_it_likes() {
+    /// Tells the group as soon as it knows of it, and leaves the child alone.
+    #[derive(Clone)]
+    struct Telling(Ledger);
+
+    impl Spawner for Telling {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future)
+        }
+
+        fn register(&self, group: std::sync::Weak<dyn Dependent>) {
+            self.0.capture();
+            group.upgrade().unwrap().runtime_lost();
+        }
+    }
+
+    watched(|| {
+        let (told, children) = (Ledger::default(), Ledger::default());
+        let group = TaskGroup::new(Telling(told.clone()));
+        assert_eq!(told.read().made, 0, "it has no child");
+        group.launch(children.track(pending::<()>()));
+        group.launch(children.track(pending::<()>()));
+        assert!(block_on(group.join()).unwrap_err().is_lost());
+        assert_eq!((told.read().made, children.read().alive()), (1, 0));
+    });
+}
+
+/// A wrapper that hands nothing on still is a spawner: what it does not know of is what it was never told.
+#[test]
+fn a_wrapped_pool_runs_children() {
+    #[derive(Clone)]
+    struct Wrapped(Pool<ThreadEach>);
+
+    impl Spawner for Wrapped {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            self.0.spawn(future)
+        }
+    }
+
+    watched(|| {
+        let children = Ledger::default();
+        let group = TaskGroup::new(Wrapped(Pool::new(ThreadEach)));
+        (0..10).for_each(|_| group.launch(children.track(yield_now())));
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().completed, 10);
+        drop(adopt(()));
+    });
+}
