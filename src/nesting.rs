@@ -99,7 +99,6 @@ impl State {
             member.keep_waker(waker.take().expect("called once"), &mut effects);
         });
         if key == BODY {
-            effects.notify(self);
             effects.settle(self);
         }
         effects.run();
