@@ -252,6 +252,7 @@ macro_rules! __for_all_cases {
                 o_87_sections_back_to_back_both_complete
                 a_shield_in_a_shield_holds_until_the_outer_one_ends
                 a_shielded_child_is_woken_once_and_not_spun
+                a_shielded_body_does_not_wake_itself
                 code_under_a_shield_can_see_the_cancel
                 a_shield_in_the_body_holds_the_scope
                 a_body_that_returns_in_the_poll_its_shield_ends_in_counts

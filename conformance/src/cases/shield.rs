@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::{or, poll_once, yield_now};
-use taskgroup::{TaskGroup, scope, shield};
+use taskgroup::{AnySpawner, Group, TaskGroup, scope, shield};
 
-use crate::ledger::{Gate, Log, Tally};
+use crate::ledger::{Gate, Log, Tally, Wakes};
 use crate::test::{Test, leak};
 
 /// Waits under a shield and writes down that it came to its end.
@@ -91,6 +92,19 @@ pub async fn a_shielded_child_is_woken_once_and_not_spun(t: &Test) {
     assert!(t.restless() || polls.read().polls == before + 1);
     gate.open();
     group.join().await.unwrap();
+}
+
+pub async fn a_shielded_body_does_not_wake_itself(t: &Test) {
+    let wakes = Arc::<Wakes>::default();
+    let waker = Waker::from(wakes.clone());
+    let mut held = pin!(scope(t.spawner(), async |_: Group<AnySpawner>| {
+        shield(pending::<()>()).await;
+        Ok(())
+    }));
+    for _ in 0..3 {
+        assert!(held.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(wakes.count(), 0);
 }
 
 pub async fn code_under_a_shield_can_see_the_cancel(t: &Test) {
