@@ -15,7 +15,7 @@ use crate::outcome::Raw;
 use crate::state::State;
 use crate::table::slot_of;
 use crate::ticket::Ticket;
-use crate::unwind::wake;
+use crate::unwind::{drop_quietly, wake};
 
 /// The value of one child, once it is there.
 ///
@@ -348,6 +348,15 @@ impl<T> Packet<T> {
             Some(Slot::Ready(result)) => Poll::Ready(result),
             Some(_) => panic!("a `JoinHandle` was awaited after it had given its result"),
         }
+    }
+
+    /// Whoever waits here does not any more: its waker goes now, where no lock is held.
+    pub(crate) fn forget(&self) {
+        let waker = match &mut *self.0.lock() {
+            Slot::Waiting(waker) => waker.take(),
+            _ => None,
+        };
+        drop_quietly(waker);
     }
 
     /// What there is, unless that is yet to come.

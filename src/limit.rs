@@ -260,6 +260,10 @@ impl State {
         }
         drop(table);
         effects.run();
+        // What is marked stays in the queue for a while, and is dropped under the lock.
+        if let Some(spawner) = spawner {
+            spawner.packet.forget();
+        }
     }
 }
 

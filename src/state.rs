@@ -380,6 +380,10 @@ impl State {
     }
 
     pub(crate) fn close_locked(&self, table: &mut Table, effects: &mut Effects) {
+        if self.word.look().is_closed() {
+            // Nobody has begun to wait since.
+            return;
+        }
         self.word.close(&mut table.locked);
         if let Some(limit) = &mut table.limit {
             limit.turn_away(effects);

@@ -533,6 +533,7 @@ macro_rules! __for_all_cases {
                 spawning_waits_until_there_is_a_place
                 whoever_waits_to_spawn_is_refused_when_the_group_is_closed
                 whoever_gave_up_waiting_takes_no_place
+                the_waker_of_whoever_gave_up_waiting_is_dropped_with_no_lock_held
                 there_are_never_more_children_than_places
                 without_a_limit_spawning_does_not_wait
                 a_place_is_given_in_the_order_in_which_it_was_asked_for

@@ -1,7 +1,10 @@
 //! `spawn_when_free`: whoever makes work waits for a place.
 
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
 use futures_lite::future::{poll_once, yield_now, zip};
-use taskgroup::{AnySpawner, TaskGroup};
+use taskgroup::{AnySpawner, Group, TaskGroup};
 
 use super::{limited, pause, says};
 use crate::ledger::{Gate, Tally};
@@ -65,6 +68,30 @@ pub async fn whoever_gave_up_waiting_takes_no_place(t: &Test) {
     last.await.await.unwrap();
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["99"]);
+}
+
+pub async fn the_waker_of_whoever_gave_up_waiting_is_dropped_with_no_lock_held(t: &Test) {
+    struct Asks(Group<AnySpawner, &'static str>);
+
+    impl Wake for Asks {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert_eq!(self.0.len(), 1);
+        }
+    }
+
+    let (group, gate) = full(t).await;
+    let mut waiting: Vec<_> = (0..4).map(|n| Box::pin(group.spawn_when_free(says(t, n)))).collect();
+    for spawning in &mut waiting {
+        let waker = Waker::from(Arc::new(Asks(group.group())));
+        assert!(spawning.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    drop(waiting);
+    gate.open();
+    group.join().await.unwrap();
 }
 
 pub async fn there_are_never_more_children_than_places(t: &Test) {
