@@ -1,11 +1,13 @@
 //! What a snapshot of a group says, and what it looks like.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod trees;
+mod warn_after;
 
 use std::future::{Future, pending, poll_fn};
 use std::num::NonZero;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -13,8 +15,7 @@ use std::time::Duration;
 
 use smol::Executor;
 use taskgroup::group::{Asked, MemberKind, MemberState, MemberView, Snapshot};
-use taskgroup::runtime::{Timed, Timer};
-use taskgroup::{CancelReason, Group, Smol, Spawner, Task, TaskGroup, scope, shield};
+use taskgroup::{CancelReason, Group, Smol, TaskGroup, scope, shield};
 
 type Ex = Arc<Executor<'static>>;
 
@@ -70,7 +71,7 @@ fn the_culprit_of_a_stuck_program_is_in_the_second_line() {
         println!("{text}");
         assert_eq!(snapshot.culprits()[0].name(), Some("reader"));
         assert_eq!(snapshot.culprits().len(), 1);
-        assert!(line(&snapshot, 0).starts_with("group \"server\" at tests/snapshot.rs:"), "{text}");
+        assert!(line(&snapshot, 0).starts_with("group \"server\" at tests/snapshot/main.rs:"), "{text}");
         assert!(line(&snapshot, 0).contains("is still open: 1 child, cancelled"), "{text}");
         assert!(line(&snapshot, 0).contains("(shutting down)"), "{text}");
         let culprit = line(&snapshot, 1);
@@ -326,231 +327,5 @@ fn members_that_are_alike_are_counted() {
         assert!(line(&snapshot, 1).ends_with("… and 9,999 more like it"), "{text}");
         assert!(text.ends_with("└─ … and 9,997 more like it\n"), "{text}");
         assert_eq!(text.lines().count(), 8, "{text}");
-    });
-}
-
-/// Opens a group in the child of a group in the child of a group, and so on.
-fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        let group = TaskGroup::new(executor.clone());
-        if depth > 0 {
-            group.launch(nest(executor, depth - 1));
-        } else {
-            group.child().name("innermost").launch(pending::<()>());
-        }
-        drop(group.join().await);
-    })
-}
-
-#[test]
-fn a_tree_of_any_depth_fits_on_a_small_stack() {
-    const DEPTH: usize = 10_000;
-    watched(STACK, || {
-        let executor = Ex::default();
-        let group = TaskGroup::new(executor.clone());
-        group.launch(nest(executor.clone(), DEPTH));
-        settle(&executor);
-        let looking = group.group();
-        watched(64 << 10, move || {
-            let snapshot = looking.snapshot();
-            assert_eq!(snapshot.groups().len(), DEPTH + 2);
-            assert_eq!(snapshot.culprits()[0].name(), Some("innermost"));
-            let text = snapshot.to_string();
-            assert!(text.lines().nth(1).unwrap().contains("innermost"), "{text}");
-            assert!(text.contains("9,986 members in 9,986 groups, further in"), "{text}");
-            #[cfg(feature = "serde")]
-            {
-                let json = serde_json::to_string(&snapshot).unwrap();
-                let list: Vec<serde_json::Map<String, serde_json::Value>> =
-                    serde_json::from_str(&json).unwrap();
-                assert_eq!(list.len(), 2 * (DEPTH + 2));
-            }
-        });
-        drop(group);
-        settle(&executor);
-    });
-}
-
-#[test]
-fn the_path_of_a_member_that_is_deep_inside_stays_short() {
-    /// Each name is of several bytes a character, so that a cut could be in the middle of one.
-    fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            let group = TaskGroup::builder::<()>(executor.clone()).name("ł".repeat(100)).open();
-            let child = group.child().name(format!("depth {depth}"));
-            match depth {
-                0 => child.launch(pending::<()>()),
-                _ => child.launch(nest(executor, depth - 1)),
-            }
-            drop(group.join().await);
-        })
-    }
-    watched(STACK, || {
-        let executor = Ex::default();
-        let group = TaskGroup::builder::<()>(executor.clone()).name("outermost").open();
-        group.launch(nest(executor.clone(), 2_000));
-        settle(&executor);
-        let snapshot = group.snapshot();
-        for member in snapshot.members() {
-            let origin = member.origin();
-            let path = origin.path().unwrap();
-            assert!(path.len() < 2048, "{path}");
-            assert!(path.starts_with("outermost/") || path.starts_with("…/"), "{path}");
-        }
-        assert!(named(&snapshot, "depth 0").origin().path().unwrap().ends_with("/depth 0"));
-        drop(group);
-        settle(&executor);
-    });
-}
-
-#[test]
-fn each_group_is_consistent_in_itself_while_all_is_cancelled() {
-    for _ in 0..20 {
-        watched(STACK, || {
-            let executor = Ex::default();
-            let group = TaskGroup::new(executor.clone());
-            for _ in 0..50 {
-                group.launch(nest(executor.clone(), 5));
-            }
-            settle(&executor);
-            let over = Arc::new(AtomicBool::new(false));
-            let (looking, done) = (group.group(), over.clone());
-            let looker = thread::spawn(move || {
-                let mut looks = 0;
-                while !done.load(Ordering::Relaxed) || looks == 0 {
-                    consistent(&looking.snapshot());
-                    looks += 1;
-                }
-            });
-            let canceller = group.group();
-            let canceller = thread::spawn(move || canceller.cancel());
-            let joined = smol::block_on(executor.run(group.join()));
-            over.store(true, Ordering::Relaxed);
-            canceller.join().unwrap();
-            looker.join().unwrap();
-            joined.unwrap();
-        });
-    }
-}
-
-fn consistent(snapshot: &Snapshot) {
-    for group in snapshot.groups() {
-        let children = group.members().filter(|member| member.kind() == MemberKind::Ordinary);
-        assert_eq!(children.count(), group.len());
-        for member in group.members() {
-            assert_eq!(member.is_cancelled(), group.is_cancelled());
-            assert!(member.groups().all(|inner| inner.opener().unwrap().child() == member.child()));
-        }
-    }
-    assert!(snapshot.to_string().starts_with("group at "));
-}
-
-/// A spawner whose clock is set by hand.
-#[derive(Clone)]
-struct ByHand(Ex, Hand);
-
-#[derive(Clone, Default)]
-struct Hand(Arc<Mutex<(Duration, Vec<Waker>)>>);
-
-impl Spawner for ByHand {
-    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) -> Task<()> {
-        self.0.spawn(future)
-    }
-}
-
-impl Timed for ByHand {
-    type Timer = Hand;
-
-    fn timer(&self) -> Hand {
-        self.1.clone()
-    }
-}
-
-impl Hand {
-    fn advance(&self, time: Duration) {
-        let mut clock = self.0.lock().unwrap();
-        clock.0 += time;
-        let wakers = std::mem::take(&mut clock.1);
-        drop(clock);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Timer for Hand {
-    type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-    fn now(&self) -> Duration {
-        self.0.lock().unwrap().0
-    }
-
-    fn sleep_until(&self, at: Duration) -> Self::Sleep {
-        let clock = self.0.clone();
-        Box::pin(std::future::poll_fn(move |cx| {
-            let mut clock = clock.lock().unwrap();
-            if clock.0 >= at {
-                return Poll::Ready(());
-            }
-            clock.1.push(cx.waker().clone());
-            Poll::Pending
-        }))
-    }
-}
-
-#[test]
-fn a_join_that_takes_long_warns_again_whenever_the_wait_has_doubled() {
-    watched(STACK, || {
-        let clock = Hand::default();
-        let group = TaskGroup::new(ByHand(Ex::default(), clock.clone()));
-        group.child().name("deaf").launch(pending::<()>());
-        let (inside, log) = (group.group(), Arc::new(Mutex::new(Vec::new())));
-        let (told, at) = (log.clone(), clock.clone());
-        let mut join = pin!(group.join().warn_after(Duration::from_secs(10), move |left| {
-            assert_eq!(left.culprits()[0].name(), Some("deaf"));
-            assert!(left.group().is_awaited());
-            told.lock().unwrap().push(at.now().as_secs());
-        }));
-        for _ in 0..100 {
-            assert!(poll(join.as_mut()).is_pending());
-            clock.advance(Duration::from_secs(1));
-        }
-        assert_eq!(*log.lock().unwrap(), [10, 20, 40, 80]);
-        inside.cancel();
-        settle(&inside.spawner().0);
-        assert!(matches!(poll(join), Poll::Ready(Ok(()))));
-    });
-}
-
-#[test]
-fn a_join_that_is_quick_does_not_warn() {
-    let group = TaskGroup::new(Smol);
-    group.launch(async {});
-    let join = group.join().warn_after(Duration::from_secs(3600), |left| panic!("{left}"));
-    watched(STACK, move || smol::block_on(join)).unwrap();
-}
-
-#[cfg(feature = "serde")]
-#[test]
-fn a_serialised_tree_is_a_flat_list() {
-    watched(STACK, || {
-        let executor = Ex::default();
-        let group = TaskGroup::builder::<()>(executor.clone()).name("server").open();
-        for _ in 0..3 {
-            group.launch(nest(executor.clone(), 2));
-        }
-        group.child().name("line\nbreak").launch(pending::<()>());
-        settle(&executor);
-        let json = serde_json::to_value(group.snapshot()).unwrap();
-        let list = json.as_array().unwrap();
-        assert_eq!(list.len(), 1 + 4 + 3 * 3 * 2);
-        for (place, record) in list.iter().enumerate() {
-            assert_eq!(record["id"], place);
-            let Some(parent) = record["parent"].as_u64() else {
-                assert_eq!((place, &record["name"]), (0, &"server".into()));
-                continue;
-            };
-            let other = if record["type"] == "group" { "member" } else { "group" };
-            assert_eq!(list[parent as usize]["type"], other);
-        }
-        assert!(list.iter().any(|record| record["name"] == "line\nbreak" && record["state"] == "active"));
     });
 }
