@@ -217,12 +217,12 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         let lends = table.member(awaiter, |member, _| member.is(Fact::PLACED)).unwrap_or(false);
-        if let Some(slot) = waiting(&mut table.slots, ticket).filter(|_| lends) {
+        let Table { slots, limit, .. } = &mut *table;
+        if let (Some(slot), Some(limit)) = (waiting(slots, ticket).filter(|_| lends), limit) {
             slot.member.place(&mut effects);
-            if let Some(limit) = &mut table.limit {
-                limit.taken += 1;
-                limit.stale += 1;
-            }
+            limit.taken += 1;
+            limit.stale += 1;
+            limit.tidy(slots);
         }
         drop(table);
         effects.run();

@@ -137,6 +137,30 @@ fn nor_in_what_knows_of_each_child() {
     assert!(kept < 4096, "{kept}");
 }
 
+fn nor_in_the_queue_of_a_child_that_awaits_its_siblings() {
+    let executor = Arc::new(Executor::new());
+    let kept = block_on(executor.run(async {
+        let group = TaskGroup::builder::<Infallible>(executor.clone()).limit(NonZero::<usize>::MIN).open();
+        let own = group.group();
+        let last = group.spawn(async move {
+            let mut before = 0;
+            for child in 0..CHILDREN {
+                if child == CHILDREN / 10 {
+                    before = LIVE_BYTES.load(Relaxed);
+                }
+                // It is queued, and lent the place.
+                own.spawn(async { Ok(()) }).await.unwrap();
+            }
+            Ok(LIVE_BYTES.load(Relaxed) - before)
+        });
+        let kept = last.await.unwrap();
+        group.join().await.unwrap();
+        kept
+    }));
+    println!("in a queue that {CHILDREN} children went through: {kept} more");
+    assert!(kept < 4096, "{kept}");
+}
+
 /// Allocations while so many children come and go a second time.
 async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> usize {
     let mut counted = 0;
@@ -225,4 +249,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     a_finished_child_leaves_nothing_behind();
     a_burst_of_children_leaves_nothing_behind();
     nor_in_what_knows_of_each_child();
+    nor_in_the_queue_of_a_child_that_awaits_its_siblings();
 }
