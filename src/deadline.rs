@@ -14,6 +14,7 @@ use crate::signal::Waiter;
 use crate::state::State;
 use crate::table::Table;
 use crate::timer::{AnyTimer, Sleep, Timer};
+use crate::word::Seen;
 
 /// What a group knows of its deadline.
 #[derive(Debug, Default)]
@@ -37,6 +38,12 @@ impl Table {
     pub(crate) fn due(&self) -> Option<(Duration, AnyTimer)> {
         let deadline = self.deadline.as_ref()?;
         deadline.at.zip(deadline.clock.clone())
+    }
+
+    /// Whether there is anybody whom a deadline could cut.
+    pub(crate) fn may_cut(&self, seen: Seen) -> bool {
+        let body = !self.body.is(Fact::GONE) && !self.body.is(Fact::CUT);
+        body || seen.children() > 0
     }
 }
 
@@ -69,12 +76,6 @@ impl State {
         unwatched
     }
 
-    /// Whether there is anybody whom a deadline could cut.
-    fn may_cut(&self, table: &Table) -> bool {
-        let body = !table.body.is(Fact::GONE) && !table.body.is(Fact::CUT);
-        body || self.word.look().children() > 0
-    }
-
     /// The deadline has passed: cancels the group.
     ///
     /// An explicit cancel that was asked for earlier, and that somebody still holds up, does not hide it.
@@ -84,7 +85,9 @@ impl State {
         if let Some(deadline) = &mut table.deadline {
             deadline.at = None;
         }
-        if self.may_cut(&table) && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_))) {
+        if table.may_cut(self.word.look())
+            && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_)))
+        {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }
         self.cancel_locked(&mut table, CancelReason::Deadline, &mut effects);
@@ -127,7 +130,7 @@ impl Watch {
         group.watch();
         std::future::poll_fn(|cx| {
             waiter.listen(group.signal(), cx);
-            if group.is_cancelled() && !group.may_cut(&group.lock()) {
+            if group.is_cancelled() && !group.lock().may_cut(group.word.look()) {
                 return Poll::Ready(());
             }
             self.look(&group, cx);

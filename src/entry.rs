@@ -116,7 +116,7 @@ impl State {
         let seen = self.word.look();
         if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
             seen.check_room(kind);
-            if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(&mut member, place)) {
+            if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(seen, &mut member, place)) {
                 // As good as cut, but where its future is given back, or the group would take it in no case.
                 let is_cut = table.reason.is_some() && !seen.is_closed() && place != Place::Now;
                 table.outcome.child_cut |= is_cut && kind.is_missed(table.is_lost());

@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::ticket::Ticket;
 #[cfg(feature = "tracing")]
 use crate::trace::Span;
-use crate::word::Locked;
+use crate::word::{Locked, Seen};
 
 /// How many `Task`s of ended children are kept, and how many of them each spawn drops.
 const YARD: usize = 16;
@@ -183,11 +183,11 @@ impl Table {
 
     /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
     /// queued.
-    pub(crate) fn refusal(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
+    pub(crate) fn refusal(&mut self, seen: Seen, member: &mut Member, place: Place) -> Option<Refusal> {
         let cancelled = match (self.reason.as_deref(), member.kind()) {
             (None, _) | (_, Kind::Cleanup) => false,
-            // A deadline outranks it.
-            (Some(CancelReason::Explicit(_)), Kind::Watch) => false,
+            // A deadline outranks it, while anybody holds it up.
+            (Some(CancelReason::Explicit(_)), Kind::Watch) => !self.may_cut(seen),
             (Some(_), _) => true,
         };
         if cancelled {

@@ -289,10 +289,8 @@ impl Seen {
             // It is registered by a member that lives, so the group has not ended.
             _ if kind == Kind::Cleanup => None,
             word if word & FINISHED != 0 => Some(Refusal::Closed),
-            // Whether a deadline still counts is for the reason to say, while there is anybody left.
-            word if kind == Kind::Watch => {
-                (word & CANCELLED != 0 && self.is_clear()).then_some(Refusal::Cancelled)
-            }
+            // Whether a deadline still counts is for the table to say.
+            _ if kind == Kind::Watch => None,
             word if word & CANCELLED != 0 => Some(Refusal::Cancelled),
             word if word & CLOSED != 0 => Some(Refusal::Closed),
             _ => None,

@@ -421,6 +421,7 @@ macro_rules! __for_all_cases {
                 a_failure_before_it_is_what_counts
                 a_childs_error_outranks_it_and_the_reason_is_still_readable
                 set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up
+                so_it_does_when_it_is_set_after_that_cancel
                 a_shielded_child_is_waited_for
                 it_does_not_reach_a_group_opened_under_a_shield
                 a_deadline_set_under_a_shield_is_kept

@@ -240,13 +240,13 @@ pub async fn a_childs_error_outranks_it_and_the_reason_is_still_readable(t: &Tes
     assert_eq!(error.reason(), Some(&CancelReason::Deadline));
 }
 
-pub async fn set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up(t: &Test) {
+/// A body sets a deadline and cancels its group, in an order of its own, and holds that up.
+async fn outranked(t: &Test, cut: impl AsyncFnOnce(&Group<Cranked, Infallible>)) {
     let (crank, spawner) = cranked(t);
     let (gate, opened) = (Gate::new(), async_channel::bounded(1));
     let held = scope(spawner, async |group: Group<Cranked, Infallible>| {
-        group.set_deadline(Some(at(1)));
         let cancelled = shield(async {
-            group.cancel();
+            cut(&group).await;
             opened.0.try_send(group.clone()).unwrap();
             gate.wait().await;
         });
@@ -263,6 +263,22 @@ pub async fn set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up(t: 
         gate.open();
     };
     timed_out(zip(held, driver).await.0);
+}
+
+pub async fn set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up(t: &Test) {
+    outranked(t, async |group| {
+        group.set_deadline(Some(at(1)));
+        group.cancel();
+    })
+    .await;
+}
+
+pub async fn so_it_does_when_it_is_set_after_that_cancel(t: &Test) {
+    outranked(t, async |group| {
+        group.cancel();
+        group.set_deadline(Some(at(1)));
+    })
+    .await;
 }
 
 pub async fn a_shielded_child_is_waited_for(t: &Test) {
