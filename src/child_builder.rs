@@ -4,11 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled, Unbegun};
+use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled, Unbegun, unless};
 use crate::backend::handing_over;
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::entry::Entered;
@@ -308,9 +309,11 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         let claim = Claim::new(work);
         let (cancelled, unbegun) = (CancelledBefore(claim.clone()), Unbegun(claim.clone()));
         let begin = move || claim.take().map(|work| work());
-        let output = self.group.spawner().spawn_blocking(begin).run(cancelled);
+        // Its task is asked for nothing: that would wait for what the runtime has queued, and for a thread that is free.
+        let run = self.group.spawner().spawn_blocking(begin).run(std::future::pending());
+        let output = async move { Adopted(unless(&mut pin!(run), cancelled).await.flatten().flatten()) };
         self.work = Work::Blocking;
-        self.spawn(shield(Keeping::new(async move { Adopted(output.await.flatten()) }, unbegun)))
+        self.spawn(shield(Keeping::new(output, unbegun)))
     }
 }
 

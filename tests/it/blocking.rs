@@ -1,5 +1,6 @@
 //! Work that blocks, on the runtimes that have threads for it.
 
+use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -165,6 +166,8 @@ async fn the_panic_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBloc
 struct Queueing {
     queue: Arc<Mutex<Vec<Queued>>>,
     awaited: Tally,
+    /// Whoever is cancelled waits for a thread all the same.
+    cancel_waits: bool,
 }
 
 type Queued = Box<dyn FnOnce() + Send>;
@@ -186,13 +189,14 @@ impl SpawnBlocking for Queueing {
     {
         let (give, result) = async_channel::bounded(1);
         self.queue.lock().unwrap().push(Box::new(move || drop(give.try_send(work()))));
-        Waiting { result, awaited: self.awaited.clone() }
+        Waiting { result, awaited: self.awaited.clone(), cancel_waits: self.cancel_waits }
     }
 }
 
 struct Waiting<O> {
     result: async_channel::Receiver<O>,
     awaited: Tally,
+    cancel_waits: bool,
 }
 
 impl<O: Send + 'static> Adopt for Waiting<O> {
@@ -202,19 +206,20 @@ impl<O: Send + 'static> Adopt for Waiting<O> {
         self.awaited.add();
         let cancelled = async {
             cancelled.await;
-            None
+            if self.cancel_waits { pending().await } else { None }
         };
         or(async { self.result.recv().await.ok() }, cancelled).await
     }
 }
 
-/// That of async-std is such a runtime: its cancel does not wait for what its threads have queued.
+/// A cancel on async-std does not wait for what its threads have queued, and one on Tokio does.
 #[test]
 fn what_is_cancelled_before_it_begins_is_gone_whatever_is_queued() {
     watched(|| {
-        let (threads, ledger, log) = (Queueing::default(), Ledger::default(), Log::default());
-        let group = TaskGroup::new(threads.clone());
-        for waits in [false, true] {
+        let (mut threads, ledger, log) = (Queueing::default(), Ledger::default(), Log::default());
+        for (waits, cancel_waits) in [(false, false), (true, false), (true, true)] {
+            threads.cancel_waits = cancel_waits;
+            let group = TaskGroup::new(threads.clone());
             let (value, begun) = (ledger.capture(), log.clone());
             let handle = group.spawn_blocking(move || {
                 let _value = value;
@@ -226,10 +231,10 @@ fn what_is_cancelled_before_it_begins_is_gone_whatever_is_queued() {
             handle.cancel();
             assert!(block_on(handle).unwrap_err().is_cancelled());
             assert_eq!(ledger.read().alive(), 0);
+            block_on(group.join()).unwrap();
         }
-        block_on(group.join()).unwrap();
         let queued = std::mem::take(&mut *threads.queue.lock().unwrap());
-        assert_eq!(queued.len(), 2);
+        assert_eq!(queued.len(), 3);
         queued.into_iter().for_each(|queued| queued());
         assert_eq!(log.lines(), [""; 0]);
     });
