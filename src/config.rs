@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::outcome::{Raw, SUPPRESSED};
 use crate::policy::Policy;
 use crate::timer::{AnyTimer, Sleep, Timer};
+use crate::unwind::drop_quietly;
 
 /// The settings of one group. They never change afterwards.
 pub(crate) struct Config {
@@ -37,6 +38,14 @@ struct Extras {
     on_abandoned: Option<AbandonedHook>,
     cleanup_timeout: Option<(Duration, AnyTimer)>,
     deadline: Option<(When, AnyTimer)>,
+}
+
+impl Drop for Extras {
+    fn drop(&mut self) {
+        // Whoever is the last to hold the group has its own to see to: a runtime, or somebody who is given the outcome.
+        drop_quietly(self.on_failure.take());
+        drop_quietly(self.on_abandoned.take());
+    }
 }
 
 /// Shows a failure to the user's hook and hands it back, with the payload of the hook's own panic.
@@ -190,7 +199,8 @@ macro_rules! settings {
         /// of a group inside come here when nobody is left to look at them, as many as that group has kept.
         ///
         /// The siblings have been cancelled by then, if the policy has them cancelled. The hook may spawn and cancel. A
-        /// panic of the hook is one more failure, of which the hook is not told.
+        /// panic of the hook is one more failure, of which the hook is not told. What it captures goes with the last that knows the
+        /// group, and of a panic in that only std's hook tells.
         #[track_caller]
         pub fn on_failure(
             mut self,
@@ -325,8 +335,8 @@ macro_rules! settings {
         /// A child that awaits the [handle](crate::JoinHandle) of a queued sibling lends it its place, as it would
         /// otherwise wait for ever. What is lent is not given back: one that then goes on with something else, after a timeout say, runs
         /// beside that sibling, and so there are more. One that waits in another way keeps its place: on a channel, for
-        /// [`Results`](crate::group::Results), or in `spawn_when_free`. If all who have places wait so for children that have none,
-        /// nobody goes on.
+        /// [`Results`](crate::group::Results), in `spawn_when_free`, or because a scope that it began was carried into that sibling.
+        /// If all who have places wait so for children that have none, nobody goes on.
         ///
         /// # Examples
         ///

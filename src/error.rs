@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::panic::resume_unwind;
 
 mod failure;
 mod join;
@@ -21,6 +22,7 @@ pub(crate) use self::origin::{Name, sane, shorten, step};
 pub use self::reason::CancelReason;
 pub(crate) use self::spawn::Refusal;
 pub use self::spawn::{SpawnError, StartError};
+use crate::unwind::{drop_quietly, drop_unread};
 
 /// What went wrong in a group, after all of it has ended.
 ///
@@ -100,6 +102,18 @@ pub(crate) struct Report<E> {
     pub(crate) reason: Option<CancelReason>,
 }
 
+impl<E> Drop for Report<E> {
+    fn drop(&mut self) {
+        // One by one: two panics out of one `Vec` would abort.
+        let mut panic = None;
+        self.failures.drain(..).for_each(|failure| drop_unread(failure, &mut panic));
+        match panic {
+            Some(payload) if !std::thread::panicking() => resume_unwind(payload),
+            payload => drop_quietly(payload),
+        }
+    }
+}
+
 impl<E> GroupError<E> {
     pub(crate) fn new(report: Report<E>) -> Self {
         Self(Box::new(report))
@@ -139,8 +153,8 @@ impl<E> GroupError<E> {
     }
 
     /// The same by value.
-    pub fn into_failures(self) -> impl ExactSizeIterator<Item = (Origin, Failure<E>)> {
-        self.0.failures.into_iter()
+    pub fn into_failures(mut self) -> impl ExactSizeIterator<Item = (Origin, Failure<E>)> {
+        std::mem::take(&mut self.0.failures).into_iter()
     }
 
     /// The failures after the primary one.

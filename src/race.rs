@@ -21,7 +21,7 @@ use crate::spawner::Spawner;
 use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{Payload, catch, drop_quietly};
+use crate::unwind::{drop_quietly, drop_unread};
 
 /// Opens a group in which the first success ends it: all others are cancelled, *and gone*, before this returns.
 ///
@@ -317,7 +317,7 @@ where
         let finished = reason == Some(CancelReason::Finished);
         let (value, late) = if finished { (finish, own) } else { (own, finish) };
         let mut panic = None;
-        unread(late, &mut panic);
+        drop_unread(late, &mut panic);
         let result = match (ended, value) {
             (Ok(()), Some(value)) => Ok(value),
             (Ok(()), None) => {
@@ -326,11 +326,11 @@ where
             }
             // Who failed before the winner won lost the race, and that is all.
             (Err(error), Some(value)) if finished && (*this.race || error.is_cancelled()) => {
-                unread(error, &mut panic);
+                drop_unread(error, &mut panic);
                 Ok(value)
             }
             (Err(error), value) => {
-                unread(value, &mut panic);
+                drop_unread(value, &mut panic);
                 Err(error)
             }
         };
@@ -339,16 +339,6 @@ where
             resume_unwind(payload);
         }
         Poll::Ready(result)
-    }
-}
-
-/// Drops what nobody will see, and keeps the first panic of that: two at once would abort.
-fn unread<T>(value: T, panic: &mut Option<Payload>) {
-    if let Err(payload) = catch(|| drop(value)) {
-        match panic {
-            None => *panic = Some(payload),
-            Some(_) => drop_quietly(payload),
-        }
     }
 }
 

@@ -51,6 +51,9 @@ use crate::unwind::catch;
 /// If the scope is dropped half-way, by `select!`, a timeout or a `?` around it, its body is dropped and its children
 /// are cancelled, and *every group around it still waits for them*. Outside of any group nobody does.
 ///
+/// A scope that is carried away from the member in which it was first polled is cancelled when that member ends. Its children are
+/// gone then; its body is polled no more, and is dropped where the scope is.
+///
 /// # Panics
 ///
 /// A panic of the body, of a child, or of a destructor is resumed by the scope when everybody has ended: the first

@@ -19,6 +19,16 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
+/// Drops what nobody will see, and keeps the first panic of that: two at once would abort.
+pub(crate) fn drop_unread<T>(value: T, panic: &mut Option<Payload>) {
+    if let Err(payload) = catch(|| drop(value)) {
+        match panic {
+            None => *panic = Some(payload),
+            Some(_) => drop_quietly(payload),
+        }
+    }
+}
+
 /// Drops a value of which nobody needs to know whether its destructor panics; std's hook has told of it.
 pub(crate) fn drop_quietly<T>(value: T) {
     let payload = catch(|| drop(value)).err();

@@ -202,6 +202,8 @@ macro_rules! __for_all_cases {
                 a_value_that_nobody_takes_panics_when_dropped
                 the_value_of_a_scope_that_fails_panics_when_dropped
                 the_destructor_of_a_panics_payload_panics
+                errors_that_panic_when_dropped_do_so_once
+                the_captures_of_a_hook_panic_when_dropped
                 a_child_never_yields
                 a_scope_is_polled_after_it_has_returned
                 a_timeout_around_join_cancels

@@ -9,7 +9,8 @@ use std::thread;
 
 use futures_lite::FutureExt;
 use futures_lite::future::{poll_once, yield_now};
-use taskgroup::{CancelReason, Failure, TaskGroup, scope, shield};
+use taskgroup::group::Racers;
+use taskgroup::{CancelReason, Failure, TaskGroup, race, scope, shield};
 
 use crate::ledger::Gate;
 use crate::test::{Test, leak, panic_text, until};
@@ -99,6 +100,53 @@ pub async fn the_destructor_of_a_panics_payload_panics(t: &Test) {
     assert!(payload.is::<Bomb>(), "the first payload comes out whole");
     leak(payload);
     assert_eq!(t.ledger.read().started, 30);
+}
+
+pub async fn errors_that_panic_when_dropped_do_so_once(t: &Test) {
+    let fails = |group: &taskgroup::Group<_, Bomb>| {
+        for text in ["one", "two", "three"] {
+            group.launch(t.child(async move { Err::<(), _>(Bomb(text)) }));
+        }
+    };
+    let group = TaskGroup::builder(t.spawner()).collect().open();
+    fails(&group);
+    group.idle().await;
+    let read = async { drop(group.join().await.unwrap_err()) };
+    assert!(["one", "two", "three"].contains(&panic_text(read).await.as_str()));
+
+    let lost = race(t.spawner(), async |racers: Racers<_, (), _>| {
+        fails(&racers);
+        racers.idle().await;
+        racers.finish_with(());
+        Ok(())
+    });
+    let won = async { lost.await.map_err(leak) };
+    assert!(["one", "two", "three"].contains(&panic_text(won).await.as_str()));
+}
+
+pub async fn the_captures_of_a_hook_panic_when_dropped(t: &Test) {
+    fn hook() -> impl Fn(usize) {
+        let bomb = Bomb("hook");
+        move |_| {
+            let _ = &bomb;
+        }
+    }
+    let opened = scope(t.spawner(), |_| async { Ok::<_, Infallible>(t.ledger.capture()) });
+    let value = opened.on_abandoned(hook()).await.unwrap();
+    assert_eq!(t.ledger.read().alive(), 1, "the value is not lost");
+    drop(value);
+
+    // Nor is the runtime where a child is the last to hold its group.
+    let (group, gate) =
+        (TaskGroup::builder::<Infallible>(t.spawner()).on_abandoned(hook()).open(), Gate::new());
+    let wait = gate.clone();
+    group.launch(t.child(shield(async move { wait.wait().await })));
+    drop(group);
+    gate.open();
+    t.nothing_alive().await;
+    let group = TaskGroup::new(t.spawner());
+    group.launch(t.child(async {}));
+    group.join().await.unwrap();
 }
 
 pub async fn a_child_never_yields(t: &Test) {
