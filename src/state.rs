@@ -13,8 +13,8 @@
 //!    unread failures were handed outwards. A body that is cut does not keep its group from that, and may register a clean-up
 //!    until it is destroyed: then the group is linked again ([`State::relink`]).
 //! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
-//! 6. Locks are never nested, but for the list of `ended` inside of the table. Nothing of the user's runs under one: see [`Effects`].
-//! 7. The `Task` of a child that has ended is let go by that child itself or by whoever hands it in (see `ended`), or kept for a
+//! 6. Locks are never nested, but for the list of `crowd` inside of the table. Nothing of the user's runs under one: see [`Effects`].
+//! 7. The `Task` of a child that has ended is let go by that child itself or by whoever hands it in (see `crowd`), or kept for a
 //!    while (the yard of [`Table`]) where its spawner asks for that; none is kept once no child lives. It is detached: its future
 //!    is gone, and whatever the spawner has put around that comes to its end.
 //!
@@ -38,8 +38,8 @@ use std::time::Instant;
 use async_task::Task;
 
 use crate::config::Config;
+use crate::crowd::{Ended, Turn};
 use crate::effects::Effects;
-use crate::ended::{Ended, Turn};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
 #[cfg(taskgroup_loom)]

@@ -35,7 +35,7 @@ const CHILD: u64 = 1 << 32;
 const SINGLED: u64 = 1 << 5;
 /// Polls are marked: see `observe`. Set when the group is opened, or never.
 const OBSERVED: u64 = 1 << 6;
-/// So many children live that some of them may have been put by: see `ended`.
+/// So many children live that some of them may have been put by: see `crowd`.
 const CROWDED: u64 = 1 << 7;
 /// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
 const ENTANGLED: u64 = 1 << 8;

@@ -10,8 +10,8 @@
 
 #[path = "loom/bounded.rs"]
 mod bounded;
-#[path = "loom/ended.rs"]
-mod ended;
+#[path = "loom/crowd.rs"]
+mod crowd;
 #[path = "loom/groups.rs"]
 mod groups;
 #[path = "loom/handles.rs"]

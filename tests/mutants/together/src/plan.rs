@@ -35,12 +35,12 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
             ],
             &[ONE_THREAD],
         ),
-        "ended" => (&["src/ended.rs", "src/kept.rs", "src/lock.rs"], &[THREADS, LOOM]),
+        "crowd" => (&["src/crowd.rs", "src/kept.rs", "src/lock.rs"], &[THREADS, LOOM]),
         "pool" => (
             &["src/pool/queue.rs", "src/pool/word.rs", "src/pool/shared.rs", "src/pool/driver.rs"],
             &[UNITS, LOOM_OF_POOLS, POOLS],
         ),
-        _ => panic!("`core`, `ended` or `pool`, and not `{what}`"),
+        _ => panic!("`core`, `crowd` or `pool`, and not `{what}`"),
     }
 }
 
