@@ -30,6 +30,9 @@ use crate::unwind::{drop_quietly, wake};
 #[derive(Default)]
 pub(crate) struct Effects(Option<Box<Lists>>);
 
+/// What somebody waits for, and what it comes to.
+type Answer = (Arc<Packet<()>>, Result<(), Why>);
+
 #[derive(Default)]
 struct Lists {
     #[cfg(feature = "tracing")]
@@ -37,8 +40,7 @@ struct Lists {
     groups: Vec<Arc<State>>,
     stop: Vec<Arc<State>>,
     wakers: Vec<Waker>,
-    resolved: Vec<Arc<Packet<()>>>,
-    refused: Vec<Arc<Packet<()>>>,
+    answers: Vec<Answer>,
     notify: Vec<Arc<State>>,
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
@@ -77,13 +79,13 @@ impl Effects {
     /// Lets whoever waits for `packet` go on.
     pub(crate) fn resolve(&mut self, packet: Option<Arc<Packet<()>>>) {
         if let Some(packet) = packet {
-            self.lists().resolved.push(packet);
+            self.lists().answers.push((packet, Ok(())));
         }
     }
 
     /// Tells whoever waits for `packet` that it waits in vain.
     pub(crate) fn refuse(&mut self, packet: Arc<Packet<()>>) {
-        self.lists().refused.push(packet);
+        self.lists().answers.push((packet, Err(Why::Cancelled)));
     }
 
     /// Drops a waker where no lock is held: it may be the last reference to a task.
@@ -143,10 +145,8 @@ impl Effects {
                 group.stop_into(&mut self);
             } else if let Some(waker) = lists.wakers.pop() {
                 wake(waker);
-            } else if let Some(packet) = lists.resolved.pop() {
-                packet.resolve(Ok(()));
-            } else if let Some(packet) = lists.refused.pop() {
-                packet.resolve(Err(Why::Cancelled));
+            } else if let Some((packet, answer)) = lists.answers.pop() {
+                packet.resolve(answer);
             } else if let Some(group) = lists.notify.pop() {
                 group.notify();
             } else if let Some(task) = lists.detached.pop() {
