@@ -181,8 +181,9 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// # Cancellation
     ///
     /// **A cancel cannot cut work that has begun**, as nothing in Rust could: the group waits until it returns, for ever if
-    /// it never does, and what it returns counts. Work that has not begun never will. Long work should look at
-    /// [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone now and then.
+    /// it never does, and what it returns counts. Work that has not begun never will: it is dropped with the child, which waits for no
+    /// thread. Long work should look at [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone now and
+    /// then.
     ///
     /// # Examples
     ///
