@@ -136,14 +136,16 @@ impl Future for MemberCancelled {
 }
 
 /// Work that blocks, until somebody takes it: the thread that begins it, or a cancel that comes before.
-pub(crate) struct Claim<W>(Arc<Lock<Option<W>>>);
+///
+/// In a box, as what a runtime has queued keeps an empty claim until a thread comes to it.
+pub(crate) struct Claim<W>(Arc<Lock<Option<Box<W>>>>);
 
 impl<W> Claim<W> {
     pub(crate) fn new(work: W) -> Self {
-        Self(Arc::new(Lock::new(Some(work))))
+        Self(Arc::new(Lock::new(Some(Box::new(work)))))
     }
 
-    pub(crate) fn take(&self) -> Option<W> {
+    pub(crate) fn take(&self) -> Option<Box<W>> {
         self.0.lock().take()
     }
 }

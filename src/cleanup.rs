@@ -25,6 +25,7 @@ use crate::shield::Held;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::ticket::Ticket;
+use crate::timer::poll_sleep;
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
@@ -146,9 +147,9 @@ impl State {
             if let Poll::Ready(output) = cleanup.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            match &mut sleep {
-                Some(sleep) => sleep.as_mut().poll(cx).map(|()| None),
-                None => Poll::Pending,
+            match sleep.as_mut().map(|sleep| poll_sleep(sleep, cx)) {
+                Some(Poll::Ready(Ok(()))) => Poll::Ready(None),
+                _ => Poll::Pending,
             }
         })
         .await;

@@ -380,7 +380,8 @@ macro_rules! time_settings {
         /// was cut short, the group ends with an error that says so, behind a real failure if there is one. So it does
         /// if a child comes later and is refused, as nobody would be told otherwise. Children
         /// that are left when the body has ended are under it as well. [`Group::set_deadline`](crate::Group::set_deadline)
-        /// moves it.
+        /// moves it. If the clock goes away before, as Tokio's does with its runtime, the group is cancelled as one that is
+        /// [lost](crate::CancelReason::Lost).
         ///
         /// # Examples
         ///
@@ -428,7 +429,8 @@ macro_rules! time_settings {
         }
 
         /// Gives each [clean-up](crate::Group::defer) so much time. What takes longer is dropped, and is one more failure:
-        /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout).
+        /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout). Once the clock has gone away with its runtime, one that still runs
+        /// has all the time.
         ///
         /// # Examples
         ///

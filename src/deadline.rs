@@ -13,7 +13,8 @@ use crate::facts::Fact;
 use crate::signal::Waiter;
 use crate::state::State;
 use crate::table::Table;
-use crate::timer::{AnyTimer, Sleep, Timer};
+use crate::timer::{AnyTimer, ClockGone, Sleep, Timer, poll_sleep};
+use crate::unwind::drop_quietly;
 use crate::word::Seen;
 
 /// What a group knows of its deadline.
@@ -71,26 +72,25 @@ impl State {
         let before = deadline.clock.replace(clock);
         let unwatched = at.is_some() && !std::mem::replace(&mut deadline.watched, true);
         drop(table);
-        drop(before);
+        drop_quietly(before);
         self.notify();
         unwatched
     }
 
-    /// The deadline has passed: cancels the group.
+    /// The deadline has passed, or its clock has gone by which it never would: cancels the group.
     ///
-    /// An explicit cancel that was asked for earlier, and that somebody still holds up, does not hide it.
-    fn pass_deadline(self: &Arc<Self>) {
+    /// An explicit cancel that was asked for earlier, and that somebody still holds up, does not hide that it has passed.
+    fn end_deadline(self: &Arc<Self>, reason: CancelReason) {
         let mut effects = Effects::default();
         let mut table = self.lock();
         if let Some(deadline) = &mut table.deadline {
             deadline.at = None;
         }
-        if table.may_cut(self.word.look())
-            && matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_)))
-        {
+        let is_explicit = matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_)));
+        if is_explicit && reason == CancelReason::Deadline && table.may_cut(self.word.look()) {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }
-        self.cancel_locked(&mut table, CancelReason::Deadline, &mut effects);
+        self.cancel_locked(&mut table, reason, &mut effects);
         drop(table);
         effects.run();
     }
@@ -110,16 +110,20 @@ impl Watch {
             let Some((at, clock)) = due else { return };
             let sleep = match &mut self.sleep {
                 Some((until, by, sleep)) if *until == at && by.is(&clock) => sleep,
-                _ if clock.now() >= at => return group.pass_deadline(),
+                _ if clock.now() >= at => return group.end_deadline(CancelReason::Deadline),
                 stale => {
                     let sleep = clock.sleep_until(at);
                     &mut stale.insert((at, clock, sleep)).2
                 }
             };
-            match sleep.as_mut().poll(cx) {
+            match poll_sleep(sleep, cx) {
                 Poll::Pending => return,
                 // It may have been moved meanwhile.
-                Poll::Ready(()) => self.sleep = None,
+                Poll::Ready(Ok(())) => self.sleep = None,
+                Poll::Ready(Err(ClockGone)) => {
+                    self.sleep = None;
+                    return group.end_deadline(CancelReason::Lost);
+                }
             }
         }
     }

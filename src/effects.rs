@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::sync::local;
 #[cfg(feature = "tracing")]
 use crate::trace::Cancelled;
-use crate::unwind::{drop_quietly, wake};
+use crate::unwind::{catch, drop_quietly, wake};
 
 /// Nothing, mostly: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
@@ -150,7 +150,8 @@ impl Effects {
             } else if let Some(group) = lists.notify.pop() {
                 group.notify();
             } else if let Some(task) = lists.detached.pop() {
-                task.detach();
+                // What `adopt` was given may panic.
+                drop_quietly(catch(|| task.detach()));
             } else if !lists.tasks.is_empty() {
                 dispose(std::mem::take(&mut lists.tasks));
             } else if let Some(group) = lists.settle.pop() {

@@ -2,8 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::fmt;
-use std::panic::resume_unwind;
+use std::{fmt, vec};
 
 mod failure;
 mod join;
@@ -22,7 +21,7 @@ pub(crate) use self::origin::{Name, sane, shorten, step};
 pub use self::reason::CancelReason;
 pub(crate) use self::spawn::Refusal;
 pub use self::spawn::{SpawnError, StartError};
-use crate::unwind::{drop_quietly, drop_unread};
+use crate::unwind::{drop_each, drop_quietly};
 
 /// What went wrong in a group, after all of it has ended.
 ///
@@ -104,13 +103,8 @@ pub(crate) struct Report<E> {
 
 impl<E> Drop for Report<E> {
     fn drop(&mut self) {
-        // One by one: two panics out of one `Vec` would abort.
-        let mut panic = None;
-        self.failures.drain(..).for_each(|failure| drop_unread(failure, &mut panic));
-        match panic {
-            Some(payload) if !std::thread::panicking() => resume_unwind(payload),
-            payload => drop_quietly(payload),
-        }
+        // Two panics out of one `Vec` would abort.
+        drop_each(self.failures.drain(..));
     }
 }
 
@@ -136,10 +130,11 @@ impl<E> GroupError<E> {
         if self.primary().is_none() {
             return Err(self);
         }
-        match self.0.failures.swap_remove(0).1 {
-            Failure::Own(error) => Ok(error),
-            _ => unreachable!("looked at above"),
-        }
+        let mut failures = self.0.failures.drain(..);
+        let Some((_, Failure::Own(error))) = failures.next() else { unreachable!("looked at above") };
+        // No panic of theirs is to take the error away.
+        failures.for_each(drop_quietly);
+        Ok(error)
     }
 
     /// Which member the first failure happened in.
@@ -154,7 +149,7 @@ impl<E> GroupError<E> {
 
     /// The same by value.
     pub fn into_failures(mut self) -> impl ExactSizeIterator<Item = (Origin, Failure<E>)> {
-        std::mem::take(&mut self.0.failures).into_iter()
+        Each(std::mem::take(&mut self.0.failures).into_iter())
     }
 
     /// The failures after the primary one.
@@ -180,6 +175,29 @@ impl<E> GroupError<E> {
     /// Whether nothing failed, but a runtime dropped a child unasked, as it does when it shuts down.
     pub fn is_lost(&self) -> bool {
         self.is_cancelled() && matches!(self.0.reason, Some(CancelReason::Lost))
+    }
+}
+
+/// Failures by value, of which several may be left.
+struct Each<E>(vec::IntoIter<(Origin, Failure<E>)>);
+
+impl<E> Iterator for Each<E> {
+    type Item = (Origin, Failure<E>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<E> ExactSizeIterator for Each<E> {}
+
+impl<E> Drop for Each<E> {
+    fn drop(&mut self) {
+        drop_each(self.0.by_ref());
     }
 }
 

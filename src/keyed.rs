@@ -18,6 +18,7 @@ use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
+use crate::unwind::{drop_each, drop_quietly, drop_unread, resume};
 
 /// Children of a group by key: a connection for each peer, a watcher for each file.
 ///
@@ -60,6 +61,21 @@ struct Children<K>(Mutex<HashMap<K, Arc<Entry>>>);
 impl<K> Children<K> {
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Entry>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq> Children<K> {
+    /// Takes a key away that is still this child's.
+    fn remove(&self, key: &K, entry: &Arc<Entry>) -> Option<K> {
+        let mut map = self.lock();
+        if !map.get(key).is_some_and(|there| Arc::ptr_eq(there, entry)) {
+            return None;
+        }
+        let (key, _) = map.remove_entry(key)?;
+        if map.is_empty() && map.capacity() > KEPT {
+            map.shrink_to_fit();
+        }
+        Some(key)
     }
 }
 
@@ -127,11 +143,12 @@ where
         // Neither cloned nor dropped under the lock: the key is the user's.
         let (own, entry, child) = (key.clone(), Arc::<Entry>::default(), self.child(&key));
         let mut map = self.children.lock();
-        let before = match map.get_mut(&key) {
-            Some(there) => Some(std::mem::replace(there, entry.clone())),
-            None => map.insert(key, entry.clone()),
+        let (before, spare) = match map.get_mut(&key) {
+            Some(there) => (Some(std::mem::replace(there, entry.clone())), Some(key)),
+            None => (map.insert(key, entry.clone()), None),
         };
         drop(map);
+        drop_quietly(spare);
         if let Some(before) = before {
             before.cancel();
         }
@@ -153,6 +170,12 @@ where
         let (own, entry, child) = (key.clone(), Arc::<Entry>::default(), self.child(&key));
         let mut map = self.children.lock();
         if map.contains_key(&key) {
+            drop(map);
+            let mut panic = None;
+            drop_unread(future, &mut panic);
+            drop_unread(own, &mut panic);
+            drop_unread(key, &mut panic);
+            resume(panic);
             return None;
         }
         map.insert(key, entry.clone());
@@ -181,7 +204,7 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        let place = Place { children: self.children.clone(), key, entry: entry.clone() };
+        let place = Place { children: self.children.clone(), key: Some(key), entry: entry.clone() };
         let child = Keeping::new(future, place);
         let Ok(entered) = builder.enter() else { return JoinHandle::refused() };
         let packet = Packet::new();
@@ -242,22 +265,16 @@ impl<S, K, E> Keyed<S, K, E> {
 /// Takes the key away when its child ends.
 struct Place<K: Hash + Eq> {
     children: Arc<Children<K>>,
-    key: K,
+    /// There until it is dropped.
+    key: Option<K>,
     entry: Arc<Entry>,
 }
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
-        let mut map = self.children.lock();
-        if map.get(&self.key).is_some_and(|entry| Arc::ptr_eq(entry, &self.entry)) {
-            let removed = map.remove_entry(&self.key);
-            if map.is_empty() && map.capacity() > KEPT {
-                map.shrink_to_fit();
-            }
-            // The key is the user's: its destructor does not run under the lock.
-            drop(map);
-            drop(removed);
-        }
+        // The keys are the user's: no destructor of theirs runs under the lock.
+        let removed = self.key.as_ref().and_then(|key| self.children.remove(key, &self.entry));
+        drop_each([removed, self.key.take()]);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::snapshot::Snapshot;
 use crate::state::State;
-use crate::timer::{AnyTimer, Sleep, Timer};
+use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
 
 /// How long a wait may take, and who is told if it takes longer. In a mutex for `Sync` alone: it is never contended.
 pub(crate) struct Patience(Mutex<Waiting>);
@@ -27,7 +27,7 @@ impl Patience {
     pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
         let waiting = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut sleep = waiting.sleep.take().unwrap_or_else(|| waiting.clock.sleep(waiting.after));
-        while let Poll::Ready(()) = sleep.as_mut().poll(cx) {
+        while let Poll::Ready(Ok(())) = poll_sleep(&mut sleep, cx) {
             (waiting.warn)(&Snapshot::take(group));
             // As long again as it took so far. A patience of nothing would never be over.
             let again = waiting.after.max(Duration::from_millis(1));

@@ -20,7 +20,7 @@ use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
 use crate::ticket::Standing;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::catch;
+use crate::unwind::{catch, drop_quietly};
 
 /// Opens a group, runs `body` in it, and waits until nothing of either is left.
 ///
@@ -275,6 +275,8 @@ where
                 state.end_background();
                 let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
+                // No panic of that is to take the outcome away.
+                drop_quietly(this.watch.take());
                 return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
             }
             let returned = match state.body_fate() {

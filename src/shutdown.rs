@@ -11,7 +11,7 @@ use crate::error::{GroupError, Origin};
 use crate::member::Kind;
 use crate::state::State;
 use crate::task_group::Join;
-use crate::timer::{AnyTimer, Sleep, Timer};
+use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
 
 /// How many members a report names.
 const NAMED: usize = 64;
@@ -49,7 +49,8 @@ impl<S, E: 'static> Future for Shutdown<S, E> {
                 return Poll::Ready(joined.map(|()| this.report.take().unwrap_or_default()));
             }
             match &mut this.sleep {
-                Some(sleep) => std::task::ready!(sleep.as_mut().poll(cx)),
+                // Without its clock the grace would never be over.
+                Some(sleep) => _ = std::task::ready!(poll_sleep(sleep, cx)),
                 None => return Poll::Pending,
             }
             this.sleep = None;

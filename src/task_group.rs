@@ -14,13 +14,13 @@ use crate::config::{Config, settings, time_settings};
 use crate::context::Withheld;
 use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
-use crate::member::BODY;
 use crate::patience::Patience;
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
+use crate::unwind::drop_quietly;
 
 /// The one owner of a free-standing group: a field of a server, say.
 ///
@@ -129,7 +129,7 @@ impl<S: Timed, E: 'static> TaskGroup<S, E> {
     ///
     /// It is [`stop`](Group::stop), which the members of this group and of all groups inside can see, and then, after one
     /// grace for the whole tree, [`cancel`](Group::cancel). That cancel is no error. Background children go on until the
-    /// others have ended, or the grace has.
+    /// others have ended, or the grace has. If the clock goes away with its runtime, so does the grace.
     ///
     /// # Cancellation
     ///
@@ -265,8 +265,10 @@ impl<S, E: 'static> Future for Join<S, E> {
             }
             return Poll::Pending;
         };
-        let ended = this.group.take().expect("looked at above");
-        Poll::Ready(outcome.conclude(reason, || ended.group.state().origin(BODY), Some(())))
+        // No panic of these is to take the outcome away.
+        drop_quietly(this.patience.take());
+        drop_quietly(this.group.take());
+        Poll::Ready(outcome.conclude(reason, || unreachable!("there is no value to drop"), Some(())))
     }
 }
 

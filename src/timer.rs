@@ -4,14 +4,18 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use crate::unwind::{catch, drop_quietly};
 
 /// A clock to sleep by.
 ///
 /// Times are durations since a start that is the clock's own and otherwise arbitrary. They are never
 /// `std::time::Instant`s, so a clock that is paused, virtual or cranked by hand works as well as a real one.
 ///
-/// A timer is kept by groups and must not own the executor that children run on: see [`Timed`].
+/// A timer is kept by groups and must not own the executor that children run on: see [`Timed`]. If a sleep panics, as Tokio's does
+/// once its runtime is shut down, its clock is taken to have gone away.
 ///
 /// # Examples
 ///
@@ -98,24 +102,55 @@ pub struct AnyTimer(Arc<dyn Erased>);
 
 pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// The runtime that a clock is of has gone.
+#[derive(Debug)]
+pub(crate) struct ClockGone;
+
+/// Whether it is time. To sleep by Tokio's clock panics once its runtime is shut down, as another's may; it is not asked again then.
+pub(crate) fn poll_sleep(sleep: &mut Sleep, cx: &mut Context<'_>) -> Poll<Result<(), ClockGone>> {
+    match catch(|| sleep.as_mut().poll(cx)) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => {
+            drop_quietly(payload);
+            drop_quietly(std::mem::replace(sleep, Box::pin(std::future::pending())));
+            Poll::Ready(Err(ClockGone))
+        }
+    }
+}
+
 trait Erased: Send + Sync {
     fn time(&self) -> Duration;
     fn boxed_sleep(&self, at: Duration) -> Sleep;
 }
 
-impl<T: Timer> Erased for T {
+/// A timer whose destructor may panic: whoever lets go of it last has its own to see to.
+struct Owned<T>(Option<T>);
+
+impl<T: Timer> Owned<T> {
+    fn timer(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T: Timer> Erased for Owned<T> {
     fn time(&self) -> Duration {
-        self.now()
+        self.timer().now()
     }
 
     fn boxed_sleep(&self, at: Duration) -> Sleep {
-        Box::pin(self.sleep_until(at))
+        Box::pin(self.timer().sleep_until(at))
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
     }
 }
 
 impl AnyTimer {
     pub(crate) fn of(spawner: &impl Timed) -> Self {
-        Self(Arc::new(spawner.timer()))
+        Self(Arc::new(Owned(Some(spawner.timer()))))
     }
 
     /// Whether the other one is a clone of this.

@@ -1,7 +1,7 @@
 //! Catching panics, and dropping values that may panic.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 /// What a panic carries.
@@ -27,6 +27,21 @@ pub(crate) fn drop_unread<T>(value: T, panic: &mut Option<Payload>) {
             Some(_) => drop_quietly(payload),
         }
     }
+}
+
+/// Goes on with a panic that was kept, unless another one is under way.
+pub(crate) fn resume(panic: Option<Payload>) {
+    match panic {
+        Some(payload) if !std::thread::panicking() => resume_unwind(payload),
+        payload => drop_quietly(payload),
+    }
+}
+
+/// Drops values one by one, and goes on with the first panic of that when all are gone.
+pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
+    let mut panic = None;
+    values.into_iter().for_each(|value| drop_unread(value, &mut panic));
+    resume(panic);
 }
 
 /// Drops a value of which nobody needs to know whether its destructor panics; std's hook has told of it.

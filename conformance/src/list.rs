@@ -204,6 +204,7 @@ macro_rules! __for_all_cases {
                 the_destructor_of_a_panics_payload_panics
                 errors_that_panic_when_dropped_do_so_once
                 the_captures_of_a_hook_panic_when_dropped
+                what_the_owner_holds_panics_when_dropped
                 a_child_never_yields
                 a_scope_is_polled_after_it_has_returned
                 a_timeout_around_join_cancels
@@ -352,6 +353,7 @@ macro_rules! __for_all_cases {
                 a_closed_group_takes_no_child_and_keeps_no_key
                 many_who_replace_one_key_leave_nothing
                 children_are_named_after_their_keys
+                keys_that_panic_when_dropped_do_so_once
             }
             start {
                 it_is_ready_and_goes_on
@@ -446,6 +448,11 @@ macro_rules! __for_all_cases {
                 a_deadline_is_set_on_a_group_that_is_over
                 a_deadline_is_set_by_a_child_of_the_group
                 who_keeps_the_deadline_is_not_counted
+                a_deadline_whose_clock_has_gone_ends_the_scope
+                so_it_does_in_a_free_standing_group
+                the_grace_of_a_shutdown_is_over_with_its_clock
+                a_clean_up_has_all_the_time_then
+                and_nobody_is_warned
             }
             shutdown {
                 everybody_ends_on_the_soft_signal

@@ -9,11 +9,12 @@ use std::thread;
 
 use futures_lite::FutureExt;
 use futures_lite::future::{poll_once, yield_now};
-use taskgroup::group::Racers;
+use taskgroup::group::{Racers, Snapshot};
 use taskgroup::{CancelReason, Failure, TaskGroup, race, scope, shield};
 
+use crate::cases::crank::{Cranked, at, cranked};
 use crate::ledger::Gate;
-use crate::test::{Test, leak, panic_text, until};
+use crate::test::{Test, leak, panic_text, quiet_panic, until};
 
 /// Panics when it is dropped.
 struct Bomb(&'static str);
@@ -114,6 +115,19 @@ pub async fn errors_that_panic_when_dropped_do_so_once(t: &Test) {
     let read = async { drop(group.join().await.unwrap_err()) };
     assert!(["one", "two", "three"].contains(&panic_text(read).await.as_str()));
 
+    let group = TaskGroup::builder(t.spawner()).collect().open();
+    fails(&group);
+    group.idle().await;
+    let mut failures = group.join().await.unwrap_err().into_failures();
+    leak(failures.next());
+    let rest = async { drop(failures) };
+    assert!(["one", "two", "three"].contains(&panic_text(rest).await.as_str()));
+
+    let group = TaskGroup::builder(t.spawner()).collect().open();
+    fails(&group);
+    group.idle().await;
+    leak(group.join().await.unwrap_err().into_primary().ok().expect("the others do not take it away"));
+
     let lost = race(t.spawner(), async |racers: Racers<_, (), _>| {
         fails(&racers);
         racers.idle().await;
@@ -122,6 +136,21 @@ pub async fn errors_that_panic_when_dropped_do_so_once(t: &Test) {
     });
     let won = async { lost.await.map_err(leak) };
     assert!(["one", "two", "three"].contains(&panic_text(won).await.as_str()));
+}
+
+pub async fn what_the_owner_holds_panics_when_dropped(t: &Test) {
+    fn held(t: &Test) -> (TaskGroup<Cranked>, impl FnMut(&Snapshot) + Send + 'static) {
+        let bomb = Bomb("owner's");
+        let warn = move |_: &Snapshot| {
+            let _ = &bomb;
+        };
+        (TaskGroup::new(cranked(t).1), warn)
+    }
+    let (group, warn) = held(t);
+    group.join().warn_after(at(1), warn).await.unwrap();
+    let (group, warn) = held(t);
+    group.launch(t.child(async { quiet_panic("child") as () }));
+    assert_eq!(panic_text(group.join().warn_after(at(1), warn)).await, "child");
 }
 
 pub async fn the_captures_of_a_hook_panic_when_dropped(t: &Test) {

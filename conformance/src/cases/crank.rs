@@ -10,7 +10,7 @@ use std::time::Duration;
 use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{AnySpawner, Spawner, Task};
 
-use crate::test::Test;
+use crate::test::{Test, quiet_panic};
 
 /// A time of the clock.
 pub const fn at(seconds: u64) -> Duration {
@@ -30,6 +30,8 @@ pub struct Crank(Arc<Mutex<Dial>>);
 #[derive(Debug, Default)]
 struct Dial {
     now: Duration,
+    /// Nobody sleeps by it any more.
+    gone: bool,
     next: u64,
     /// Every sleep that has not been dropped.
     sleeps: HashMap<u64, (Duration, Option<Waker>)>,
@@ -44,6 +46,15 @@ impl Crank {
         let now = dial.now;
         let due = dial.sleeps.values_mut().filter(|(at, _)| *at <= now);
         let wakers: Vec<_> = due.filter_map(|(_, waker)| waker.take()).collect();
+        drop(dial);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whoever sleeps is woken, and panics: as by Tokio's clock where its runtime is shut down.
+    pub fn break_down(&self) {
+        let mut dial = self.0.lock().unwrap();
+        dial.gone = true;
+        let wakers: Vec<_> = dial.sleeps.values_mut().filter_map(|(_, waker)| waker.take()).collect();
         drop(dial);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -81,6 +92,10 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut dial = self.crank.0.lock().unwrap();
+        if dial.gone {
+            drop(dial);
+            quiet_panic("the clock has gone");
+        }
         let now = dial.now;
         let (at, waker) = dial.sleeps.get_mut(&self.key).expect("it is there until it is dropped");
         if *at <= now {

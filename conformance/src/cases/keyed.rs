@@ -251,3 +251,30 @@ pub async fn children_are_named_after_their_keys(t: &Test) {
     assert!(peers.cancel(&1));
     group.join().await.unwrap();
 }
+
+/// Panics when it is dropped, as its clones do.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Bomb(u32);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        quiet_panic("key")
+    }
+}
+
+pub async fn keys_that_panic_when_dropped_do_so_once(t: &Test) {
+    let group = TaskGroup::builder::<&str>(t.spawner()).collect().open();
+    let (peers, gate) = (group.keyed(), Gate::new());
+    let wait = gate.clone();
+    let child = peers.replace(Bomb(1), t.child(async move { wait.wait().await }));
+    let absent = async { peers.spawn_if_absent(Bomb(1), t.stuck()).is_some() };
+    assert_eq!(panic_text(absent).await, "key");
+    gate.open();
+    child.await.unwrap_or_default();
+    assert!(peers.is_empty());
+    group.close();
+    let refused = async { drop(peers.replace(Bomb(2), t.stuck())) };
+    assert_eq!(panic_text(refused).await, "key");
+    assert!(peers.is_empty());
+    assert_eq!(panic_text(group.join()).await, "key");
+}

@@ -1,4 +1,4 @@
-//! I. Time: the numbered scenarios. What no scenario has is in `time/deadlines.rs` and `time/moved.rs`.
+//! I. Time: the numbered scenarios. What no scenario has is in `time/deadlines.rs`, `time/moved.rs` and `time/gone.rs`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -12,9 +12,11 @@ use crate::ledger::Gate;
 use crate::test::{Test, errors};
 
 mod deadlines;
+mod gone;
 mod moved;
 
 pub use deadlines::*;
+pub use gone::*;
 pub use moved::*;
 
 /// Checks that the group was cut short by its deadline, and that nothing failed.
