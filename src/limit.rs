@@ -4,8 +4,9 @@
 //! not poll it before it has a *place*. Places are given in the order in which they were asked for, to queued
 //! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
 //!
-//! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. So there
-//! may be more than the limit, but unless one goes on that had begun to await another, never more that are not waiting for each other.
+//! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. It has one to lend, so if
+//! it awaits several, each has it in turn: at the end of one, the next one that was asked for. So there may be more than the
+//! limit, but unless one goes on that had begun to await another, never more that are not waiting for each other.
 //!
 //! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
 
@@ -48,6 +49,26 @@ pub(crate) struct Limit {
     queue: VecDeque<Waiting>,
     /// How many in the queue do not wait any more.
     stale: usize,
+}
+
+/// What a child under a limit has of the places of others, and they of its own.
+#[derive(Default)]
+pub(crate) struct Loan {
+    /// Somebody runs in its place.
+    is_lent: bool,
+    /// Whom it awaits besides, in this order.
+    awaited: VecDeque<Ticket>,
+    /// Who awaited it last while it was queued.
+    awaiter: Option<Ticket>,
+    /// It runs in the place of that one.
+    borrows: bool,
+}
+
+impl Loan {
+    /// In whose place it runs.
+    pub(crate) fn lender(&self) -> Option<Ticket> {
+        self.awaiter.filter(|_| self.borrows)
+    }
 }
 
 enum Waiting {
@@ -122,6 +143,9 @@ impl Limit {
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
         if member.is(Fact::PLACED) {
             self.give_back(slots, effects);
+            if let Some(lender) = member.lender() {
+                self.pass_on(lender, slots, effects);
+            }
         } else if member.is(Fact::QUEUED) {
             self.stale += 1;
             self.tidy(slots);
@@ -153,6 +177,45 @@ impl Limit {
             }
         }
         shrink(&mut self.queue);
+    }
+
+    /// A child with a place awaits one that is queued.
+    fn lend(&mut self, lender: Ticket, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        let has_place = slot_of(slots, lender).is_some_and(|slot| slot.member.is(Fact::PLACED));
+        let Some(child) = waiting(slots, ticket).filter(|_| has_place) else { return };
+        let awaiter = child.member.loan().awaiter.replace(lender);
+        let loan = slot_of(slots, lender).expect("it has a place").member.loan();
+        let is_lent = loan.is_lent;
+        // Polled again, it is there already.
+        if awaiter.is_none_or(|awaiter| awaiter.id() != lender.id()) {
+            let mut awaited = std::mem::take(&mut loan.awaited);
+            if awaited.len() == awaited.capacity() {
+                awaited.retain(|next| waiting(slots, *next).is_some());
+            }
+            awaited.push_back(ticket);
+            slot_of(slots, lender).expect("it has a place").member.loan().awaited = awaited;
+        }
+        if !is_lent {
+            self.pass_on(lender, slots, effects);
+        }
+    }
+
+    /// Starts the first of those whom a child with a place awaits.
+    fn pass_on(&mut self, lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        let Some(slot) = slot_of(slots, lender) else { return };
+        let mut awaited = std::mem::take(&mut slot.member.loan().awaited);
+        let next = std::iter::from_fn(|| awaited.pop_front()).find(|next| waiting(slots, *next).is_some());
+        if let Some(slot) = next.and_then(|next| waiting(slots, next)) {
+            *slot.member.loan() = Loan { borrows: true, awaiter: Some(lender), ..Loan::default() };
+            slot.member.place(effects);
+            self.taken += 1;
+            self.stale += 1;
+            self.tidy(slots);
+        }
+        if let Some(slot) = slot_of(slots, lender) {
+            let loan = slot.member.loan();
+            (loan.is_lent, loan.awaited) = (next.is_some(), awaited);
+        }
     }
 
     /// Forgets those that do not wait any more, once they are the larger part.
@@ -216,13 +279,10 @@ impl State {
     pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
         let mut effects = Effects::default();
         let mut table = self.lock();
-        let lends = table.member(awaiter, |member, _| member.is(Fact::PLACED)).unwrap_or(false);
         let Table { slots, limit, .. } = &mut *table;
-        if let (Some(slot), Some(limit)) = (waiting(slots, ticket).filter(|_| lends), limit) {
-            slot.member.place(&mut effects);
-            limit.taken += 1;
-            limit.stale += 1;
-            limit.tidy(slots);
+        let lender = slots.get(awaiter as usize).and_then(|slot| Ticket::of(awaiter, &slot.member));
+        if let (Some(lender), Some(limit)) = (lender, limit) {
+            limit.lend(lender, ticket, slots, &mut effects);
         }
         drop(table);
         effects.run();

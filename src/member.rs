@@ -26,8 +26,10 @@ use crate::effects::Effects;
 use crate::error::Name;
 use crate::facts::{Fact, Facts};
 use crate::handle::Packet;
+use crate::limit::Loan;
 use crate::observe::Marks;
 use crate::state::State;
+use crate::ticket::Ticket;
 #[cfg(feature = "tracing")]
 use crate::trace::Span;
 
@@ -114,6 +116,7 @@ struct Hold {
     /// queued child.
     waker: Option<Waker>,
     told: bool,
+    loan: Option<Box<Loan>>,
     /// It is a clean-up whose turn has come.
     begun: bool,
     marks: Option<Marks>,
@@ -352,6 +355,16 @@ impl Member {
     /// The groups opened in this member.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &Arc<State>> {
         self.hold.iter().flat_map(|hold| hold.groups.iter()).map(|(_, inner)| &inner.group)
+    }
+
+    /// What it has of the places of others, and they of its own.
+    pub(crate) fn loan(&mut self) -> &mut Loan {
+        self.hold.get_or_insert_default().loan.get_or_insert_default()
+    }
+
+    /// In whose place it runs, if that is not its own.
+    pub(crate) fn lender(&self) -> Option<Ticket> {
+        self.hold.as_ref()?.loan.as_ref()?.lender()
     }
 
     /// Keeps the waker of a queued child.

@@ -29,6 +29,11 @@ impl Ticket {
         Self { standing: Standing(u64::from(key) | flags), id }
     }
 
+    /// Of a child that is there.
+    pub(crate) fn of(key: Key, child: &Member) -> Option<Self> {
+        NonZero::new(child.id()).map(|id| Self::new(key, id, child))
+    }
+
     #[inline]
     pub(crate) fn key(self) -> Key {
         self.standing.key()

@@ -558,6 +558,8 @@ macro_rules! __for_all_cases {
                 one_that_waits_in_a_group_inside_lends_its_place_too
                 a_place_that_was_lent_is_not_there_twice_afterwards
                 several_are_awaited_one_after_the_other
+                several_are_awaited_at_once_and_one_runs_at_a_time
+                of_several_that_are_awaited_some_are_cancelled
                 the_body_has_no_place_to_lend
                 a_queued_child_that_is_awaited_and_then_cancelled_is_told_of
             }

@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{Group, TaskGroup, scope};
 
 use super::{limited, most, pause, said, says};
@@ -142,4 +145,59 @@ pub async fn a_queued_child_that_is_awaited_and_then_cancelled_is_told_of(t: &Te
     }));
     holder.await.unwrap();
     group.join().await.unwrap();
+}
+
+/// Each has the place in turn, also where whoever lends it looks at the last one only.
+pub async fn several_are_awaited_at_once_and_one_runs_at_a_time(t: &Test) {
+    let (group, running) = (limited(t.spawner(), 1), Arc::new(AtomicUsize::new(0)));
+    let children: Vec<_> = (0..t.pick(100, 20))
+        .map(|_| {
+            let running = running.clone();
+            t.child(async move {
+                assert_eq!(running.fetch_add(1, SeqCst), 0, "two run at once");
+                yield_now().await;
+                running.fetch_sub(1, SeqCst);
+                Ok(1)
+            })
+        })
+        .collect();
+    let (own, count) = (group.group(), children.len());
+    let sum = group.spawn(t.child(async move {
+        let mut queued: Vec<_> = children.into_iter().map(|child| own.spawn(child)).collect();
+        for child in &mut queued {
+            assert!(poll_once(child).await.is_none());
+        }
+        // Those before it are not polled again until it has ended.
+        let mut sum = queued.pop().unwrap().await.unwrap();
+        for child in queued {
+            sum += child.await.unwrap();
+        }
+        Ok(sum)
+    }));
+    assert_eq!(sum.await.unwrap(), count);
+    group.join().await.unwrap();
+}
+
+/// Those who are not there any more when their turn comes are passed over.
+pub async fn of_several_that_are_awaited_some_are_cancelled(t: &Test) {
+    let (group, gate) = (limited(t.spawner(), 1), Gate::new());
+    let (own, wait, log) = (group.group(), gate.clone(), t.log.clone());
+    let (first, stuck, last) = (t.child(async move { wait.wait().await }), t.stuck(), says(t, "last"));
+    let holder = group.spawn(t.child(async move {
+        let (first, stuck, last) = (own.spawn(first), own.spawn(stuck), own.spawn(last));
+        let cancel = stuck.cancel_handle();
+        let all = zip(zip(first, stuck), last);
+        let driver = async {
+            yield_now().await;
+            cancel.cancel();
+            log.write("cancelled");
+            gate.open();
+        };
+        let (((first, stuck), last), ()) = zip(all, driver).await;
+        assert!(stuck.unwrap_err().is_cancelled());
+        first.and(last).map_err(|_| "cut")
+    }));
+    holder.await.unwrap();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["cancelled", "last"]);
 }
