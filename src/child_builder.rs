@@ -93,6 +93,9 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         if let Some(name) = &self.name {
             member = member.named(name.clone());
         }
+        if let Some(elsewhere) = self.group.elsewhere() {
+            member = member.at(elsewhere.clone());
+        }
         member
     }
 

@@ -13,6 +13,7 @@ use std::task::Poll;
 
 use crate::child::Discard;
 use crate::context;
+use crate::elsewhere::Elsewhere;
 use crate::error::Why;
 use crate::group::Group;
 use crate::handle::Packet;
@@ -78,7 +79,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
-        let (ticket, turn) = self.state().enter_cleanup();
+        let (ticket, turn) = self.state().enter_cleanup(self.elsewhere());
         let cleanup = self.state().clone().clean_up(ticket, turn, cleanup);
         let child = async move {
             match cleanup.await.map(ChildOutput::sort) {
@@ -97,11 +98,14 @@ impl State {
     ///
     /// Outside of any.
     #[track_caller]
-    pub(crate) fn enter_cleanup(self: &Arc<Self>) -> (Ticket, Turn) {
+    pub(crate) fn enter_cleanup(self: &Arc<Self>, elsewhere: Option<&Arc<Elsewhere>>) -> (Ticket, Turn) {
         let Some((key, id)) = context::place_in(self) else {
             panic!("a clean-up was registered outside of the group: it has no member to run after")
         };
-        let member = Member::of_kind(Kind::Cleanup).shielded();
+        let mut member = Member::of_kind(Kind::Cleanup).shielded();
+        if let Some(elsewhere) = elsewhere {
+            member = member.at(elsewhere.clone());
+        }
         let ticket = self
             .enter(Location::caller(), member, Place::Exempt)
             .expect("a group with a living member has not ended");

@@ -1,15 +1,14 @@
-//! How a group comes to its end: failures on the way, the outcome, owners that go without it, runtimes that go away.
+//! How a group comes to its end: failures on the way, the outcome, owners that go without it.
 
 use std::panic::Location;
 use std::sync::Arc;
 use std::task;
 
 use crate::context::{self, Withheld};
-use crate::effects::{Effects, dispose};
+use crate::effects::Effects;
 use crate::error::{CancelReason, Name, Origin, step};
 use crate::member::{BODY, Key};
 use crate::outcome::{Entry, Outcome, Raw};
-use crate::spawner::Dependent;
 use crate::state::State;
 use crate::unwind::{catch, drop_quietly};
 
@@ -130,16 +129,5 @@ impl State {
         let mut effects = Effects::default();
         effects.settle(self);
         effects.run();
-    }
-}
-
-impl Dependent for State {
-    fn runtime_lost(self: Arc<Self>) {
-        let mut table = self.lock();
-        table.bereft = true;
-        // Whatever a member holds: its runtime does not ask either.
-        let tasks: Vec<_> = table.slots.iter_mut().filter_map(|(_, slot)| slot.task.take()).collect();
-        drop(table);
-        dispose(tasks);
     }
 }

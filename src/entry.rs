@@ -54,13 +54,11 @@ impl Entry<'_> {
     /// that is cancelled, nor where a runtime is gone, as its `Task` could not be stored; nor where the group keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
-        if self.kind != Kind::Ordinary
-            || self.table.bereft
-            || !spawner.keep_for_tasks(&mut self.table.on_pool)
-        {
+        let Table { slots, on_pool, bereft, .. } = &mut *self.table;
+        let slot = slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
+        if self.kind != Kind::Ordinary || slot.member.is_bereft(*bereft) || !spawner.keep_for_tasks(on_pool) {
             return None;
         }
-        let slot = self.table.slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
         slot.member.facts.set(Fact::ON_POOL);
         self.ticket = self.ticket.on_pool();
         self.group.note_crowd_on_pool(&mut self.table);
@@ -138,7 +136,7 @@ impl State {
             drop(table);
             return task.detach();
         };
-        if bereft || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
+        if slot.member.is_bereft(bereft) || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
             drop(table);
             return dispose([task]);
         }

@@ -19,17 +19,17 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::context;
 use crate::deadline::Watch;
+use crate::elsewhere::Elsewhere;
 use crate::error::CancelReason;
 use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
-use crate::spawner::Spawner;
+use crate::spawner::{Dependent, Spawner};
 use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
 
@@ -76,8 +76,8 @@ pub struct Group<S, E = Infallible> {
 struct Inner<S> {
     spawner: S,
     state: Arc<State>,
-    /// Whether the group is registered with this spawner, where it is not the one it was opened with.
-    elsewhere: Option<AtomicBool>,
+    /// There where the spawner is not the one that the group was opened with.
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 impl<S, E> Group<S, E> {
@@ -91,6 +91,12 @@ impl<S, E> Group<S, E> {
 
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.inner.state
+    }
+
+    /// There where children spawned by this are not on the group's own runtime.
+    #[inline]
+    pub(crate) fn elsewhere(&self) -> Option<&Arc<Elsewhere>> {
+        self.inner.elsewhere.as_ref()
     }
 
     /// The spawner: for its clock, its blocking pool, or a group inside this one.
@@ -211,7 +217,8 @@ impl<S, E> Group<S, E> {
 
     /// The same group with another spawner: for children that run on another runtime.
     ///
-    /// They are children of this group like all others, and share its fate.
+    /// They are children of this group like all others, and share its fate. If one of the runtimes goes away, what the group has there is
+    /// lost and the group is cancelled; what it has elsewhere ends as in any cancel.
     ///
     /// # Examples
     ///
@@ -229,7 +236,8 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn on<S2>(&self, spawner: S2) -> Group<S2, E> {
-        Group::of(Inner { spawner, state: self.state().clone(), elsewhere: Some(AtomicBool::new(false)) })
+        let elsewhere = Some(Elsewhere::of(self.state()));
+        Group::of(Inner { spawner, state: self.state().clone(), elsewhere })
     }
 
     /// How many children live: their futures, or groups opened in them, are not all gone yet.
@@ -445,7 +453,7 @@ impl<S: Spawner, E> Group<S, E> {
     #[inline]
     pub(crate) fn register(&self) {
         let is_registered = match &self.inner.elsewhere {
-            Some(registered) => registered.load(Ordering::Relaxed),
+            Some(elsewhere) => elsewhere.is_registered(),
             None => self.state().flags.is_registered(),
         };
         if !is_registered {
@@ -457,14 +465,17 @@ impl<S: Spawner, E> Group<S, E> {
     #[cold]
     fn register_first(&self) {
         let first = match &self.inner.elsewhere {
-            Some(registered) => !registered.swap(true, Ordering::Relaxed),
+            Some(elsewhere) => elsewhere.register(),
             None => self.state().flags.register(&mut self.state().lock().locked),
         };
         if !first {
             return;
         }
-        let state: Weak<State> = Arc::downgrade(self.state());
-        self.spawner().register(state);
+        let dependent: Weak<dyn Dependent> = match &self.inner.elsewhere {
+            Some(elsewhere) => Arc::downgrade(elsewhere) as _,
+            None => Arc::downgrade(self.state()) as _,
+        };
+        self.spawner().register(dependent);
         if self.spawner().keeps_ended() {
             self.state().lock().keeps_ended = true;
         }

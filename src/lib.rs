@@ -192,6 +192,7 @@ mod context;
 mod crowd;
 mod deadline;
 mod effects;
+mod elsewhere;
 mod ending;
 mod entry;
 pub mod error;

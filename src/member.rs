@@ -23,6 +23,7 @@ use async_task::Task;
 use slab::Slab;
 
 use crate::effects::Effects;
+use crate::elsewhere::Elsewhere;
 use crate::error::Name;
 use crate::facts::{Fact, Facts};
 use crate::handle::Packet;
@@ -117,6 +118,7 @@ struct Hold {
     waker: Option<Waker>,
     told: bool,
     loan: Option<Box<Loan>>,
+    elsewhere: Option<Arc<Elsewhere>>,
     /// It is a clean-up whose turn has come.
     begun: bool,
     marks: Option<Marks>,
@@ -221,6 +223,22 @@ impl Member {
     pub(crate) fn named(mut self, name: Name) -> Self {
         self.hold.get_or_insert_default().name = Some(name);
         self
+    }
+
+    /// Has it on another runtime than its group's own.
+    pub(crate) fn at(mut self, elsewhere: Arc<Elsewhere>) -> Self {
+        self.hold.get_or_insert_default().elsewhere = Some(elsewhere);
+        self
+    }
+
+    pub(crate) fn elsewhere(&self) -> Option<&Arc<Elsewhere>> {
+        self.hold.as_ref()?.elsewhere.as_ref()
+    }
+
+    /// Whether its runtime is gone, where it is known of the group's own whether that is.
+    #[inline]
+    pub(crate) fn is_bereft(&self, at_home: bool) -> bool {
+        self.elsewhere().map_or(at_home, |elsewhere| elsewhere.is_lost())
     }
 
     pub(crate) fn name(&self) -> Option<&Name> {

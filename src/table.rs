@@ -51,7 +51,7 @@ pub(crate) struct Table {
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,
     pub(crate) limit: Option<Box<Limit>>,
-    /// The runtime is gone, so no `Task` is kept.
+    /// The group's own runtime is gone, so no `Task` of a child on it is kept.
     pub(crate) bereft: bool,
     /// Whether `Task`s of children that have ended are kept.
     pub(crate) keeps_ended: bool,

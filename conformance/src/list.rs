@@ -21,6 +21,9 @@ macro_rules! __for_all_cases {
                 children_on_two_spawners_are_of_one_group
                 a_failure_on_either_spawner_cancels_the_other
                 a_child_lost_elsewhere_ends_the_group
+                a_runtime_that_goes_away_takes_what_is_on_it
+                a_groups_own_runtime_that_goes_away_takes_no_more
+                a_runtime_that_has_gone_away_with_nobody_on_it_is_no_loss
                 a_group_on_any_spawner_is_like_every_other
                 groups_on_different_spawners_have_one_type
             }

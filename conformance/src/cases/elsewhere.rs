@@ -1,9 +1,12 @@
 //! Children on another spawner than their siblings', and spawners without a type.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::sync::{Arc, Mutex, Weak};
 
 use futures_lite::future::poll_once;
-use taskgroup::{AnySpawner, Spawner, TaskGroup, scope};
+use taskgroup::async_task;
+use taskgroup::runtime::Dependent;
+use taskgroup::{AnySpawner, Spawner, Task, TaskGroup, scope, shield};
 
 use crate::ledger::{Gate, Tally};
 use crate::spawners::{Dropping, ThreadEach};
@@ -82,4 +85,101 @@ pub async fn groups_on_different_spawners_have_one_type<S: Spawner>(t: &Test<S>)
         assert_eq!(panic_text(group.join()).await, "boom");
     }
     assert_eq!(t.ledger.read().dropped, 3);
+}
+
+/// A runtime that polls a child once, as it is spawned, and tells its groups when it is gone.
+#[derive(Clone, Default)]
+struct Mortal(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    gone: bool,
+    dependents: Vec<Weak<dyn Dependent>>,
+}
+
+impl Mortal {
+    fn die(&self) {
+        let mut told = self.0.lock().unwrap();
+        told.gone = true;
+        let dependents = std::mem::take(&mut told.dependents);
+        drop(told);
+        dependents.iter().filter_map(Weak::upgrade).for_each(Dependent::runtime_lost);
+    }
+}
+
+impl Spawner for Mortal {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (runnable, task) = async_task::spawn(future, drop);
+        runnable.run();
+        task
+    }
+
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        let mut told = self.0.lock().unwrap();
+        match told.gone {
+            false => told.dependents.push(dependent),
+            true => {
+                drop(told);
+                dependent.upgrade().into_iter().for_each(Dependent::runtime_lost);
+            }
+        }
+    }
+}
+
+/// Under a shield until the gate opens.
+fn held<S: Spawner>(t: &Test<S>, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send + use<S> {
+    let (begun, gate, log) = (begun.clone(), gate.clone(), t.log.clone());
+    t.child(shield(async move {
+        begun.add();
+        gate.wait().await;
+        log.write("held");
+    }))
+}
+
+pub async fn a_runtime_that_goes_away_takes_what_is_on_it<S: Spawner>(t: &Test<S>) {
+    let (group, begun, gate) = (TaskGroup::new(t.spawner()), Tally::new(), Gate::new());
+    let (first, second) = (Mortal::default(), Mortal::default());
+    group.launch(held(t, &begun, &gate));
+    let lost = group.on(first.clone()).spawn(t.stuck());
+    let cut = group.on(second).spawn(t.stuck());
+    begun.take(1).await;
+    first.die();
+    assert!(lost.await.unwrap_err().is_lost());
+    assert!(cut.await.unwrap_err().is_cancelled(), "its runtime is there");
+    assert_eq!(group.len(), 1, "as is this one's");
+    gate.open();
+    assert!(group.join().await.unwrap_err().is_lost());
+    assert_eq!(t.log.lines(), ["held"]);
+}
+
+pub async fn a_groups_own_runtime_that_goes_away_takes_no_more<S: Spawner>(t: &Test<S>) {
+    let (own, begun, gate) = (Mortal::default(), Tally::new(), Gate::new());
+    let group = TaskGroup::new(own.clone());
+    let lost = group.spawn(t.stuck());
+    group.on(t.spawner()).launch(held(t, &begun, &gate));
+    begun.take(1).await;
+    own.die();
+    assert!(lost.await.unwrap_err().is_lost());
+    assert_eq!(group.len(), 1);
+    gate.open();
+    assert!(group.join().await.unwrap_err().is_lost());
+    assert_eq!(t.log.lines(), ["held"]);
+}
+
+pub async fn a_runtime_that_has_gone_away_with_nobody_on_it_is_no_loss<S: Spawner>(t: &Test<S>) {
+    let mortal = Mortal::default();
+    let (group, there) = (TaskGroup::new(t.spawner()), TaskGroup::new(mortal.clone()));
+    for gone in [group.on(mortal.clone()).spawn(t.stuck()), there.spawn(t.stuck())] {
+        gone.cancel();
+        assert!(gone.await.unwrap_err().is_cancelled());
+    }
+    mortal.die();
+    assert_eq!(group.spawn(t.child(async { Ok(7) })).await.unwrap(), 7);
+    assert_eq!(there.on(t.spawner()).spawn(t.child(async { Ok(7) })).await.unwrap(), 7);
+    group.join().await.unwrap();
+    assert!(there.spawn(t.stuck()).await.unwrap_err().is_lost());
+    assert!(there.join().await.unwrap_err().is_lost());
 }
