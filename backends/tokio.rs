@@ -22,7 +22,7 @@ use crate::{Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.
 ///
-/// The spawner itself is [`tokio::runtime::Handle`], from wherever you have it. This is for those who do not.
+/// It is no spawner: that is [`tokio::runtime::Handle`], from wherever you have it, or from `Tokio::current()?`.
 ///
 /// # Examples
 ///

@@ -39,7 +39,8 @@ use crate::scope::scope;
 /// They run in turn, in the task that awaits this, and need not be `Send`. It is for concurrency without parallelism: many
 /// requests on one connection, say. In all else it is a [`scope()`], fail-fast, with the promise that goes with it.
 ///
-/// `body` is given a [`Borrowing`] to spawn with.
+/// `body` is given a [`Borrowing`] to spawn with. There are no settings; a deadline is set by
+/// `group.group().on(Smol).set_deadline(…)`.
 ///
 /// # Cancellation
 ///

@@ -32,6 +32,10 @@ use crate::unwind::{drop_each, drop_quietly};
 /// At most 16 failures are kept besides the primary one; [`not_kept`](Self::not_kept) counts the rest, and a
 /// failure hook sees each. A panic is not in here: it is resumed in whoever joins the group.
 ///
+/// The first failure is the first in time, which need not be the cause of the others: a child that fails drops what it held before
+/// its error gets here, so a neighbour that fails for that, at a closed channel say, may come first. Let it end well there, or
+/// look at all [`failures`](Self::failures).
+///
 /// It is an [`Error`] without a source whenever `E` can be displayed, so `?` turns it into a boxed one. The crate
 /// itself never calls a trait of `E`.
 ///
@@ -211,7 +215,7 @@ impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
     }
 }
 
-impl<E: fmt::Display> fmt::Display for GroupError<E> {
+impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.failures.first(), &self.0.reason) {
             (Some((origin, failure)), _) => write!(f, "{} failed: {failure}", origin.subject())?,
@@ -225,4 +229,4 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> Error for GroupError<E> {}
+impl<E: fmt::Debug + fmt::Display + 'static> Error for GroupError<E> {}

@@ -43,7 +43,7 @@ use crate::timer::{AnyTimer, Timed};
 ///
 /// # Examples
 ///
-/// A child that spawns its siblings:
+/// A child that spawns its siblings. It is no `async fn`, as one that spawns itself does not compile (E0283):
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {

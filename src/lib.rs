@@ -101,7 +101,8 @@
 //! * it is cancelled when that member is, and ends before it: teardown goes from the inside out;
 //! * if it is lost half-way, in `select!` or a timeout, its children are cancelled at once, and *every group around it
 //!   still waits for them*;
-//! * failures that nobody was left to look at are reported by the group around it, as [`Failure::Foreign`];
+//! * failures that nobody was left to look at are reported by the group around it, as [`Failure::Foreign`], which has the error in
+//!   its `Payload`: it is never the `primary` one;
 //! * a child that would wait for itself, by joining a group it is in, panics instead of hanging.
 //!
 //! Only tasks of groups count. A task that a child starts on the bare runtime is nobody's child.

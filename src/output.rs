@@ -9,6 +9,8 @@ use std::convert::Infallible;
 ///
 /// This trait is sealed.
 ///
+/// A loop without end that uses `?` has no type of its own in an `async` block: make it an `async fn` that returns `Result<(), E>`.
+///
 /// # Examples
 ///
 /// ```

@@ -113,7 +113,8 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
 
 /// With which a child says that it is ready. See [`Group::start`].
 ///
-/// Dropped without having been set, it says that this will never be: the child is cancelled.
+/// Dropped without having been set, it says that this will never be: the child is cancelled. In `|_ready| async { … }` it is dropped
+/// before the child begins: what is to fail first uses it in its block, or is an `async fn`.
 #[must_use = "dropping it says that the child will never be ready"]
 pub struct Ready<V> {
     startup: Arc<dyn Startable<V>>,

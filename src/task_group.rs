@@ -77,7 +77,7 @@ impl<S> TaskGroup<S> {
         Self::builder(spawner).root().open()
     }
 
-    /// Opens a group step by step.
+    /// Opens a group step by step: `builder::<MyError>(…)`, and `builder::<Infallible>(…)` for children that cannot fail.
     #[track_caller]
     pub fn builder<E>(spawner: S) -> Builder<S, E> {
         Builder {

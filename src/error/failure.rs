@@ -56,7 +56,7 @@ impl<E: fmt::Debug> fmt::Debug for Failure<E> {
     }
 }
 
-impl<E: fmt::Display> fmt::Display for Failure<E> {
+impl<E: fmt::Display + 'static> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Own(error) => error.fmt(f),
@@ -65,9 +65,14 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
                 None => f.write_str("panicked"),
             },
             Failure::CleanupTimeout => f.write_str("the clean-up took too long"),
-            Failure::Foreign { path, .. } => {
+            Failure::Foreign { path, error } => {
                 f.write_str("an error nobody was left to look at")?;
-                path.first().map_or(Ok(()), |origin| write!(f, " in {origin}"))
+                path.first().map_or(Ok(()), |origin| write!(f, " in {origin}"))?;
+                // Of another type it is not known how to show it.
+                match (error.inspect(|error: &E| error.to_string()), error.message()) {
+                    (Some(text), _) | (None, Some(text)) => write!(f, ": {text}"),
+                    (None, None) => Ok(()),
+                }
             }
         }
     }

@@ -43,7 +43,7 @@ impl Origin {
         self.child.is_none()
     }
 
-    /// The child's number within its group, counted from 1 in the order of spawning.
+    /// The child's number within its group, counted from 1 in the order of spawning. Background children and clean-ups count as well.
     pub fn child(&self) -> Option<u64> {
         self.child.map(|(id, _)| id)
     }

@@ -35,7 +35,7 @@ pub enum CancelReason {
     Explicit(Cow<'static, str>),
     /// The scope's future, or the group's owner, was dropped before it had joined.
     ScopeDropped,
-    /// The runtime dropped a child of its own accord.
+    /// The runtime dropped a child of its own accord, or a task that was [adopted](crate::Group::adopt) ended without an output.
     Lost,
     /// The group's deadline has passed.
     Deadline,

@@ -186,10 +186,14 @@ pub async fn o_46_clean_up_failures_in_two_levels(t: &Test) {
     let mut errors = Vec::new();
     for (_, failure) in error.failures() {
         let Failure::Foreign { path, error } = failure else { panic!("{failure:?}") };
-        assert_eq!(failure.to_string(), format!("an error nobody was left to look at in {}", path[0]));
+        let number = error.inspect(|error: &usize| *error).unwrap();
+        assert_eq!(
+            failure.to_string(),
+            format!("an error nobody was left to look at in {}: {number}", path[0])
+        );
         assert!(!path[0].to_string().ends_with(','));
         assert_eq!(path.iter().map(|at| at.child()).skip(1).collect::<Vec<_>>(), [None, Some(1)]);
-        errors.push((path[0].child().unwrap() as usize, error.inspect(|error: &usize| *error).unwrap()));
+        errors.push((path[0].child().unwrap() as usize, number));
     }
     errors.sort();
     assert_eq!(errors, [(1, 0), (2, 1), (3, 2), (4, 3), (5, 4)]);
