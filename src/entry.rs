@@ -16,7 +16,7 @@ use crate::facts::Fact;
 use crate::limit::Place;
 use crate::lock::Guard;
 use crate::member::{Kind, Member};
-use crate::spawner::{Counted, Spawner};
+use crate::spawner::{Counted, Inside, Spawner};
 use crate::state::State;
 use crate::table::Table;
 use crate::ticket::Ticket;
@@ -54,9 +54,12 @@ impl Entry<'_> {
     /// that is cancelled, nor where a runtime is gone, as its `Task` could not be stored; nor where the group keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
+        if !S::makes_tasks(Inside(())) || self.kind != Kind::Ordinary {
+            return None;
+        }
         let Table { slots, on_pool, bereft, .. } = &mut *self.table;
         let slot = slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
-        if self.kind != Kind::Ordinary || slot.member.is_bereft(*bereft) || !spawner.keep_for_tasks(on_pool) {
+        if slot.member.is_bereft(*bereft) || !spawner.keep_for_tasks(on_pool) {
             return None;
         }
         slot.member.facts.set(Fact::ON_POOL);

@@ -226,6 +226,7 @@ impl Member {
     }
 
     /// Has it on another runtime than its group's own.
+    #[cold]
     pub(crate) fn at(mut self, elsewhere: Arc<Elsewhere>) -> Self {
         self.hold.get_or_insert_default().elsewhere = Some(elsewhere);
         self

@@ -266,7 +266,7 @@ impl<S, E: 'static> Future for Join<S, E> {
             return Poll::Pending;
         };
         // No panic of these is to take the outcome away.
-        drop_quietly(this.patience.take());
+        this.patience.take().into_iter().for_each(drop_quietly);
         drop_quietly(this.group.take());
         Poll::Ready(outcome.conclude(reason, || unreachable!("there is no value to drop"), Some(())))
     }
