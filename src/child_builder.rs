@@ -93,10 +93,7 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         if let Some(name) = &self.name {
             member = member.named(name.clone());
         }
-        if let Some(elsewhere) = self.group.elsewhere() {
-            member = member.at(elsewhere.clone());
-        }
-        member
+        member.at(self.group.elsewhere())
     }
 
     /// Takes in a child that is not for the spawner of the group.

@@ -102,10 +102,7 @@ impl State {
         let Some((key, id)) = context::place_in(self) else {
             panic!("a clean-up was registered outside of the group: it has no member to run after")
         };
-        let mut member = Member::of_kind(Kind::Cleanup).shielded();
-        if let Some(elsewhere) = elsewhere {
-            member = member.at(elsewhere.clone());
-        }
+        let member = Member::of_kind(Kind::Cleanup).shielded().at(elsewhere);
         let ticket = self
             .enter(Location::caller(), member, Place::Exempt)
             .expect("a group with a living member has not ended");

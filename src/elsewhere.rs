@@ -51,8 +51,7 @@ impl Dependent for Elsewhere {
         let Some(group) = self.group.upgrade() else { return };
         let table = group.lock();
         self.lost.store(true, Ordering::Relaxed);
-        let elsewhere = Some(&self);
-        lose(table, elsewhere);
+        lose(table, Some(&self));
     }
 }
 

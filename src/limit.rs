@@ -6,7 +6,8 @@
 //!
 //! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. It has one to lend, so if
 //! it awaits several, each has it in turn: at the end of one, the next one that was asked for. So there may be more than the
-//! limit, but unless one goes on that had begun to await another, never more that are not waiting for each other.
+//! limit, but unless one goes on that had begun to await another, never more that are not waiting for each other. That does not
+//! hold yet where one that has a place on loan lends it on and leaves: its lender lends again, while the other one still runs.
 //!
 //! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
 
@@ -181,8 +182,7 @@ impl Limit {
 
     /// A child with a place awaits one that is queued.
     fn lend(&mut self, lender: Ticket, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        let has_place = slot_of(slots, lender).is_some_and(|slot| slot.member.is(Fact::PLACED));
-        let Some(child) = waiting(slots, ticket).filter(|_| has_place) else { return };
+        let Some(child) = waiting(slots, ticket) else { return };
         let awaiter = child.member.loan().awaiter.replace(lender);
         let loan = slot_of(slots, lender).expect("it has a place").member.loan();
         let is_lent = loan.is_lent;
@@ -280,7 +280,8 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         let Table { slots, limit, .. } = &mut *table;
-        let lender = slots.get(awaiter as usize).and_then(|slot| Ticket::of(awaiter, &slot.member));
+        let lender = slots.get(awaiter as usize).filter(|slot| slot.member.is(Fact::PLACED));
+        let lender = lender.and_then(|slot| Ticket::of(awaiter, &slot.member));
         if let (Some(lender), Some(limit)) = (lender, limit) {
             limit.lend(lender, ticket, slots, &mut effects);
         }

@@ -225,11 +225,18 @@ impl Member {
         self
     }
 
-    /// Has it on another runtime than its group's own.
-    #[cold]
-    pub(crate) fn at(mut self, elsewhere: Arc<Elsewhere>) -> Self {
-        self.hold.get_or_insert_default().elsewhere = Some(elsewhere);
-        self
+    /// Has it on another runtime than its group's own, if that is where it is.
+    #[inline]
+    pub(crate) fn at(self, elsewhere: Option<&Arc<Elsewhere>>) -> Self {
+        #[cold]
+        fn mark(mut member: Member, elsewhere: Arc<Elsewhere>) -> Member {
+            member.hold.get_or_insert_default().elsewhere = Some(elsewhere);
+            member
+        }
+        match elsewhere {
+            None => self,
+            Some(elsewhere) => mark(self, elsewhere.clone()),
+        }
     }
 
     pub(crate) fn elsewhere(&self) -> Option<&Arc<Elsewhere>> {

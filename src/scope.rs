@@ -276,7 +276,7 @@ where
                 let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
                 // No panic of that is to take the outcome away.
-                drop_quietly(this.watch.take());
+                this.watch.take().into_iter().for_each(drop_quietly);
                 return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
             }
             let returned = match state.body_fate() {

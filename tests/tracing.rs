@@ -1,11 +1,12 @@
 //! What a subscriber is told of groups and children.
 
 mod common;
+#[path = "common/nest.rs"]
+mod nest;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::future::{Future, pending};
-use std::pin::Pin;
+use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,6 +20,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use self::nest::nest;
 
 type Ex = Arc<Executor<'static>>;
 
@@ -218,19 +221,6 @@ fn a_name_is_told_in_one_line_and_short() {
     assert_eq!(*child, format!("child child=1 name=\"{}…\"", "x".repeat(64)));
 }
 
-/// Opens a group in the child of a group in the child of a group, and so on.
-fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        let group = TaskGroup::new(executor.clone());
-        if depth > 0 {
-            group.launch(nest(executor, depth - 1));
-        } else {
-            group.launch(pending::<()>());
-        }
-        drop(group.join().await);
-    })
-}
-
 /// On the stack of a thread as std makes it, whichever end the spans are closed from.
 #[test]
 fn a_tree_of_any_depth_is_told() {
@@ -238,7 +228,7 @@ fn a_tree_of_any_depth_is_told() {
     let log = seen(|| {
         let executor = Ex::default();
         let group = TaskGroup::new(executor.clone());
-        group.launch(nest(executor.clone(), DEPTH));
+        group.launch(nest(executor.clone(), DEPTH, |group| group.launch(pending::<()>())));
         while executor.try_tick() {}
         group.cancel();
         smol::block_on(executor.run(group.join())).unwrap();

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use taskgroup::async_task::{self, Runnable};
+use taskgroup::runtime::Dependent;
 use taskgroup::{Spawner, Task};
 
 /// Gives each child a thread.
@@ -70,6 +71,49 @@ impl Spawner for Dropping {
     {
         drop(future);
         taskgroup::adopt(())
+    }
+}
+
+/// A runtime that polls a child once, as it is spawned, and tells its groups when it is gone.
+#[derive(Clone, Debug, Default)]
+pub struct Mortal(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    gone: bool,
+    dependents: Vec<Weak<dyn Dependent>>,
+}
+
+impl Mortal {
+    /// It will poll nothing any more, and says so.
+    pub fn die(&self) {
+        let mut told = self.0.lock().unwrap();
+        told.gone = true;
+        let dependents = std::mem::take(&mut told.dependents);
+        drop(told);
+        dependents.iter().filter_map(Weak::upgrade).for_each(Dependent::runtime_lost);
+    }
+}
+
+impl Spawner for Mortal {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (runnable, task) = async_task::spawn(future, drop);
+        runnable.run();
+        task
+    }
+
+    fn register(&self, dependent: Weak<dyn Dependent>) {
+        let mut told = self.0.lock().unwrap();
+        match told.gone {
+            false => told.dependents.push(dependent),
+            true => {
+                drop(told);
+                dependent.upgrade().into_iter().for_each(Dependent::runtime_lost);
+            }
+        }
     }
 }
 

@@ -49,11 +49,7 @@ fn a_wake_meets_a_driver_that_parks() {
         let group = TaskGroup::new(Pool::new(runtime.clone()));
         let capture = Capture::new(&alive);
         let turn = Arc::new(Turn::default());
-        let waits = turn.clone();
-        group.launch(async move {
-            waits.come().await;
-            drop(capture);
-        });
+        group.launch(turn.holds(capture));
         turn.is_here();
         block_on(group.join()).unwrap();
         assert_eq!(alive.load(SeqCst), 0);
@@ -229,12 +225,8 @@ fn a_wake_meets_the_end_of_a_pool() {
         let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
         let worker = runtime.worker();
         let (turn, capture) = (Arc::new(Turn::default()), Capture::new(&alive));
-        let waits = turn.clone();
         let group = TaskGroup::new(Pool::new(runtime.clone()));
-        group.launch(shield(async move {
-            waits.come().await;
-            drop(capture);
-        }));
+        group.launch(shield(turn.holds(capture)));
         turn.is_awaited();
         // The child is cancelled, and goes on under its shield.
         drop(group);
@@ -252,12 +244,8 @@ fn a_wake_from_where_a_driver_has_run_meets_the_end_of_a_pool() {
     bounded(3, || {
         let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
         let (turn, capture) = (Arc::new(Turn::default()), Capture::new(&alive));
-        let waits = turn.clone();
         let group = TaskGroup::new(Pool::new(runtime.clone()));
-        group.launch(shield(async move {
-            waits.come().await;
-            drop(capture);
-        }));
+        group.launch(shield(turn.holds(capture)));
         runtime.run();
         turn.is_awaited();
         let worker = runtime.worker();

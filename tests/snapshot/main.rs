@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/nest.rs"]
+mod nest;
 mod trees;
 mod warn_after;
 

@@ -11,17 +11,8 @@ use taskgroup::group::{MemberKind, Snapshot};
 
 use super::{Ex, STACK, named, settle, watched};
 
-/// Opens a group in the child of a group in the child of a group, and so on.
-fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        let group = TaskGroup::new(executor.clone());
-        if depth > 0 {
-            group.launch(nest(executor, depth - 1));
-        } else {
-            group.child().name("innermost").launch(pending::<()>());
-        }
-        drop(group.join().await);
-    })
+fn nest(executor: Ex, depth: usize) -> impl Future<Output = ()> + Send {
+    super::nest::nest(executor, depth, |group| group.child().name("innermost").launch(pending::<()>()))
 }
 
 #[test]

@@ -9,6 +9,7 @@ use taskgroup::runtime::Dependent;
 use taskgroup::{AnySpawner, JoinHandle, Spawner, Task, TaskGroup};
 
 use crate::ledger::{Gate, Ledger, Log};
+use crate::spawners::Mortal;
 use crate::test::Test;
 
 /// Writes down what it is told and what it starts.
@@ -153,22 +154,20 @@ pub async fn no_cell_is_kept_when_the_last_child_is_cancelled(t: &Test) {
 
 /// Finds that it will poll nothing any more while it is at work on a child, and says so.
 #[derive(Clone, Default)]
-struct Going(Arc<Mutex<Vec<Weak<dyn Dependent>>>>);
+struct Going(Mortal);
 
 impl Spawner for Going {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (runnable, task) = async_task::spawn(future, drop::<Runnable>);
-        runnable.run();
-        let groups = std::mem::take(&mut *self.0.lock().unwrap());
-        groups.iter().filter_map(Weak::upgrade).for_each(|group| group.runtime_lost());
+        let task = self.0.spawn(future);
+        self.0.die();
         task
     }
 
     fn register(&self, group: Weak<dyn Dependent>) {
-        self.0.lock().unwrap().push(group);
+        self.0.register(group);
     }
 }
 

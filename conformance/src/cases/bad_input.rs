@@ -10,7 +10,7 @@ use std::thread;
 use futures_lite::FutureExt;
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::group::{Racers, Snapshot};
-use taskgroup::{CancelReason, Failure, TaskGroup, race, scope, shield};
+use taskgroup::{CancelReason, Failure, Group, TaskGroup, race, scope, shield};
 
 use crate::cases::crank::{Cranked, at, cranked};
 use crate::ledger::Gate;
@@ -104,38 +104,36 @@ pub async fn the_destructor_of_a_panics_payload_panics(t: &Test) {
 }
 
 pub async fn errors_that_panic_when_dropped_do_so_once(t: &Test) {
-    let fails = |group: &taskgroup::Group<_, Bomb>| {
-        for text in ["one", "two", "three"] {
+    const TEXTS: [&str; 3] = ["one", "two", "three"];
+
+    async fn once(future: impl Future<Output = ()>) {
+        assert!(TEXTS.contains(&panic_text(future).await.as_str()));
+    }
+
+    let fails = async |group: &Group<_, Bomb>| {
+        for text in TEXTS {
             group.launch(t.child(async move { Err::<(), _>(Bomb(text)) }));
         }
+        group.idle().await;
     };
-    let group = TaskGroup::builder(t.spawner()).collect().open();
-    fails(&group);
-    group.idle().await;
-    let read = async { drop(group.join().await.unwrap_err()) };
-    assert!(["one", "two", "three"].contains(&panic_text(read).await.as_str()));
-
-    let group = TaskGroup::builder(t.spawner()).collect().open();
-    fails(&group);
-    group.idle().await;
-    let mut failures = group.join().await.unwrap_err().into_failures();
+    let failed = async || {
+        let group = TaskGroup::builder(t.spawner()).collect().open();
+        fails(&group).await;
+        group.join().await.unwrap_err()
+    };
+    let error = failed().await;
+    once(async { drop(error) }).await;
+    let mut failures = failed().await.into_failures();
     leak(failures.next());
-    let rest = async { drop(failures) };
-    assert!(["one", "two", "three"].contains(&panic_text(rest).await.as_str()));
-
-    let group = TaskGroup::builder(t.spawner()).collect().open();
-    fails(&group);
-    group.idle().await;
-    leak(group.join().await.unwrap_err().into_primary().ok().expect("the others do not take it away"));
+    once(async { drop(failures) }).await;
+    leak(failed().await.into_primary().ok().expect("the others do not take it away"));
 
     let lost = race(t.spawner(), async |racers: Racers<_, (), _>| {
-        fails(&racers);
-        racers.idle().await;
+        fails(&racers).await;
         racers.finish_with(());
         Ok(())
     });
-    let won = async { lost.await.map_err(leak) };
-    assert!(["one", "two", "three"].contains(&panic_text(won).await.as_str()));
+    once(async { lost.await.map_err(leak).unwrap_or_default() }).await;
 }
 
 pub async fn what_the_owner_holds_panics_when_dropped(t: &Test) {

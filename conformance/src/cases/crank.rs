@@ -40,21 +40,23 @@ struct Dial {
 impl Crank {
     /// Sets the clock, and wakes whose time has come.
     pub fn to(&self, seconds: u64) {
-        let mut dial = self.0.lock().unwrap();
-        assert!(dial.now <= at(seconds), "a clock does not go backwards");
-        dial.now = at(seconds);
-        let now = dial.now;
-        let due = dial.sleeps.values_mut().filter(|(at, _)| *at <= now);
-        let wakers: Vec<_> = due.filter_map(|(_, waker)| waker.take()).collect();
-        drop(dial);
-        wakers.into_iter().for_each(Waker::wake);
+        self.turn(|dial| {
+            assert!(dial.now <= at(seconds), "a clock does not go backwards");
+            dial.now = at(seconds);
+        });
     }
 
     /// Whoever sleeps is woken, and panics: as by Tokio's clock where its runtime is shut down.
     pub fn break_down(&self) {
+        self.turn(|dial| dial.gone = true);
+    }
+
+    fn turn(&self, f: impl FnOnce(&mut Dial)) {
         let mut dial = self.0.lock().unwrap();
-        dial.gone = true;
-        let wakers: Vec<_> = dial.sleeps.values_mut().filter_map(|(_, waker)| waker.take()).collect();
+        f(&mut dial);
+        let Dial { now, gone, .. } = *dial;
+        let due = dial.sleeps.values_mut().filter(|(at, _)| gone || *at <= now);
+        let wakers: Vec<_> = due.filter_map(|(_, waker)| waker.take()).collect();
         drop(dial);
         wakers.into_iter().for_each(Waker::wake);
     }

@@ -1,15 +1,12 @@
 //! Children on another spawner than their siblings', and spawners without a type.
 
 use std::future::{Future, pending};
-use std::sync::{Arc, Mutex, Weak};
 
 use futures_lite::future::poll_once;
-use taskgroup::async_task;
-use taskgroup::runtime::Dependent;
-use taskgroup::{AnySpawner, Spawner, Task, TaskGroup, scope, shield};
+use taskgroup::{AnySpawner, Spawner, TaskGroup, scope, shield};
 
 use crate::ledger::{Gate, Tally};
-use crate::spawners::{Dropping, ThreadEach};
+use crate::spawners::{Dropping, Mortal, ThreadEach};
 use crate::test::{Test, errors, panic_text, quiet_panic};
 
 pub async fn children_on_two_spawners_are_of_one_group<S: Spawner>(t: &Test<S>) {
@@ -85,48 +82,6 @@ pub async fn groups_on_different_spawners_have_one_type<S: Spawner>(t: &Test<S>)
         assert_eq!(panic_text(group.join()).await, "boom");
     }
     assert_eq!(t.ledger.read().dropped, 3);
-}
-
-/// A runtime that polls a child once, as it is spawned, and tells its groups when it is gone.
-#[derive(Clone, Default)]
-struct Mortal(Arc<Mutex<Told>>);
-
-#[derive(Default)]
-struct Told {
-    gone: bool,
-    dependents: Vec<Weak<dyn Dependent>>,
-}
-
-impl Mortal {
-    fn die(&self) {
-        let mut told = self.0.lock().unwrap();
-        told.gone = true;
-        let dependents = std::mem::take(&mut told.dependents);
-        drop(told);
-        dependents.iter().filter_map(Weak::upgrade).for_each(Dependent::runtime_lost);
-    }
-}
-
-impl Spawner for Mortal {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (runnable, task) = async_task::spawn(future, drop);
-        runnable.run();
-        task
-    }
-
-    fn register(&self, dependent: Weak<dyn Dependent>) {
-        let mut told = self.0.lock().unwrap();
-        match told.gone {
-            false => told.dependents.push(dependent),
-            true => {
-                drop(told);
-                dependent.upgrade().into_iter().for_each(Dependent::runtime_lost);
-            }
-        }
-    }
 }
 
 /// Under a shield until the gate opens.

@@ -17,13 +17,9 @@ fn a_group_has_children_on_two_pools() {
         let (runtime, alive) = (Runtime::default(), Arc::new(AtomicUsize::new(0)));
         let worker = runtime.worker();
         let (turn, capture) = (Arc::new(Turn::default()), Capture::new(&alive));
-        let waits = turn.clone();
         let group = TaskGroup::new(Pool::new(runtime.clone()));
         group.launch(async {});
-        group.on(Pool::new(runtime.clone())).launch(async move {
-            waits.come().await;
-            drop(capture);
-        });
+        group.on(Pool::new(runtime.clone())).launch(turn.holds(capture));
         turn.is_here();
         block_on(group.join()).unwrap();
         assert_eq!(alive.load(SeqCst), 0);

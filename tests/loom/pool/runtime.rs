@@ -10,6 +10,8 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 use taskgroup::{Spawner, Task, adopt};
 
+use crate::Capture;
+
 /// A runtime that can be shut down, with one thread for each [`worker`](Self::worker).
 #[derive(Clone, Default)]
 pub(super) struct Runtime(Arc<Tasks>);
@@ -163,6 +165,15 @@ impl Turn {
             Poll::Pending
         })
         .await
+    }
+
+    /// Waits for it, and then lets go of what is captured.
+    pub(super) fn holds(self: &Arc<Self>, capture: Capture) -> impl Future<Output = ()> + Send + use<> {
+        let turn = self.clone();
+        async move {
+            turn.come().await;
+            drop(capture);
+        }
     }
 
     /// Blocks until somebody waits.
