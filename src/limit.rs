@@ -5,13 +5,13 @@
 //! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
 //!
 //! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. It has one to lend, so if
-//! it awaits several, each has it in turn: at the end of one, the next one that was asked for. So there may be more than the
-//! limit, but unless one goes on that had begun to await another, never more that are not waiting for each other. That does not
-//! hold yet where one that has a place on loan lends it on and leaves: its lender lends again, while the other one still runs.
+//! it awaits several, each has it in turn: at the end of one, the next one that was asked for. If that one has lent it on when it
+//! ends, it stays lent for as long. So there may be more than the limit, but unless one goes on that had begun to await another,
+//! never more that are not waiting for each other; and of those who go on, none has lent its place twice.
 //!
 //! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::panic::Location;
 use std::sync::Arc;
@@ -55,20 +55,29 @@ pub(crate) struct Limit {
 /// What a child under a limit has of the places of others, and they of its own.
 #[derive(Default)]
 pub(crate) struct Loan {
-    /// Somebody runs in its place.
-    is_lent: bool,
-    /// Whom it awaits besides, in this order.
-    awaited: VecDeque<Ticket>,
     /// Who awaited it last while it was queued.
     awaiter: Option<Ticket>,
-    /// It runs in the place of that one.
-    borrows: bool,
+    /// In whose place it runs. Both know each other, as long as both are there.
+    lender: Option<Ticket>,
+    /// Who runs in its place.
+    borrower: Option<Ticket>,
+    /// Whom it awaits besides, in this order.
+    awaited: VecDeque<Ticket>,
 }
 
 impl Loan {
-    /// In whose place it runs.
-    pub(crate) fn lender(&self) -> Option<Ticket> {
-        self.awaiter.filter(|_| self.borrows)
+    /// Adds one that waits. Those that do not any more are forgotten as often as the list has grown to twice its size.
+    fn awaits(&mut self, ticket: Ticket, mut waits: impl FnMut(Ticket) -> bool) {
+        let awaited = &mut self.awaited;
+        if awaited.len() == awaited.capacity() {
+            // It is there twice if somebody else has awaited it in between.
+            let mut once = BTreeSet::new();
+            awaited.retain(|next| waits(*next) && once.insert(next.id()));
+            if awaited.len() * 2 > awaited.capacity() {
+                awaited.reserve(awaited.len());
+            }
+        }
+        awaited.push_back(ticket);
     }
 }
 
@@ -144,8 +153,8 @@ impl Limit {
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
         if member.is(Fact::PLACED) {
             self.give_back(slots, effects);
-            if let Some(lender) = member.lender() {
-                self.pass_on(lender, slots, effects);
+            if let Some(loan) = member.loan() {
+                self.returned(loan, slots, effects);
             }
         } else if member.is(Fact::QUEUED) {
             self.stale += 1;
@@ -180,42 +189,50 @@ impl Limit {
         shrink(&mut self.queue);
     }
 
+    /// A child with a place has left. Whoever runs in it has it from its lender now, or for its own.
+    fn returned(&mut self, loan: &Loan, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        if let Some(slot) = loan.borrower.and_then(|borrower| slot_of(slots, borrower)) {
+            slot.member.loan_mut().lender = loan.lender;
+        }
+        let Some(lender) = loan.lender.filter(|lender| slot_of(slots, *lender).is_some()) else { return };
+        slots[lender.key() as usize].member.loan_mut().borrower = loan.borrower;
+        if loan.borrower.is_none() {
+            self.pass_on(lender, slots, effects);
+        }
+    }
+
     /// A child with a place awaits one that is queued.
     fn lend(&mut self, lender: Ticket, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
         let Some(child) = waiting(slots, ticket) else { return };
-        let awaiter = child.member.loan().awaiter.replace(lender);
-        let loan = slot_of(slots, lender).expect("it has a place").member.loan();
-        let is_lent = loan.is_lent;
+        let awaiter = child.member.loan_mut().awaiter.replace(lender);
+        // Taken out while others are looked at.
+        let mut loan = std::mem::take(slots[lender.key() as usize].member.loan_mut());
         // Polled again, it is there already.
         if awaiter.is_none_or(|awaiter| awaiter.id() != lender.id()) {
-            let mut awaited = std::mem::take(&mut loan.awaited);
-            if awaited.len() == awaited.capacity() {
-                awaited.retain(|next| waiting(slots, *next).is_some());
-            }
-            awaited.push_back(ticket);
-            slot_of(slots, lender).expect("it has a place").member.loan().awaited = awaited;
+            loan.awaits(ticket, |next| waiting(slots, next).is_some());
         }
-        if !is_lent {
+        let is_free = loan.borrower.is_none();
+        *slots[lender.key() as usize].member.loan_mut() = loan;
+        if is_free {
             self.pass_on(lender, slots, effects);
         }
     }
 
     /// Starts the first of those whom a child with a place awaits.
     fn pass_on(&mut self, lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        let Some(slot) = slot_of(slots, lender) else { return };
-        let mut awaited = std::mem::take(&mut slot.member.loan().awaited);
-        let next = std::iter::from_fn(|| awaited.pop_front()).find(|next| waiting(slots, *next).is_some());
-        if let Some(slot) = next.and_then(|next| waiting(slots, next)) {
-            *slot.member.loan() = Loan { borrows: true, awaiter: Some(lender), ..Loan::default() };
+        let mut awaited = std::mem::take(&mut slots[lender.key() as usize].member.loan_mut().awaited);
+        let borrower =
+            std::iter::from_fn(|| awaited.pop_front()).find(|next| waiting(slots, *next).is_some());
+        shrink(&mut awaited);
+        if let Some(slot) = borrower.and_then(|next| waiting(slots, next)) {
+            *slot.member.loan_mut() = Loan { lender: Some(lender), ..Loan::default() };
             slot.member.place(effects);
             self.taken += 1;
             self.stale += 1;
             self.tidy(slots);
         }
-        if let Some(slot) = slot_of(slots, lender) {
-            let loan = slot.member.loan();
-            (loan.is_lent, loan.awaited) = (next.is_some(), awaited);
-        }
+        let loan = slots[lender.key() as usize].member.loan_mut();
+        (loan.borrower, loan.awaited) = (borrower, awaited);
     }
 
     /// Forgets those that do not wait any more, once they are the larger part.

@@ -30,7 +30,6 @@ use crate::handle::Packet;
 use crate::limit::Loan;
 use crate::observe::Marks;
 use crate::state::State;
-use crate::ticket::Ticket;
 #[cfg(feature = "tracing")]
 use crate::trace::Span;
 
@@ -383,14 +382,13 @@ impl Member {
         self.hold.iter().flat_map(|hold| hold.groups.iter()).map(|(_, inner)| &inner.group)
     }
 
-    /// What it has of the places of others, and they of its own.
-    pub(crate) fn loan(&mut self) -> &mut Loan {
-        self.hold.get_or_insert_default().loan.get_or_insert_default()
+    /// What it has of the places of others, and they of its own, if there was anything.
+    pub(crate) fn loan(&self) -> Option<&Loan> {
+        self.hold.as_ref()?.loan.as_deref()
     }
 
-    /// In whose place it runs, if that is not its own.
-    pub(crate) fn lender(&self) -> Option<Ticket> {
-        self.hold.as_ref()?.loan.as_ref()?.lender()
+    pub(crate) fn loan_mut(&mut self) -> &mut Loan {
+        self.hold.get_or_insert_default().loan.get_or_insert_default()
     }
 
     /// Keeps the waker of a queued child.

@@ -2,13 +2,15 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
 use std::num::NonZero;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use async_executor::Executor;
-use futures_lite::future::{block_on, yield_now};
+use futures_lite::future::{block_on, poll_once, yield_now};
 use taskgroup::async_task::{self, Runnable};
 use taskgroup::{Spawner, Task, TaskGroup};
 
@@ -161,6 +163,53 @@ fn nor_in_the_queue_of_a_child_that_awaits_its_siblings() {
     assert!(kept < 4096, "{kept}");
 }
 
+fn nor_of_two_siblings_that_await_a_queued_child_in_turn() {
+    let executor = Arc::new(Executor::new());
+    let kept = block_on(executor.run(async {
+        let group = TaskGroup::builder::<Infallible>(executor.clone()).limit(NonZero::new(2).unwrap()).open();
+        let own = group.group();
+        let (queued, turns) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+        let lenders = [0, 1].map(|me| {
+            let (own, queued, turns) = (own.clone(), queued.clone(), turns.clone());
+            group.spawn(async move {
+                // Its place is lent already.
+                let mut first = own.spawn(pending::<()>());
+                assert!(poll_once(&mut first).await.is_none());
+                let mut before = 0;
+                loop {
+                    let turn = turns.load(Relaxed);
+                    if turn == CHILDREN / 10 + me {
+                        before = LIVE_BYTES.load(Relaxed);
+                    }
+                    if turn >= CHILDREN {
+                        break Ok(LIVE_BYTES.load(Relaxed) - before);
+                    }
+                    if turn % 2 == me {
+                        poll_fn(|cx| {
+                            let mut queued = queued.lock().unwrap();
+                            let queued = queued.get_or_insert_with(|| own.spawn(async { Ok(()) }));
+                            assert!(Pin::new(queued).poll(cx).is_pending());
+                            Poll::Ready(())
+                        })
+                        .await;
+                        turns.fetch_add(1, Relaxed);
+                    }
+                    yield_now().await;
+                }
+            })
+        });
+        let mut kept = 0;
+        for lender in lenders {
+            kept += lender.await.unwrap();
+        }
+        group.cancel();
+        group.join().await.unwrap();
+        kept
+    }));
+    println!("of two that looked {CHILDREN} times in turn at one that is queued: {kept} more");
+    assert!(kept < 4096, "{kept}");
+}
+
 /// Allocations while so many children come and go a second time.
 async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> usize {
     let mut counted = 0;
@@ -250,4 +299,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     a_burst_of_children_leaves_nothing_behind();
     nor_in_what_knows_of_each_child();
     nor_in_the_queue_of_a_child_that_awaits_its_siblings();
+    nor_of_two_siblings_that_await_a_queued_child_in_turn();
 }

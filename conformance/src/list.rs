@@ -558,6 +558,8 @@ macro_rules! __for_all_cases {
                 many_wait_at_once_and_all_come_in
                 a_queued_child_is_lent_the_place_of_whoever_awaits_it
                 a_chain_of_children_is_lent_one_place
+                a_place_that_was_lent_on_stays_lent_when_the_one_between_leaves
+                a_lender_that_leaves_takes_no_place_from_whoever_runs_in_it
                 one_that_waits_in_a_group_inside_lends_its_place_too
                 a_place_that_was_lent_is_not_there_twice_afterwards
                 several_are_awaited_one_after_the_other

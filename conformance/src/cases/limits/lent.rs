@@ -46,6 +46,70 @@ pub async fn a_chain_of_children_is_lent_one_place(t: &Test) {
     group.join().await.unwrap();
 }
 
+/// It ends, or is cancelled, while the one at the end of the chain runs.
+pub async fn a_place_that_was_lent_on_stays_lent_when_the_one_between_leaves(t: &Test) {
+    for is_cancelled in [false, true] {
+        let (group, gate, both) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
+        let (own, wait, begun, ready) = (group.group(), gate.clone(), both.clone(), both.clone());
+        let long = t.child(async move {
+            begun.add();
+            wait.wait().await;
+        });
+        let between = t.child(async move {
+            let mut long = own.spawn(long);
+            assert!(poll_once(&mut long).await.is_none());
+            ready.add();
+            if is_cancelled {
+                std::future::pending::<()>().await;
+            }
+        });
+        let (own, log, next) = (group.group(), t.log.clone(), says(t, "next"));
+        let first = group.spawn(t.child(async move {
+            let between = own.spawn(between);
+            let cancel = between.cancel_handle();
+            let cancels = async {
+                both.take(2).await;
+                if is_cancelled {
+                    cancel.cancel();
+                }
+            };
+            assert_eq!(zip(between, cancels).await.0.is_ok(), !is_cancelled);
+            let mut next = own.spawn(next);
+            assert!(poll_once(&mut next).await.is_none());
+            pause().await;
+            log.write("opened");
+            gate.open();
+            next.await.map_err(|_| "cut")
+        }));
+        first.await.unwrap();
+        group.join().await.unwrap();
+    }
+    assert_eq!(t.log.lines(), ["opened", "next", "opened", "next"]);
+}
+
+/// Whoever still runs in it has it for its own, and at its end it is there for others.
+pub async fn a_lender_that_leaves_takes_no_place_from_whoever_runs_in_it(t: &Test) {
+    let (group, begun, gate) = (limited(t.spawner(), 1), Tally::new(), Gate::new());
+    let (own, begin, wait) = (group.group(), begun.clone(), gate.clone());
+    let long = t.child(async move {
+        begin.add();
+        wait.wait().await;
+    });
+    let lender = group.spawn(t.child(async move {
+        let mut long = own.spawn(long);
+        assert!(poll_once(&mut long).await.is_none());
+        begun.take(1).await;
+        Ok(())
+    }));
+    lender.await.unwrap();
+    group.launch(says(t, "next"));
+    pause().await;
+    assert_eq!(t.log.lines(), [""; 0]);
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["next"]);
+}
+
 pub async fn one_that_waits_in_a_group_inside_lends_its_place_too(t: &Test) {
     let group = limited(t.spawner(), 1);
     let (own, next) = (group.group(), says(t, "next"));
