@@ -3,6 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
+use std::hint::black_box;
 use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
@@ -12,6 +13,7 @@ use std::task::Poll;
 use async_executor::Executor;
 use futures_lite::future::{block_on, poll_once, yield_now};
 use taskgroup::async_task::{self, Runnable};
+use taskgroup::runtime::{Adopt, SpawnBlocking, lazily};
 use taskgroup::{Spawner, Task, TaskGroup};
 
 struct Counting;
@@ -210,6 +212,64 @@ fn nor_of_two_siblings_that_await_a_queued_child_in_turn() {
     assert!(kept < 4096, "{kept}");
 }
 
+/// A runtime whose threads for work that blocks are all taken.
+#[derive(Clone)]
+struct Full {
+    executor: Arc<Executor<'static>>,
+    queue: Arc<Mutex<Vec<Runnable>>>,
+}
+
+impl Spawner for Full {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.executor.spawn(future)
+    }
+}
+
+impl SpawnBlocking for Full {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        let queue = self.queue.clone();
+        lazily(move || {
+            let schedule = move |runnable| queue.lock().unwrap().push(runnable);
+            let (runnable, task) = async_task::spawn(async move { work() }, schedule);
+            runnable.schedule();
+            task
+        })
+    }
+}
+
+fn work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue() {
+    const WORKS: usize = 1000;
+    let executor = Arc::new(Executor::new());
+    let queue = Arc::new(Mutex::new(Vec::with_capacity(WORKS)));
+    let spawner = Full { executor: executor.clone(), queue: queue.clone() };
+    let (held, kept) = block_on(executor.run(async {
+        let before = LIVE_BYTES.load(Relaxed);
+        let group = TaskGroup::<_, Infallible>::new(spawner);
+        for _ in 0..WORKS {
+            let captured = [0_u8; 10_000];
+            drop(group.spawn_blocking(move || drop(black_box(captured))));
+        }
+        while queue.lock().unwrap().len() < WORKS {
+            yield_now().await;
+        }
+        let held = LIVE_BYTES.load(Relaxed) - before;
+        group.cancel();
+        group.join().await.unwrap();
+        (held, LIVE_BYTES.load(Relaxed) - before)
+    }));
+    println!("work that blocks: {held} bytes before it is cancelled, {kept} after it");
+    assert!(held > 10_000 * WORKS as isize, "{held}");
+    assert!(kept < 512 * WORKS as isize, "{kept}");
+    assert_eq!(queue.lock().unwrap().len(), WORKS, "nobody took any out");
+}
+
 /// Allocations while so many children come and go a second time.
 async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> usize {
     let mut counted = 0;
@@ -300,4 +360,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     nor_in_what_knows_of_each_child();
     nor_in_the_queue_of_a_child_that_awaits_its_siblings();
     nor_of_two_siblings_that_await_a_queued_child_in_turn();
+    work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue();
 }

@@ -1,10 +1,10 @@
 //! Groups in which one child runs at a time.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
@@ -87,5 +87,55 @@ fn somebody_who_waits_to_spawn_gives_up_while_the_group_is_closed() {
         other.join().unwrap();
         block_on(group.join()).unwrap();
         assert_eq!(closes.snapshot().group().places_taken(), Some(0));
+    });
+}
+
+/// Red if a child that is lent a place while it looks for one is not woken.
+#[test]
+fn a_place_is_lent_to_a_child_that_looks_for_one() {
+    bounded(2, || {
+        let (group, alive) = (one_at_a_time(), Arc::default());
+        let (own, capture) = (group.group(), Capture::new(&alive));
+        group.launch(async move { own.spawn(async move { drop(capture) }).await.unwrap() });
+        block_on(group.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// Red if a place that is lent to a child, or would be next, is not there for others when that child is cancelled.
+#[test]
+fn a_child_is_cancelled_while_it_is_lent_a_place() {
+    bounded(2, || {
+        let (group, running) = (one_at_a_time(), Arc::<AtomicUsize>::default());
+        let (own, turn) = (group.group(), running.clone());
+        group.launch(async move {
+            let (first, then) = (own.spawn(alone(turn.clone())), own.spawn(alone(turn)));
+            let cancel = first.cancel_handle();
+            let other = thread::spawn(move || cancel.cancel());
+            let _maybe_cancelled = first.await;
+            then.await.unwrap();
+            other.join().unwrap();
+        });
+        block_on(group.join()).unwrap();
+        assert_eq!(running.load(SeqCst), 0);
+    });
+}
+
+/// Red if a child lends its place again while somebody runs in it whom the first borrower has lent it to.
+#[test]
+fn a_borrower_that_has_lent_the_place_on_ends() {
+    bounded(2, || {
+        let (group, running) = (one_at_a_time(), Arc::<AtomicUsize>::default());
+        let (own, last, next) = (group.group(), alone(running.clone()), alone(running));
+        group.launch(async move {
+            let around = own.clone();
+            let between = own.spawn(async move {
+                let mut last = around.spawn(last);
+                poll_fn(|cx| Poll::Ready(Pin::new(&mut last).poll(cx).is_ready())).await;
+            });
+            between.await.unwrap();
+            own.spawn(next).await.unwrap();
+        });
+        block_on(group.join()).unwrap();
     });
 }
