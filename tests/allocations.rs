@@ -254,7 +254,7 @@ fn work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue() 
         let group = TaskGroup::<_, Infallible>::new(spawner);
         for _ in 0..WORKS {
             let captured = [0_u8; 10_000];
-            drop(group.spawn_blocking(move || drop(black_box(captured))));
+            drop(group.spawn_blocking(move || _ = black_box(captured)));
         }
         while queue.lock().unwrap().len() < WORKS {
             yield_now().await;
