@@ -18,7 +18,7 @@ use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
-use crate::unwind::{drop_each, drop_quietly, drop_unread, resume};
+use crate::unwind::{catch, drop_quietly, drop_unread, resume};
 
 /// Children of a group by key: a connection for each peer, a watcher for each file.
 ///
@@ -272,9 +272,12 @@ struct Place<K: Hash + Eq> {
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
-        // The keys are the user's: no destructor of theirs runs under the lock.
-        let removed = self.key.as_ref().and_then(|key| self.children.remove(key, &self.entry));
-        drop_each([removed, self.key.take()]);
+        // The keys are the user's: no destructor of theirs runs under the lock, and their hash may panic.
+        let removed = catch(|| self.key.as_ref().and_then(|key| self.children.remove(key, &self.entry)));
+        let (removed, mut panic) = removed.map_or_else(|payload| (None, Some(payload)), |key| (key, None));
+        drop_unread(removed, &mut panic);
+        drop_unread(self.key.take(), &mut panic);
+        resume(panic);
     }
 }
 

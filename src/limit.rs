@@ -327,7 +327,7 @@ impl State {
     fn leave_room(&self, spawner: Option<&Spawner>) {
         let mut effects = Effects::default();
         let mut table = self.lock();
-        let Table { slots, limit: Some(limit), reason: None, .. } = &mut *table else { return };
+        let Table { slots, limit: Some(limit), .. } = &mut *table else { return };
         match spawner.map_or(PLACED, |spawner| spawner.now(GONE)) {
             WAITS => {
                 limit.stale += 1;

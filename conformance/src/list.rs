@@ -353,6 +353,7 @@ macro_rules! __for_all_cases {
                 the_end_of_a_replaced_child_leaves_the_new_one_its_key
                 a_hash_that_panics_is_the_callers_and_starts_nothing
                 a_child_whose_key_hashes_once_is_started_and_can_be_replaced
+                a_hash_and_a_capture_that_both_panic_are_one_panic
                 a_closed_group_takes_no_child_and_keeps_no_key
                 many_who_replace_one_key_leave_nothing
                 children_are_named_after_their_keys
@@ -554,6 +555,7 @@ macro_rules! __for_all_cases {
                 a_wait_that_is_dropped_with_its_place_gives_it_to_the_next
                 one_that_waits_for_its_place_keeps_its_name
                 a_wait_ends_when_the_group_is_cancelled
+                a_place_that_was_not_used_before_a_cancel_is_not_taken_for_ever
                 a_place_in_a_closed_group_is_of_no_use_and_not_lost
                 many_wait_at_once_and_all_come_in
                 a_queued_child_is_lent_the_place_of_whoever_awaits_it

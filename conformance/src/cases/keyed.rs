@@ -278,3 +278,20 @@ pub async fn keys_that_panic_when_dropped_do_so_once(t: &Test) {
     assert!(peers.is_empty());
     assert_eq!(panic_text(group.join()).await, "key");
 }
+
+pub async fn a_hash_and_a_capture_that_both_panic_are_one_panic(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (peers, begin) = (group.keyed(), there.clone());
+    let child = peers.replace(
+        HashesFor(Arc::new(AtomicUsize::new(1))),
+        t.child(async move {
+            let _bomb = Bomb(1);
+            begin.add();
+            pending::<()>().await
+        }),
+    );
+    there.take(1).await;
+    child.cancel();
+    assert_eq!(panic_text(group.join()).await, "key");
+    assert!(child.await.is_err());
+}

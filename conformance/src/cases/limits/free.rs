@@ -176,6 +176,23 @@ pub async fn a_wait_ends_when_the_group_is_cancelled(t: &Test) {
     assert_eq!(t.log.lines(), [""; 0]);
 }
 
+/// It came free for somebody who had not seen that, when the group was cancelled.
+pub async fn a_place_that_was_not_used_before_a_cancel_is_not_taken_for_ever(t: &Test) {
+    let (group, gate) = full(t).await;
+    let mut spawning = Box::pin(group.spawn_when_free(says(t, "never")));
+    assert!(poll_once(spawning.as_mut()).await.is_none());
+    gate.open();
+    while !group.is_empty() {
+        yield_now().await;
+    }
+    let handle = group.group();
+    assert_eq!(handle.snapshot().group().places_taken(), Some(1));
+    group.cancel();
+    drop(spawning);
+    group.join().await.unwrap();
+    assert_eq!(handle.snapshot().group().places_taken(), Some(0));
+}
+
 pub async fn a_place_in_a_closed_group_is_of_no_use_and_not_lost(t: &Test) {
     let (group, gate) = full(t).await;
     let spawning = group.spawn_when_free(says(t, "never"));
