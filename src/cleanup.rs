@@ -27,6 +27,7 @@ use crate::spawner::Spawner;
 use crate::state::State;
 use crate::ticket::Ticket;
 use crate::timer::poll_sleep;
+use crate::unwind::catch;
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
@@ -142,7 +143,11 @@ impl State {
         let _held = Held::child(self.clone(), ticket);
         turn.begins().await;
         self.lock().member(ticket.key(), |member, _| member.begin());
-        let mut sleep = self.config.cleanup_sleep();
+        // Without such a clock that panics. It is told of, and the clean-up is done all the same.
+        let mut sleep = catch(|| self.config.cleanup_sleep()).unwrap_or_else(|payload| {
+            self.record(ticket.key(), Raw::Panic(payload));
+            None
+        });
         let mut cleanup = pin!(cleanup);
         let output = std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = cleanup.as_mut().poll(cx) {

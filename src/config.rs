@@ -433,7 +433,7 @@ macro_rules! time_settings {
 
         /// Gives each [clean-up](crate::Group::defer) so much time. What takes longer is dropped, and is one more failure:
         /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout). Once the clock has gone away with its runtime, one that still runs
-        /// has all the time.
+        /// has all the time. Where there was no clock to begin with, on Tokio without `enable_time`, each has that and is told of as panicked.
         ///
         /// # Examples
         ///

@@ -58,6 +58,14 @@ fn without_a_time_driver_whoever_keeps_the_deadline_panics() {
         let text = runtime.block_on(panic_text(group.join()));
         assert!(text.contains("enable_time"), "{text}");
 
+        let group = TaskGroup::builder::<Infallible>(spawner.clone()).cleanup_timeout(second).open();
+        let (own, cleaned) = (group.group(), Ledger::default());
+        let cleanup = cleaned.track(async {});
+        group.launch(async move { own.defer(cleanup) });
+        let text = runtime.block_on(panic_text(group.join()));
+        assert!(text.contains("enable_time"), "{text}");
+        assert_eq!(cleaned.read().completed, 1, "it is done all the same");
+
         let group = TaskGroup::new(spawner);
         group.launch(ledger.track(std::future::pending::<()>()));
         let text = runtime.block_on(panic_text(group.shutdown(second)));
