@@ -273,8 +273,12 @@ struct Place<K: Hash + Eq> {
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
         // The keys are the user's: no destructor of theirs runs under the lock, and their hash may panic.
+        let mut panic = None;
         let removed = catch(|| self.key.as_ref().and_then(|key| self.children.remove(key, &self.entry)));
-        let (removed, mut panic) = removed.map_or_else(|payload| (None, Some(payload)), |key| (key, None));
+        let removed = removed.unwrap_or_else(|payload| {
+            panic = Some(payload);
+            None
+        });
         drop_unread(removed, &mut panic);
         drop_unread(self.key.take(), &mut panic);
         resume(panic);

@@ -195,7 +195,7 @@ impl Limit {
             slot.member.loan_mut().lender = loan.lender;
         }
         let Some(lender) = loan.lender.filter(|lender| slot_of(slots, *lender).is_some()) else { return };
-        slots[lender.key() as usize].member.loan_mut().borrower = loan.borrower;
+        loan_of(slots, lender).borrower = loan.borrower;
         if loan.borrower.is_none() {
             self.pass_on(lender, slots, effects);
         }
@@ -206,13 +206,13 @@ impl Limit {
         let Some(child) = waiting(slots, ticket) else { return };
         let awaiter = child.member.loan_mut().awaiter.replace(lender);
         // Taken out while others are looked at.
-        let mut loan = std::mem::take(slots[lender.key() as usize].member.loan_mut());
+        let mut loan = std::mem::take(loan_of(slots, lender));
         // Polled again, it is there already.
         if awaiter.is_none_or(|awaiter| awaiter.id() != lender.id()) {
             loan.awaits(ticket, |next| waiting(slots, next).is_some());
         }
         let is_free = loan.borrower.is_none();
-        *slots[lender.key() as usize].member.loan_mut() = loan;
+        *loan_of(slots, lender) = loan;
         if is_free {
             self.pass_on(lender, slots, effects);
         }
@@ -220,7 +220,7 @@ impl Limit {
 
     /// Starts the first of those whom a child with a place awaits.
     fn pass_on(&mut self, lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        let mut awaited = std::mem::take(&mut slots[lender.key() as usize].member.loan_mut().awaited);
+        let mut awaited = std::mem::take(&mut loan_of(slots, lender).awaited);
         let borrower =
             std::iter::from_fn(|| awaited.pop_front()).find(|next| waiting(slots, *next).is_some());
         shrink(&mut awaited);
@@ -231,7 +231,7 @@ impl Limit {
             self.stale += 1;
             self.tidy(slots);
         }
-        let loan = slots[lender.key() as usize].member.loan_mut();
+        let loan = loan_of(slots, lender);
         (loan.borrower, loan.awaited) = (borrower, awaited);
     }
 
@@ -270,6 +270,11 @@ impl Limit {
         });
         shrink(&mut self.queue);
     }
+}
+
+/// Of one that is there.
+fn loan_of(slots: &mut Slab<Slot>, ticket: Ticket) -> &mut Loan {
+    slots[ticket.key() as usize].member.loan_mut()
 }
 
 fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {

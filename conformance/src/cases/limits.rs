@@ -48,6 +48,15 @@ fn said<O: 'static>(
     }))
 }
 
+/// Says that it has begun, and waits for the gate.
+fn held(t: &Test, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send + use<> {
+    let (begun, gate) = (begun.clone(), gate.clone());
+    t.child(async move {
+        begun.add();
+        gate.wait().await;
+    })
+}
+
 /// Gives what must not happen the time to happen.
 async fn pause() {
     for _ in 0..20 {
@@ -143,11 +152,7 @@ pub async fn o_105_cancel_while_queued_by_handle(t: &Test) {
 
 pub async fn children_start_in_the_order_in_which_they_were_spawned(t: &Test) {
     let (group, gate, begun) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
-    let (wait, begin) = (gate.clone(), begun.clone());
-    group.launch(t.child(async move {
-        begin.add();
-        wait.wait().await;
-    }));
+    group.launch(held(t, &begun, &gate));
     begun.take(1).await;
     (0..20).for_each(|n| group.launch(said(t, n, yield_now())));
     pause().await;

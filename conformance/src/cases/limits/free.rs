@@ -6,18 +6,14 @@ use std::task::{Context, Wake, Waker};
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{AnySpawner, Group, TaskGroup};
 
-use super::{limited, pause, says};
+use super::{held, limited, pause, says};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
 /// A group with one place, which a child has until the gate opens.
 async fn full(t: &Test) -> (TaskGroup<AnySpawner, &'static str>, Gate) {
     let (group, gate, begun) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
-    let (wait, begin) = (gate.clone(), begun.clone());
-    group.launch(t.child(async move {
-        begin.add();
-        wait.wait().await;
-    }));
+    group.launch(held(t, &begun, &gate));
     begun.take(1).await;
     (group, gate)
 }
@@ -182,9 +178,7 @@ pub async fn a_place_that_was_not_used_before_a_cancel_is_not_taken_for_ever(t: 
     let mut spawning = Box::pin(group.spawn_when_free(says(t, "never")));
     assert!(poll_once(spawning.as_mut()).await.is_none());
     gate.open();
-    while !group.is_empty() {
-        yield_now().await;
-    }
+    group.idle().await;
     let handle = group.group();
     assert_eq!(handle.snapshot().group().places_taken(), Some(1));
     group.cancel();

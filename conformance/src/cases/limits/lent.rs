@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{Group, TaskGroup, scope};
 
-use super::{limited, most, pause, said, says};
+use super::{held, limited, most, pause, said, says};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
@@ -50,11 +50,7 @@ pub async fn a_chain_of_children_is_lent_one_place(t: &Test) {
 pub async fn a_place_that_was_lent_on_stays_lent_when_the_one_between_leaves(t: &Test) {
     for is_cancelled in [false, true] {
         let (group, gate, both) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
-        let (own, wait, begun, ready) = (group.group(), gate.clone(), both.clone(), both.clone());
-        let long = t.child(async move {
-            begun.add();
-            wait.wait().await;
-        });
+        let (own, long, ready) = (group.group(), held(t, &both, &gate), both.clone());
         let between = t.child(async move {
             let mut long = own.spawn(long);
             assert!(poll_once(&mut long).await.is_none());
@@ -90,11 +86,7 @@ pub async fn a_place_that_was_lent_on_stays_lent_when_the_one_between_leaves(t: 
 /// Whoever still runs in it has it for its own, and at its end it is there for others.
 pub async fn a_lender_that_leaves_takes_no_place_from_whoever_runs_in_it(t: &Test) {
     let (group, begun, gate) = (limited(t.spawner(), 1), Tally::new(), Gate::new());
-    let (own, begin, wait) = (group.group(), begun.clone(), gate.clone());
-    let long = t.child(async move {
-        begin.add();
-        wait.wait().await;
-    });
+    let (own, long) = (group.group(), held(t, &begun, &gate));
     let lender = group.spawn(t.child(async move {
         let mut long = own.spawn(long);
         assert!(poll_once(&mut long).await.is_none());
@@ -136,12 +128,8 @@ pub async fn a_place_that_was_lent_is_not_there_twice_afterwards(t: &Test) {
     let (group, gate) = (limited(t.spawner(), 1), Gate::new());
     let (own, next) = (group.group(), says(t, "next"));
     group.spawn(t.child(async move { own.spawn(next).await.map_err(|_| "cut") })).await.unwrap();
-    let (begun, wait) = (Tally::new(), gate.clone());
-    let begin = begun.clone();
-    group.launch(t.child(async move {
-        begin.add();
-        wait.wait().await;
-    }));
+    let begun = Tally::new();
+    group.launch(held(t, &begun, &gate));
     group.launch(says(t, "queued"));
     begun.take(1).await;
     pause().await;
@@ -173,11 +161,7 @@ pub async fn the_body_has_no_place_to_lend(t: &Test) {
     let begun = Tally::new();
     let result = scope(t.spawner(), async |group| {
         let gate = Gate::new();
-        let (wait, begin) = (gate.clone(), begun.clone());
-        group.launch(t.child(async move {
-            begin.add();
-            wait.wait().await;
-        }));
+        group.launch(held(t, &begun, &gate));
         begun.take(1).await;
         let mut queued = group.spawn(says(t, "next"));
         assert!(futures_lite::future::poll_once(&mut queued).await.is_none());
