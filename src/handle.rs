@@ -150,7 +150,7 @@ impl<T> JoinHandle<T> {
             "a child would wait for itself: the handle of {} was awaited inside of that child",
             self.child.origin().expect("it was not refused").subject()
         );
-        if ticket.is_queued() {
+        if group.config.limit.is_some() {
             group.lend(awaiter, *ticket);
         }
     }

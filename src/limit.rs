@@ -4,10 +4,27 @@
 //! not poll it before it has a *place*. Places are given in the order in which they were asked for, to queued
 //! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
 //!
-//! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. It has one to lend, so if
-//! it awaits several, each has it in turn: at the end of one, the next one that was asked for. If that one has lent it on when it
-//! ends, it stays lent for as long. So there may be more than the limit, but unless one goes on that had begun to await another,
-//! never more that are not waiting for each other; and of those who go on, none has lent its place twice.
+//! # Lending
+//!
+//! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. It has one to lend, so
+//! if it awaits several, each has it in turn: at the end of one, the next one that was asked for. So there are *chains* of
+//! children, each of which runs in the place of the one before it, and the last of which, the *tail*, has a place to lend.
+//!
+//! Whoever awaits a queued one and has nothing to lend, since somebody has its place already or since it needs none, is *in want*,
+//! and so is whoever awaits one in want. It says so to whoever awaits it, and is taken in as the next of its chain, as soon as that
+//! one is a tail: it leaves the chain that it was in, as if it had ended, and has a place to lend again.
+//!
+//! 1. A chain that somebody is in who counts has one tail, and there are no more chains than the limit allows: they begin with
+//!    one who finds a place, and only the end of all of it ends them.
+//! 2. A tail awaits no queued one, and none in want.
+//! 3. One that is in want is in the list of whoever awaited it last, or runs in its place.
+//!
+//! So more than the limit may have a place. But no more than the limit do not wait for each other, unless one goes on that had begun
+//! to await another; and of those who go on, none has lent its place twice (1). And as long as there are some who only await each
+//! other's handles, and not in a circle, one of them goes on: whoever is last among those that a tail waits for has no place
+//! only if somebody on the way to it is in want, which the tail would have taken in (2, 3).
+//!
+//! # Those who wait to spawn
 //!
 //! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
 
@@ -55,13 +72,13 @@ pub(crate) struct Limit {
 /// What a child under a limit has of the places of others, and they of its own.
 #[derive(Default)]
 pub(crate) struct Loan {
-    /// Who awaited it last while it was queued.
+    /// Who awaited it last.
     awaiter: Option<Ticket>,
     /// In whose place it runs. Both know each other, as long as both are there.
     lender: Option<Ticket>,
     /// Who runs in its place.
     borrower: Option<Ticket>,
-    /// Whom it awaits besides, in this order.
+    /// Whom it awaits besides, in this order: queued ones, and those in want.
     awaited: VecDeque<Ticket>,
 }
 
@@ -153,12 +170,15 @@ impl Limit {
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
         if member.is(Fact::PLACED) {
             self.give_back(slots, effects);
-            if let Some(loan) = member.loan() {
-                self.returned(loan, slots, effects);
-            }
         } else if member.is(Fact::QUEUED) {
             self.stale += 1;
             self.tidy(slots);
+        }
+        if let Some(loan) = member.loan() {
+            join_up(loan, slots);
+            if let (Some(lender), None) = (loan.lender, loan.borrower) {
+                self.pass_on(lender, slots, effects);
+            }
         }
     }
 
@@ -189,50 +209,57 @@ impl Limit {
         shrink(&mut self.queue);
     }
 
-    /// A child with a place has left. Whoever runs in it has it from its lender now, or for its own.
-    fn returned(&mut self, loan: &Loan, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        if let Some(slot) = loan.borrower.and_then(|borrower| slot_of(slots, borrower)) {
-            slot.member.loan_mut().lender = loan.lender;
-        }
-        let Some(lender) = loan.lender.filter(|lender| slot_of(slots, *lender).is_some()) else { return };
-        loan_of(slots, lender).borrower = loan.borrower;
-        if loan.borrower.is_none() {
-            self.pass_on(lender, slots, effects);
-        }
-    }
-
-    /// A child with a place awaits one that is queued.
-    fn lend(&mut self, lender: Ticket, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        let Some(child) = waiting(slots, ticket) else { return };
-        let awaiter = child.member.loan_mut().awaiter.replace(lender);
-        // Taken out while others are looked at.
-        let mut loan = std::mem::take(loan_of(slots, lender));
+    /// A child awaits another one.
+    fn lend(
+        &mut self,
+        mut awaiter: Ticket,
+        mut ticket: Ticket,
+        slots: &mut Slab<Slot>,
+        effects: &mut Effects,
+    ) {
+        let before = loan_of(slots, ticket).awaiter.replace(awaiter);
         // Polled again, it is there already.
-        if awaiter.is_none_or(|awaiter| awaiter.id() != lender.id()) {
-            loan.awaits(ticket, |next| waiting(slots, next).is_some());
+        if before.is_some_and(|before| before.id() == awaiter.id()) || !starts(slots, ticket, awaiter) {
+            return;
         }
-        let is_free = loan.borrower.is_none();
-        *loan_of(slots, lender) = loan;
-        if is_free {
-            self.pass_on(lender, slots, effects);
+        loop {
+            // Taken out while others are looked at.
+            let mut loan = std::mem::take(loan_of(slots, awaiter));
+            let was_in_want = !loan.awaited.is_empty();
+            loan.awaits(ticket, |next| starts(slots, next, awaiter));
+            let next = loan.awaiter.filter(|next| slot_of(slots, *next).is_some());
+            *loan_of(slots, awaiter) = loan;
+            if may_lend(slots, awaiter) {
+                return self.pass_on(awaiter, slots, effects);
+            }
+            // It has said so already, or there is nobody to tell.
+            let (false, Some(next)) = (was_in_want, next) else { return };
+            (awaiter, ticket) = (next, awaiter);
         }
     }
 
-    /// Starts the first of those whom a child with a place awaits.
-    fn pass_on(&mut self, lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        let mut awaited = std::mem::take(&mut loan_of(slots, lender).awaited);
-        let borrower =
-            std::iter::from_fn(|| awaited.pop_front()).find(|next| waiting(slots, *next).is_some());
-        shrink(&mut awaited);
-        if let Some(slot) = borrower.and_then(|next| waiting(slots, next)) {
-            *slot.member.loan_mut() = Loan { lender: Some(lender), ..Loan::default() };
-            slot.member.place(effects);
-            self.taken += 1;
-            self.stale += 1;
-            self.tidy(slots);
+    /// A tail lends its place to the first of those that it awaits. If that one is in want, it does the same.
+    fn pass_on(&mut self, mut lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        loop {
+            let mut awaited = std::mem::take(&mut loan_of(slots, lender).awaited);
+            let next = std::iter::from_fn(|| awaited.pop_front()).find(|next| starts(slots, *next, lender));
+            shrink(&mut awaited);
+            loan_of(slots, lender).awaited = awaited;
+            let Some(borrower) = next else { return };
+            let queued = waiting(slots, borrower);
+            let is_queued = queued.map(|slot| slot.member.place(effects)).is_some();
+            if !is_queued {
+                leave_chain(slots, borrower);
+            }
+            loan_of(slots, borrower).lender = Some(lender);
+            loan_of(slots, lender).borrower = Some(borrower);
+            if is_queued {
+                self.taken += 1;
+                self.stale += 1;
+                return self.tidy(slots);
+            }
+            lender = borrower;
         }
-        let loan = loan_of(slots, lender);
-        (loan.borrower, loan.awaited) = (borrower, awaited);
     }
 
     /// Forgets those that do not wait any more, once they are the larger part.
@@ -281,6 +308,45 @@ fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
     slot_of(slots, ticket).filter(|slot| slot.member.is(Fact::QUEUED) && !slot.member.is(Fact::CANCELLED))
 }
 
+/// Whether a child that is there is a tail, and so has a place to lend.
+fn may_lend(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
+    let has_own = slots[ticket.key() as usize].member.is(Fact::PLACED);
+    let loan = loan_of(slots, ticket);
+    (has_own || loan.lender.is_some()) && loan.borrower.is_none()
+}
+
+/// Whether a place would start `ticket`, or whomever that awaits. One in want is no longer its former awaiter's business.
+fn starts(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> bool {
+    if waiting(slots, ticket).is_some() {
+        return true;
+    }
+    let Some(loan) = slot_of(slots, ticket).and_then(|slot| slot.member.loan()) else { return false };
+    let awaits = !loan.awaited.is_empty() && loan.awaiter.is_some_and(|last| last.id() == awaiter.id());
+    awaits && !may_lend(slots, ticket)
+}
+
+/// Takes a child that stays out of its chain.
+fn leave_chain(slots: &mut Slab<Slot>, ticket: Ticket) {
+    let mut loan = std::mem::take(loan_of(slots, ticket));
+    join_up(&loan, slots);
+    // It has not run in this one's place alone, if that is whom it waits for.
+    loan.awaited.extend(loan.borrower.filter(|borrower| {
+        loan_of(slots, *borrower).awaiter.is_some_and(|awaiter| awaiter.id() == ticket.id())
+    }));
+    (loan.lender, loan.borrower) = (None, None);
+    *loan_of(slots, ticket) = loan;
+}
+
+/// A child is not in its chain any more. Whoever runs in its place has it from its lender now, or for its own.
+fn join_up(loan: &Loan, slots: &mut Slab<Slot>) {
+    if let Some(borrower) = loan.borrower {
+        loan_of(slots, borrower).lender = loan.lender;
+    }
+    if let Some(lender) = loan.lender {
+        loan_of(slots, lender).borrower = loan.borrower;
+    }
+}
+
 impl State {
     /// Whether a child still waits for its place; if so, `waker` is woken when it has one.
     pub(crate) fn is_queued(&self, key: Key, waker: &Waker) -> bool {
@@ -297,15 +363,15 @@ impl State {
         queued.unwrap_or(false)
     }
 
-    /// Lets a queued child start because a sibling with a place waits for it.
+    /// Lets a queued child start because a sibling waits for it, or for one that does.
     pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
         let mut effects = Effects::default();
         let mut table = self.lock();
         let Table { slots, limit, .. } = &mut *table;
-        let lender = slots.get(awaiter as usize).filter(|slot| slot.member.is(Fact::PLACED));
-        let lender = lender.and_then(|slot| Ticket::of(awaiter, &slot.member));
-        if let (Some(lender), Some(limit)) = (lender, limit) {
-            limit.lend(lender, ticket, slots, &mut effects);
+        let awaiter = slots.get(awaiter as usize).and_then(|slot| Ticket::of(awaiter, &slot.member));
+        let awaited = slot_of(slots, ticket).is_some();
+        if let (Some(awaiter), true, Some(limit)) = (awaiter, awaited, limit) {
+            limit.lend(awaiter, ticket, slots, &mut effects);
         }
         drop(table);
         effects.run();

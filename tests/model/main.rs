@@ -26,6 +26,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod limits;
 mod member;
 mod play;
 mod program;
@@ -55,11 +56,14 @@ impl World for Sim {
     }
 }
 
+fn trees() -> u32 {
+    std::env::var("TASKGROUP_TREES").map_or(TREES, |trees| trees.parse().unwrap())
+}
+
 #[test]
 fn trees_do_what_the_model_says() {
-    let trees = std::env::var("TASKGROUP_TREES").map_or(TREES, |trees| trees.parse().unwrap());
     let config = Config {
-        cases: trees,
+        cases: trees(),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/model.regressions"))),
         ..Config::default()
     };

@@ -1,0 +1,207 @@
+//! Random children that await each other under a limit: in the simulation, where one that waits for ever is a deadlock.
+//!
+//! Whom a child may await is given by a random order, so that they never wait in a circle. Then all of them end, whatever they
+//! do: await several at once, go on before one that they have begun to await, cancel each other, need no place. And where
+//! nobody goes on before, no more than the limit are at work.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use futures_lite::future::{poll_fn, poll_once, yield_now};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use taskgroup::sim::{Checker, Sim};
+use taskgroup::{Group, JoinHandle, TaskGroup};
+
+const CHILDREN: usize = 9;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Work,
+    /// Starts the next child that nobody has started.
+    Spawn,
+    /// Awaits some children until all of them have ended.
+    Await(Vec<usize>),
+    /// Awaits some until one has ended.
+    Race(Vec<usize>),
+    /// Begins to await one, and goes on.
+    Look(usize),
+    Cancel(usize),
+}
+
+impl Step {
+    /// Whether somebody may go on before one that it waits for, itself or through somebody else, has ended.
+    fn goes_on(&self) -> bool {
+        matches!(self, Self::Race(_) | Self::Look(_) | Self::Cancel(_))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Plan {
+    limit: usize,
+    /// A child awaits only those that have a higher rank.
+    ranks: Vec<usize>,
+    children: Vec<(bool, Vec<Step>)>,
+    /// How many are started outside.
+    first: usize,
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let child = || 0..CHILDREN;
+    let some = move || vec(child(), 1..4);
+    let step = move |goes_on: u32| {
+        prop_oneof![
+            4 => Just(Step::Work),
+            6 => Just(Step::Spawn),
+            6 => some().prop_map(Step::Await),
+            goes_on => some().prop_map(Step::Race),
+            goes_on * 2 => child().prop_map(Step::Look),
+            goes_on => child().prop_map(Step::Cancel),
+        ]
+    };
+    let children = move |goes_on| {
+        let background = prop_oneof![7 => Just(false), 1 => Just(true)];
+        vec((background, vec(step(goes_on), 1..7)), CHILDREN)
+    };
+    let children = prop_oneof![children(0), children(2)];
+    let ranks = Just((0..CHILDREN).collect::<Vec<_>>()).prop_shuffle();
+    (1..4usize, ranks, children, 1..4usize).prop_map(|(limit, ranks, children, first)| Plan {
+        limit,
+        ranks,
+        children,
+        first,
+    })
+}
+
+/// What the children of one run share.
+struct Play {
+    plan: Plan,
+    group: Group<Sim, ()>,
+    next: AtomicUsize,
+    /// Whoever awaits a child has taken its handle out.
+    handles: [Mutex<Option<JoinHandle<()>>>; CHILDREN],
+    at_work: AtomicUsize,
+}
+
+impl Play {
+    fn spawn(self: &Arc<Self>) {
+        let me = self.next.fetch_add(1, SeqCst);
+        let Some((in_background, steps)) = self.plan.children.get(me).cloned() else { return };
+        let play = self.clone();
+        let body = async move {
+            for step in steps {
+                play.take(me, in_background, step).await;
+            }
+            Ok(())
+        };
+        let builder = self.group.child();
+        let handle = if in_background { builder.background().spawn(body) } else { builder.spawn(body) };
+        *self.handles[me].lock().unwrap() = Some(handle);
+    }
+
+    async fn take(self: &Arc<Self>, me: usize, in_background: bool, step: Step) {
+        match step {
+            Step::Work => {
+                let at_work = AtWork::new(&self.at_work, in_background);
+                let limit = self.plan.limit;
+                let goes_on = self.plan.children.iter().flat_map(|(_, steps)| steps).any(Step::goes_on);
+                assert!(goes_on || at_work.now <= limit, "{} at work under a limit of {limit}", at_work.now);
+                yield_now().await;
+            }
+            Step::Spawn => self.spawn(),
+            Step::Await(others) => self.wait(me, others, false).await,
+            Step::Race(others) => self.wait(me, others, true).await,
+            Step::Look(other) => {
+                if let Some(mut handle) = self.handle(me, other) {
+                    let ended = poll_once(&mut handle).await;
+                    self.put_back(other, handle, ended.is_some());
+                }
+            }
+            Step::Cancel(other) => {
+                if let Some(handle) = &*self.handles[other].lock().unwrap() {
+                    handle.cancel();
+                }
+            }
+        }
+    }
+
+    /// The handle of one that may be awaited, if nobody else has it.
+    fn handle(&self, me: usize, other: usize) -> Option<JoinHandle<()>> {
+        let may = self.plan.ranks[other] > self.plan.ranks[me];
+        may.then(|| self.handles[other].lock().unwrap().take()).flatten()
+    }
+
+    fn put_back(&self, other: usize, handle: JoinHandle<()>, ended: bool) {
+        if !ended {
+            *self.handles[other].lock().unwrap() = Some(handle);
+        }
+    }
+
+    async fn wait(&self, me: usize, others: Vec<usize>, for_one: bool) {
+        let mut waits: Vec<_> =
+            others.into_iter().filter_map(|other| Some((other, self.handle(me, other)?, false))).collect();
+        let enough = |ended: usize, of: usize| ended == of || (for_one && ended > 0);
+        poll_fn(|cx| {
+            for (_, handle, ended) in waits.iter_mut().filter(|(_, _, ended)| !ended) {
+                *ended = std::pin::Pin::new(handle).poll(cx).is_ready();
+            }
+            let ended = waits.iter().filter(|(_, _, ended)| *ended).count();
+            if enough(ended, waits.len()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        for (other, handle, ended) in waits {
+            self.put_back(other, handle, ended);
+        }
+    }
+}
+
+/// Somebody does something other than wait.
+struct AtWork<'a> {
+    count: &'a AtomicUsize,
+    own: usize,
+    now: usize,
+}
+
+impl<'a> AtWork<'a> {
+    /// Those in the background need no place, and do not count.
+    fn new(count: &'a AtomicUsize, in_background: bool) -> Self {
+        let own = usize::from(!in_background);
+        Self { count, own, now: count.fetch_add(own, SeqCst) + own }
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(self.own, SeqCst);
+    }
+}
+
+async fn run(sim: Sim, plan: Plan) {
+    let limit = NonZeroUsize::new(plan.limit).unwrap();
+    let group = TaskGroup::builder(sim.clone()).limit(limit).open();
+    let play = Arc::new(Play {
+        next: AtomicUsize::new(0),
+        handles: Default::default(),
+        at_work: AtomicUsize::new(0),
+        group: group.group(),
+        plan,
+    });
+    for _ in 0..play.plan.first {
+        play.spawn();
+    }
+    group.join().await.unwrap();
+    assert_eq!((play.at_work.load(SeqCst), sim.alive()), (0, 0));
+}
+
+#[test]
+fn those_who_await_each_other_all_end() {
+    let config = Config { cases: crate::trees() * 4, failure_persistence: None, ..Config::default() };
+    let result = TestRunner::new(config).run(&(plans(), any::<u64>()), |(plan, seed)| {
+        let checker = Checker::new().schedules(4).seed(seed);
+        let found = checker.try_check(async |sim| run(sim, plan.clone()).await);
+        found.map(drop).map_err(|error| TestCaseError::fail(error.to_string()))
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
