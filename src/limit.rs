@@ -63,6 +63,7 @@ pub(crate) enum Place {
 /// The places of one group, and who waits for one.
 pub(crate) struct Limit {
     most: usize,
+    /// How many chains there are, and how many places are kept for somebody who is about to spawn.
     taken: usize,
     queue: VecDeque<Waiting>,
     /// How many in the queue do not wait any more.
@@ -137,7 +138,7 @@ impl Limit {
         Self { most: most.get(), taken: 0, queue: VecDeque::new(), stale: 0 }
     }
 
-    /// How many places there are, and how many are taken: more than there are, where some are lent.
+    /// How many places there are, and how many are taken.
     pub(crate) fn places(&self) -> (usize, usize) {
         (self.most, self.taken)
     }
@@ -168,17 +169,38 @@ impl Limit {
 
     /// A child has left the table.
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        if member.is(Fact::PLACED) {
-            self.give_back(slots, effects);
-        } else if member.is(Fact::QUEUED) {
+        if member.is(Fact::QUEUED) {
             self.stale += 1;
             self.tidy(slots);
         }
-        if let Some(loan) = member.loan() {
-            join_up(loan, slots);
-            if let (Some(lender), None) = (loan.lender, loan.borrower) {
-                self.pass_on(lender, slots, effects);
+        let loan = member.loan();
+        let link = loan.map_or((None, None), |loan| (loan.lender, loan.borrower));
+        self.leave_chain(member.is(Fact::PLACED), link, slots, effects);
+        if let (Some(lender), None) = link {
+            self.pass_on(lender, slots, effects);
+        }
+    }
+
+    /// A child is not in its chain any more, if it was in one. Whoever runs in its place has it from its lender now, or for its own.
+    fn leave_chain(
+        &mut self,
+        has_own: bool,
+        (lender, mut borrower): (Option<Ticket>, Option<Ticket>),
+        slots: &mut Slab<Slot>,
+        effects: &mut Effects,
+    ) {
+        if let Some(lender) = lender {
+            loan_of(slots, lender).borrower = borrower;
+        } else {
+            // Those that need no place have none any more.
+            while let Some(next) = borrower.filter(|next| !self::has_own(slots, *next)) {
+                borrower = take_out(slots, next).1;
             }
+        }
+        match borrower {
+            Some(borrower) => loan_of(slots, borrower).lender = lender,
+            None if has_own && lender.is_none() => self.give_back(slots, effects),
+            None => {}
         }
     }
 
@@ -249,12 +271,12 @@ impl Limit {
             let queued = waiting(slots, borrower);
             let is_queued = queued.map(|slot| slot.member.place(effects)).is_some();
             if !is_queued {
-                leave_chain(slots, borrower);
+                let link = take_out(slots, borrower);
+                self.leave_chain(has_own(slots, borrower), link, slots, effects);
             }
             loan_of(slots, borrower).lender = Some(lender);
             loan_of(slots, lender).borrower = Some(borrower);
             if is_queued {
-                self.taken += 1;
                 self.stale += 1;
                 return self.tidy(slots);
             }
@@ -308,9 +330,14 @@ fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
     slot_of(slots, ticket).filter(|slot| slot.member.is(Fact::QUEUED) && !slot.member.is(Fact::CANCELLED))
 }
 
+/// Whether a child that is there was given a place, and did not just run in another's.
+fn has_own(slots: &Slab<Slot>, ticket: Ticket) -> bool {
+    slots[ticket.key() as usize].member.is(Fact::PLACED)
+}
+
 /// Whether a child that is there is a tail, and so has a place to lend.
 fn may_lend(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
-    let has_own = slots[ticket.key() as usize].member.is(Fact::PLACED);
+    let has_own = has_own(slots, ticket);
     let loan = loan_of(slots, ticket);
     (has_own || loan.lender.is_some()) && loan.borrower.is_none()
 }
@@ -325,26 +352,16 @@ fn starts(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> bool {
     awaits && !may_lend(slots, ticket)
 }
 
-/// Takes a child that stays out of its chain.
-fn leave_chain(slots: &mut Slab<Slot>, ticket: Ticket) {
-    let mut loan = std::mem::take(loan_of(slots, ticket));
-    join_up(&loan, slots);
-    // It has not run in this one's place alone, if that is whom it waits for.
-    loan.awaited.extend(loan.borrower.filter(|borrower| {
+/// A child that stays is in no chain any more. Says who was before it and after it.
+fn take_out(slots: &mut Slab<Slot>, ticket: Ticket) -> (Option<Ticket>, Option<Ticket>) {
+    let loan = loan_of(slots, ticket);
+    let (lender, borrower) = (loan.lender.take(), loan.borrower.take());
+    // If it waits for that one, it was not in its list while that ran in its place.
+    let awaited = borrower.filter(|borrower| {
         loan_of(slots, *borrower).awaiter.is_some_and(|awaiter| awaiter.id() == ticket.id())
-    }));
-    (loan.lender, loan.borrower) = (None, None);
-    *loan_of(slots, ticket) = loan;
-}
-
-/// A child is not in its chain any more. Whoever runs in its place has it from its lender now, or for its own.
-fn join_up(loan: &Loan, slots: &mut Slab<Slot>) {
-    if let Some(borrower) = loan.borrower {
-        loan_of(slots, borrower).lender = loan.lender;
-    }
-    if let Some(lender) = loan.lender {
-        loan_of(slots, lender).borrower = loan.borrower;
-    }
+    });
+    loan_of(slots, ticket).awaited.extend(awaited);
+    (lender, borrower)
 }
 
 impl State {
