@@ -241,14 +241,16 @@ impl Limit {
     ) {
         let before = loan_of(slots, ticket).awaiter.replace(awaiter);
         // Polled again, it is there already.
-        if before.is_some_and(|before| before.id() == awaiter.id()) || !starts(slots, ticket, awaiter) {
+        if before.is_some_and(|before| before.id() == awaiter.id())
+            || Lent::of(slots, ticket, awaiter).is_none()
+        {
             return;
         }
         loop {
             // Taken out while others are looked at.
             let mut loan = std::mem::take(loan_of(slots, awaiter));
             let was_in_want = !loan.awaited.is_empty();
-            loan.awaits(ticket, |next| starts(slots, next, awaiter));
+            loan.awaits(ticket, |next| slot_of(slots, next).is_some());
             let next = loan.awaiter.filter(|next| slot_of(slots, *next).is_some());
             *loan_of(slots, awaiter) = loan;
             if may_lend(slots, awaiter) {
@@ -264,23 +266,26 @@ impl Limit {
     fn pass_on(&mut self, mut lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
         loop {
             let mut awaited = std::mem::take(&mut loan_of(slots, lender).awaited);
-            let next = std::iter::from_fn(|| awaited.pop_front()).find(|next| starts(slots, *next, lender));
+            let next = std::iter::from_fn(|| awaited.pop_front())
+                .find_map(|next| Some((next, Lent::of(slots, next, lender)?)));
             shrink(&mut awaited);
             loan_of(slots, lender).awaited = awaited;
-            let Some(borrower) = next else { return };
-            let queued = waiting(slots, borrower);
-            let is_queued = queued.map(|slot| slot.member.place(effects)).is_some();
-            if !is_queued {
+            let Some((borrower, lent)) = next else { return };
+            if lent == Lent::InWant {
                 let link = take_out(slots, borrower);
                 self.leave_chain(has_own(slots, borrower), link, slots, effects);
             }
             loan_of(slots, borrower).lender = Some(lender);
             loan_of(slots, lender).borrower = Some(borrower);
-            if is_queued {
-                self.stale += 1;
-                return self.tidy(slots);
+            match lent {
+                Lent::Queued => {
+                    slots[borrower.key() as usize].member.place(effects);
+                    self.stale += 1;
+                    return self.tidy(slots);
+                }
+                Lent::First => return self.give_back(slots, effects),
+                Lent::InWant => lender = borrower,
             }
-            lender = borrower;
         }
     }
 
@@ -342,14 +347,41 @@ fn may_lend(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
     (has_own || loan.lender.is_some()) && loan.borrower.is_none()
 }
 
-/// Whether a place would start `ticket`, or whomever that awaits. One in want is no longer its former awaiter's business.
-fn starts(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> bool {
-    if waiting(slots, ticket).is_some() {
-        return true;
+/// Why a child is lent the place of whoever awaits it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lent {
+    Queued,
+    InWant,
+    /// It is the first of another chain, which goes on where the awaiter's ends, and so needs one place less.
+    First,
+}
+
+impl Lent {
+    /// What is stale is none of them: somebody else has awaited it since.
+    fn of(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> Option<Self> {
+        if waiting(slots, ticket).is_some() {
+            return Some(Self::Queued);
+        }
+        let loan = slot_of(slots, ticket)?.member.loan()?;
+        if loan.awaiter.is_none_or(|last| last.id() != awaiter.id()) {
+            return None;
+        }
+        let (first, alone, wants) =
+            (loan.lender.is_none(), loan.borrower.is_none(), !loan.awaited.is_empty());
+        if wants && !may_lend(slots, ticket) {
+            return Some(Self::InWant);
+        }
+        let is_other = || alone || first_of(slots, awaiter).id() != ticket.id();
+        (first && has_own(slots, ticket) && is_other()).then_some(Self::First)
     }
-    let Some(loan) = slot_of(slots, ticket).and_then(|slot| slot.member.loan()) else { return false };
-    let awaits = !loan.awaited.is_empty() && loan.awaiter.is_some_and(|last| last.id() == awaiter.id());
-    awaits && !may_lend(slots, ticket)
+}
+
+/// Who is the first in the chain of a child.
+fn first_of(slots: &Slab<Slot>, mut ticket: Ticket) -> Ticket {
+    while let Some(before) = slots[ticket.key() as usize].member.loan().and_then(|loan| loan.lender) {
+        ticket = before;
+    }
+    ticket
 }
 
 /// A child that stays is in no chain any more. Says who was before it and after it.
