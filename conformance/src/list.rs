@@ -569,6 +569,13 @@ macro_rules! __for_all_cases {
                 of_several_that_are_awaited_some_are_cancelled
                 the_body_has_no_place_to_lend
                 a_queued_child_that_is_awaited_and_then_cancelled_is_told_of
+                one_that_has_the_place_of_whom_it_awaits_lends_it_back
+                two_that_have_the_places_of_each_others_siblings_lend_them_back
+                the_second_of_two_is_started_where_the_first_awaits_whoever_awaits_both
+                a_place_is_lent_through_one_that_needs_none
+                those_who_wait_in_a_tree_take_no_places
+                a_chain_takes_one_place
+                one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever
             }
             metrics {
                 each_child_counts_by_how_it_ended

@@ -1,5 +1,5 @@
 //! L. Limits: the numbered scenarios, and what frees a place. Waiting for one is in `limits/free.rs`, lending one in
-//! `limits/lent.rs`.
+//! `limits/lent.rs` and `limits/chains.rs`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,9 +15,11 @@ use crate::ledger::{Gate, Tally};
 use crate::spawners::Dropping;
 use crate::test::{Test, errors, panic_text};
 
+mod chains;
 mod free;
 mod lent;
 
+pub use chains::*;
 pub use free::*;
 pub use lent::*;
 

@@ -1,0 +1,209 @@
+//! Those who wait for each other take one place, and all of them end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use futures_lite::future::{or, poll_once, try_zip};
+use taskgroup::{AnySpawner, Group, JoinHandle};
+
+use super::{held, limited, says};
+use crate::ledger::{Gate, Tally};
+use crate::test::Test;
+
+type Own = Group<AnySpawner, &'static str>;
+
+/// The handle of a child, for somebody who is spawned before.
+#[derive(Clone)]
+struct Later {
+    there: Gate,
+    handle: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Later {
+    fn new() -> Self {
+        Self { there: Gate::new(), handle: Arc::default() }
+    }
+
+    fn set(&self, handle: JoinHandle<()>) {
+        *self.handle.lock().unwrap() = Some(handle);
+        self.there.open();
+    }
+
+    async fn wait(self) {
+        self.there.wait().await;
+        let handle = self.handle.lock().unwrap().take();
+        handle.expect("it was set").await.unwrap();
+    }
+}
+
+/// A child that lends its place to one that lends it on to `last` and ends. Then it awaits another one that is queued.
+fn lends_twice(
+    t: &Test,
+    own: Own,
+    last: impl Future<Output = ()> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>> {
+    let (around, last, then) = (own.clone(), boxed(t.child(last)), says(t, "then"));
+    let between = t.child(async move {
+        let mut last = around.spawn(last);
+        // Where two do this, it may have found a place of its own, and ended.
+        poll_once(&mut last).await;
+    });
+    let between = boxed(between);
+    boxed(t.child(async move {
+        own.spawn(between).await.unwrap();
+        own.spawn(then).await.unwrap();
+        Ok(())
+    }))
+}
+
+fn boxed<O>(future: impl Future<Output = O> + Send + 'static) -> Pin<Box<dyn Future<Output = O> + Send>> {
+    Box::pin(future)
+}
+
+pub async fn one_that_has_the_place_of_whom_it_awaits_lends_it_back(t: &Test) {
+    let (group, first) = (limited(t.spawner(), 1), Later::new());
+    let last = first.clone().wait();
+    first.set(group.spawn(lends_twice(t, group.group(), last)));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["then"]);
+}
+
+pub async fn two_that_have_the_places_of_each_others_siblings_lend_them_back(t: &Test) {
+    let (group, [one, two]) = (limited(t.spawner(), 2), [Later::new(), Later::new()]);
+    let (first, second) = (one.clone().wait(), two.clone().wait());
+    let handles = [first, second].map(|last| group.spawn(lends_twice(t, group.group(), last)));
+    let [first, second] = handles;
+    one.set(second);
+    two.set(first);
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["then", "then"]);
+}
+
+/// It waits for one of two, and the one that runs waits for it.
+pub async fn the_second_of_two_is_started_where_the_first_awaits_whoever_awaits_both(t: &Test) {
+    let (group, racer) = (limited(t.spawner(), 1), Later::new());
+    let (own, first, second) = (group.group(), boxed(t.child(racer.clone().wait())), says(t, "second"));
+    racer.set(group.spawn(t.child(async move {
+        let (first, second) = (own.spawn(first), own.spawn(second));
+        or(first, second).await.map_err(|_| "cut")
+    })));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["second"]);
+}
+
+pub async fn a_place_is_lent_through_one_that_needs_none(t: &Test) {
+    let group = limited(t.spawner(), 1);
+    let (own, queued) = (group.group(), says(t, "queued"));
+    group.launch(t.child(async move {
+        let queued = own.spawn(queued);
+        let between = own.child().background().spawn(async move { queued.await.map_err(|_| "cut") });
+        between.await.unwrap();
+    }));
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["queued"]);
+}
+
+/// As long as there are children that do not wait for others, as many of them as may be are at work.
+pub async fn those_who_wait_in_a_tree_take_no_places(t: &Test) {
+    const LIMIT: usize = 4;
+    const DEPTH: usize = 5;
+
+    #[derive(Default)]
+    struct Leaves {
+        arrived: AtomicUsize,
+        at_work: AtomicUsize,
+        gates: [Gate; (1 << DEPTH) / LIMIT],
+    }
+
+    impl Leaves {
+        /// Each waits for others, so that there are as many as the limit.
+        async fn work(&self) {
+            assert!(self.at_work.fetch_add(1, SeqCst) < LIMIT, "too many at work");
+            let me = self.arrived.fetch_add(1, SeqCst);
+            let gate = &self.gates[me / LIMIT];
+            if me % LIMIT == LIMIT - 1 {
+                gate.open();
+            }
+            gate.wait().await;
+            self.at_work.fetch_sub(1, SeqCst);
+        }
+    }
+
+    fn node(
+        own: Own,
+        leaves: Arc<Leaves>,
+        depth: usize,
+        at_once: bool,
+    ) -> Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>> {
+        boxed(async move {
+            if depth == 0 {
+                leaves.work().await;
+                return Ok(());
+            }
+            let [one, two] =
+                [(); 2].map(|()| own.spawn(node(own.clone(), leaves.clone(), depth - 1, at_once)));
+            if at_once {
+                try_zip(one, two).await.map_err(|_| "cut")?;
+            } else {
+                one.await.map_err(|_| "cut")?;
+                two.await.map_err(|_| "cut")?;
+            }
+            Ok(())
+        })
+    }
+
+    for at_once in [false, true] {
+        let (group, leaves) = (limited(t.spawner(), LIMIT), Arc::<Leaves>::default());
+        group.launch(t.child(node(group.group(), leaves.clone(), DEPTH, at_once)));
+        group.join().await.unwrap();
+        assert_eq!((leaves.arrived.load(SeqCst), leaves.at_work.load(SeqCst)), (1 << DEPTH, 0));
+    }
+}
+
+pub async fn a_chain_takes_one_place(t: &Test) {
+    fn link(
+        own: Own,
+        left: usize,
+        last: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        boxed(async move {
+            match left {
+                0 => last.await,
+                _ => own.spawn(link(own.clone(), left - 1, last)).await.unwrap(),
+            }
+        })
+    }
+
+    let (group, begun, gate) = (limited(t.spawner(), 2), Tally::new(), Gate::new());
+    group.launch(link(group.group(), 10, boxed(held(t, &begun, &gate))));
+    begun.take(1).await;
+    assert_eq!((group.len(), group.group().snapshot().group().places_taken()), (11, Some(1)));
+    group.spawn(says(t, "beside")).await.unwrap();
+    gate.open();
+    group.join().await.unwrap();
+}
+
+/// It begins to await one that has a place, and goes on beside it. When both have ended, there are as many places as before.
+pub async fn one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever(t: &Test) {
+    let (group, begun, gates) = (limited(t.spawner(), 2), Tally::new(), [Gate::new(), Gate::new()]);
+    let taken = || group.snapshot().group().places_taken();
+    let mut awaited = group.spawn(held(t, &begun, &gates[0]));
+    let goes_on = held(t, &begun, &gates[1]);
+    let awaiter = group.spawn(t.child(async move {
+        assert!(poll_once(&mut awaited).await.is_none());
+        goes_on.await;
+        Ok(awaited)
+    }));
+    begun.take(2).await;
+    assert_eq!(taken(), Some(1));
+    gates[1].open();
+    let awaited = awaiter.await.unwrap();
+    assert_eq!(taken(), Some(1));
+    gates[0].open();
+    awaited.await.unwrap();
+    group.idle().await;
+    assert_eq!(taken(), Some(0));
+    group.join().await.unwrap();
+}
