@@ -332,14 +332,15 @@ macro_rules! settings {
         /// [`spawn_when_free`](crate::Group::spawn_when_free) waits instead, and
         /// [`try_spawn`](crate::Group::try_spawn) refuses. Background children, clean-ups and adopted tasks need no place.
         ///
-        /// A child that awaits the [handle](crate::JoinHandle) of a queued sibling lends it its place, as it would
-        /// otherwise wait for ever; if it awaits several, they have it one after the other. What is lent is not given back before
-        /// that sibling has ended, and whomever it has lent the place on to: one that goes on with something else meanwhile, after a
-        /// timeout say, runs beside them, and has no place to lend: not even if they await it. One that waits in another way keeps its
-        /// place: on a channel, for [`Results`](crate::group::Results), in `spawn_when_free`, because a scope that it began was carried
-        /// into that sibling, or for a background child or a clean-up that awaits that sibling and has no place to lend.
-        /// If all who have places wait so for children that have none, nobody goes on. One that has lent its place and waits
-        /// counts among those who run: where others end meanwhile, fewer than the limit may be at work.
+        /// A child that awaits the [handle](crate::JoinHandle) of a sibling lends it its place, so it takes none beside it: a recursion
+        /// that awaits what it has spawned has as many at work as may be, and children that only await each other's handles,
+        /// and not in a circle, all end. If it awaits several, one after the other is lent its place. What is lent is not given back
+        /// before that sibling has ended, and whomever it has lent the place on to: one that goes on with something else meanwhile,
+        /// after a timeout say, runs beside them, and has no place to lend.
+        ///
+        /// One that waits in another way keeps its place: on a channel, for [`Results`](crate::group::Results), in `spawn_when_free`, or
+        /// because a scope that it began was carried into a queued sibling. If all who have places wait so for children that have
+        /// none, nobody goes on.
         ///
         /// # Examples
         ///

@@ -6,23 +6,28 @@
 //!
 //! # Lending
 //!
-//! A child that awaits the handle of a queued sibling lends it its own place: it could wait for ever otherwise. It has one to lend, so
-//! if it awaits several, each has it in turn: at the end of one, the next one that was asked for. So there are *chains* of
-//! children, each of which runs in the place of the one before it, and the last of which, the *tail*, has a place to lend.
+//! A child that awaits the handle of a sibling lends it its own place: it would wait for ever for one that is queued, and takes a place
+//! that others could have while it waits for one that is not. So there are *chains* of children, each of which runs in the place of
+//! the one before it, and of which the last, the *tail*, has the place to lend. A chain takes one place.
 //!
-//! Whoever awaits a queued one and has nothing to lend, since somebody has its place already or since it needs none, is *in want*,
-//! and so is whoever awaits one in want. It says so to whoever awaits it, and is taken in as the next of its chain, as soon as that
-//! one is a tail: it leaves the chain that it was in, as if it had ended, and has a place to lend again.
+//! A tail lends its place to the first of those that it awaits
 //!
-//! 1. A chain that somebody is in who counts has one tail, and there are no more chains than the limit allows: they begin with
-//!    one who finds a place, and only the end of all of it ends them.
-//! 2. A tail awaits no queued one, and none in want.
-//! 3. One that is in want is in the list of whoever awaited it last, or runs in its place.
+//! * that is queued;
+//! * that is the first of another chain: the two are one then, which takes one place less;
+//! * that is *in want*: it awaits one to whom it could lend a place, and has none to lend, since somebody has it already, or since it
+//!   needs none. It is taken out of its chain, as if it had ended, and lends on what it was lent.
 //!
-//! So more than the limit may have a place. But no more than the limit do not wait for each other, unless one goes on that had begun
-//! to await another; and of those who go on, none has lent its place twice (1). And as long as there are some who only await each
-//! other's handles, and not in a circle, one of them goes on: whoever is last among those that a tail waits for has no place
-//! only if somebody on the way to it is in want, which the tail would have taken in (2, 3).
+//! At the end of one, the next one is lent it. Whoever comes to be in want says so to whoever awaits it, which may be in want by that.
+//!
+//! 1. A chain begins with one that was given a place, and its end gives it back. So there are no more chains than the limit allows.
+//! 2. A tail awaits nobody who is queued, and nobody in want.
+//! 3. One in want is in the list of whoever awaited it last, or runs in its place.
+//!
+//! So no more are at work than the limit says, unless one goes on that had begun to await another; and of those who go on, none has lent
+//! its place twice. And as long as children only wait for each other's handles, and not in a circle, one of them goes on: follow them
+//! from a tail to whom it waits for. Whoever is last on that way is at work, or queued; if it is queued, whoever awaits it is the tail,
+//! which has lent it its place (2), or in want. If that is so, whoever awaits that one is in want as well (3), and so up to the tail,
+//! which would have taken it in (2).
 //!
 //! # Those who wait to spawn
 //!
@@ -79,7 +84,7 @@ pub(crate) struct Loan {
     lender: Option<Ticket>,
     /// Who runs in its place.
     borrower: Option<Ticket>,
-    /// Whom it awaits besides, in this order: queued ones, and those in want.
+    /// To whom it would lend its place besides, in this order.
     awaited: VecDeque<Ticket>,
 }
 

@@ -65,7 +65,8 @@ impl<'a> GroupView<'a> {
         self.entry().places.map(|(most, _)| most)
     }
 
-    /// How many of these places are taken, kept for somebody who is about to spawn, or lent.
+    /// How many of these places are taken, or kept for somebody who is about to spawn. Children that await each other have one
+    /// among them.
     pub fn places_taken(self) -> Option<usize> {
         self.entry().places.map(|(_, taken)| taken)
     }
