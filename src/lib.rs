@@ -207,6 +207,7 @@ mod hook;
 mod keeping;
 mod kept;
 mod keyed;
+mod lending;
 mod limit;
 mod lock;
 mod member;

@@ -4,36 +4,11 @@
 //! not poll it before it has a *place*. Places are given in the order in which they were asked for, to queued
 //! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
 //!
-//! # Lending
-//!
-//! A child that awaits the handle of a sibling lends it its own place: it would wait for ever for one that is queued, and takes a place
-//! that others could have while it waits for one that is not. So there are *chains* of children, each of which runs in the place of
-//! the one before it, and of which the last, the *tail*, has the place to lend. A chain takes one place.
-//!
-//! A tail lends its place to the first of those that it awaits
-//!
-//! * that is queued;
-//! * that is the first of another chain: the two are one then, which takes one place less;
-//! * that is *in want*: it awaits one to whom it could lend a place, and has none to lend, since somebody has it already, or since it
-//!   needs none. It is taken out of its chain, as if it had ended, and lends on what it was lent.
-//!
-//! At the end of one, the next one is lent it. Whoever comes to be in want says so to whoever awaits it, which may be in want by that.
-//!
-//! 1. A chain begins with one that was given a place, and its end gives it back. So there are no more chains than the limit allows.
-//! 2. A tail awaits nobody who is queued, and nobody in want.
-//! 3. One in want is in the list of whoever awaited it last, or runs in its place.
-//!
-//! So no more are at work than the limit says, unless one goes on that had begun to await another; and of those who go on, none has lent
-//! its place twice. And as long as children only wait for each other's handles, and not in a circle, one of them goes on: follow them
-//! from a tail to whom it waits for. Whoever is last on that way is at work, or queued; if it is queued, whoever awaits it is the tail,
-//! which has lent it its place (2), or in want. If that is so, whoever awaits that one is in want as well (3), and so up to the tail,
-//! which would have taken it in (2).
-//!
-//! # Those who wait to spawn
+//! A child that awaits a sibling lends it its own: see `lending.rs`.
 //!
 //! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::Location;
 use std::sync::Arc;
@@ -73,35 +48,6 @@ pub(crate) struct Limit {
     queue: VecDeque<Waiting>,
     /// How many in the queue do not wait any more.
     stale: usize,
-}
-
-/// What a child under a limit has of the places of others, and they of its own.
-#[derive(Default)]
-pub(crate) struct Loan {
-    /// Who awaited it last.
-    awaiter: Option<Ticket>,
-    /// In whose place it runs. Both know each other, as long as both are there.
-    lender: Option<Ticket>,
-    /// Who runs in its place.
-    borrower: Option<Ticket>,
-    /// To whom it would lend its place besides, in this order.
-    awaited: VecDeque<Ticket>,
-}
-
-impl Loan {
-    /// Adds one that waits. Those that do not any more are forgotten as often as the list has grown to twice its size.
-    fn awaits(&mut self, ticket: Ticket, mut waits: impl FnMut(Ticket) -> bool) {
-        let awaited = &mut self.awaited;
-        if awaited.len() == awaited.capacity() {
-            // It is there twice if somebody else has awaited it in between.
-            let mut once = BTreeSet::new();
-            awaited.retain(|next| waits(*next) && once.insert(next.id()));
-            if awaited.len() * 2 > awaited.capacity() {
-                awaited.reserve(awaited.len());
-            }
-        }
-        awaited.push_back(ticket);
-    }
 }
 
 enum Waiting {
@@ -178,39 +124,11 @@ impl Limit {
             self.stale += 1;
             self.tidy(slots);
         }
-        let loan = member.loan();
-        let link = loan.map_or((None, None), |loan| (loan.lender, loan.borrower));
-        self.leave_chain(member.is(Fact::PLACED), link, slots, effects);
-        if let (Some(lender), None) = link {
-            self.pass_on(lender, slots, effects);
-        }
-    }
-
-    /// A child is not in its chain any more, if it was in one. Whoever runs in its place has it from its lender now, or for its own.
-    fn leave_chain(
-        &mut self,
-        has_own: bool,
-        (lender, mut borrower): (Option<Ticket>, Option<Ticket>),
-        slots: &mut Slab<Slot>,
-        effects: &mut Effects,
-    ) {
-        if let Some(lender) = lender {
-            loan_of(slots, lender).borrower = borrower;
-        } else {
-            // Those that need no place have none any more.
-            while let Some(next) = borrower.filter(|next| !self::has_own(slots, *next)) {
-                borrower = take_out(slots, next).1;
-            }
-        }
-        match borrower {
-            Some(borrower) => loan_of(slots, borrower).lender = lender,
-            None if has_own && lender.is_none() => self.give_back(slots, effects),
-            None => {}
-        }
+        self.leave(member, slots, effects);
     }
 
     /// Gives a place that has come free to whoever has waited longest.
-    fn give_back(&mut self, slots: &mut Slab<Slot>, effects: &mut Effects) {
+    pub(crate) fn give_back(&mut self, slots: &mut Slab<Slot>, effects: &mut Effects) {
         self.taken -= 1;
         while !self.is_full() {
             let Some(next) = self.queue.pop_front() else { break };
@@ -236,62 +154,11 @@ impl Limit {
         shrink(&mut self.queue);
     }
 
-    /// A child awaits another one.
-    fn lend(
-        &mut self,
-        mut awaiter: Ticket,
-        mut ticket: Ticket,
-        slots: &mut Slab<Slot>,
-        effects: &mut Effects,
-    ) {
-        let before = loan_of(slots, ticket).awaiter.replace(awaiter);
-        // Polled again, it is there already.
-        if before.is_some_and(|before| before.id() == awaiter.id())
-            || Lent::of(slots, ticket, awaiter).is_none()
-        {
-            return;
-        }
-        loop {
-            // Taken out while others are looked at.
-            let mut loan = std::mem::take(loan_of(slots, awaiter));
-            let was_in_want = !loan.awaited.is_empty();
-            loan.awaits(ticket, |next| slot_of(slots, next).is_some());
-            let next = loan.awaiter.filter(|next| slot_of(slots, *next).is_some());
-            *loan_of(slots, awaiter) = loan;
-            if may_lend(slots, awaiter) {
-                return self.pass_on(awaiter, slots, effects);
-            }
-            // It has said so already, or there is nobody to tell.
-            let (false, Some(next)) = (was_in_want, next) else { return };
-            (awaiter, ticket) = (next, awaiter);
-        }
-    }
-
-    /// A tail lends its place to the first of those that it awaits. If that one is in want, it does the same.
-    fn pass_on(&mut self, mut lender: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        loop {
-            let mut awaited = std::mem::take(&mut loan_of(slots, lender).awaited);
-            let next = std::iter::from_fn(|| awaited.pop_front())
-                .find_map(|next| Some((next, Lent::of(slots, next, lender)?)));
-            shrink(&mut awaited);
-            loan_of(slots, lender).awaited = awaited;
-            let Some((borrower, lent)) = next else { return };
-            if lent == Lent::InWant {
-                let link = take_out(slots, borrower);
-                self.leave_chain(has_own(slots, borrower), link, slots, effects);
-            }
-            loan_of(slots, borrower).lender = Some(lender);
-            loan_of(slots, lender).borrower = Some(borrower);
-            match lent {
-                Lent::Queued => {
-                    slots[borrower.key() as usize].member.place(effects);
-                    self.stale += 1;
-                    return self.tidy(slots);
-                }
-                Lent::First => return self.give_back(slots, effects),
-                Lent::InWant => lender = borrower,
-            }
-        }
+    /// Gives a queued child a place that it is lent.
+    pub(crate) fn start(&mut self, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        slots[ticket.key() as usize].member.place(effects);
+        self.stale += 1;
+        self.tidy(slots);
     }
 
     /// Forgets those that do not wait any more, once they are the larger part.
@@ -331,74 +198,9 @@ impl Limit {
     }
 }
 
-/// Of one that is there.
-fn loan_of(slots: &mut Slab<Slot>, ticket: Ticket) -> &mut Loan {
-    slots[ticket.key() as usize].member.loan_mut()
-}
-
-fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
+/// A child that waits for its place.
+pub(crate) fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
     slot_of(slots, ticket).filter(|slot| slot.member.is(Fact::QUEUED) && !slot.member.is(Fact::CANCELLED))
-}
-
-/// Whether a child that is there was given a place, and did not just run in another's.
-fn has_own(slots: &Slab<Slot>, ticket: Ticket) -> bool {
-    slots[ticket.key() as usize].member.is(Fact::PLACED)
-}
-
-/// Whether a child that is there is a tail, and so has a place to lend.
-fn may_lend(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
-    let has_own = has_own(slots, ticket);
-    let loan = loan_of(slots, ticket);
-    (has_own || loan.lender.is_some()) && loan.borrower.is_none()
-}
-
-/// Why a child is lent the place of whoever awaits it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lent {
-    Queued,
-    InWant,
-    /// It is the first of another chain, which goes on where the awaiter's ends, and so needs one place less.
-    First,
-}
-
-impl Lent {
-    /// What is stale is none of them: somebody else has awaited it since.
-    fn of(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> Option<Self> {
-        if waiting(slots, ticket).is_some() {
-            return Some(Self::Queued);
-        }
-        let loan = slot_of(slots, ticket)?.member.loan()?;
-        if loan.awaiter.is_none_or(|last| last.id() != awaiter.id()) {
-            return None;
-        }
-        let (first, alone, wants) =
-            (loan.lender.is_none(), loan.borrower.is_none(), !loan.awaited.is_empty());
-        if wants && !may_lend(slots, ticket) {
-            return Some(Self::InWant);
-        }
-        let is_other = || alone || first_of(slots, awaiter).id() != ticket.id();
-        (first && has_own(slots, ticket) && is_other()).then_some(Self::First)
-    }
-}
-
-/// Who is the first in the chain of a child.
-fn first_of(slots: &Slab<Slot>, mut ticket: Ticket) -> Ticket {
-    while let Some(before) = slots[ticket.key() as usize].member.loan().and_then(|loan| loan.lender) {
-        ticket = before;
-    }
-    ticket
-}
-
-/// A child that stays is in no chain any more. Says who was before it and after it.
-fn take_out(slots: &mut Slab<Slot>, ticket: Ticket) -> (Option<Ticket>, Option<Ticket>) {
-    let loan = loan_of(slots, ticket);
-    let (lender, borrower) = (loan.lender.take(), loan.borrower.take());
-    // If it waits for that one, it was not in its list while that ran in its place.
-    let awaited = borrower.filter(|borrower| {
-        loan_of(slots, *borrower).awaiter.is_some_and(|awaiter| awaiter.id() == ticket.id())
-    });
-    loan_of(slots, ticket).awaited.extend(awaited);
-    (lender, borrower)
 }
 
 impl State {
@@ -415,20 +217,6 @@ impl State {
         drop(waker);
         effects.run();
         queued.unwrap_or(false)
-    }
-
-    /// Lets a queued child start because a sibling waits for it, or for one that does.
-    pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
-        let mut effects = Effects::default();
-        let mut table = self.lock();
-        let Table { slots, limit, .. } = &mut *table;
-        let awaiter = slots.get(awaiter as usize).and_then(|slot| Ticket::of(awaiter, &slot.member));
-        let awaited = slot_of(slots, ticket).is_some();
-        if let (Some(awaiter), true, Some(limit)) = (awaiter, awaited, limit) {
-            limit.lend(awaiter, ticket, slots, &mut effects);
-        }
-        drop(table);
-        effects.run();
     }
 
     /// A place for a child that is still to be spawned, now or later. `None` if there is no limit.

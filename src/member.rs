@@ -27,7 +27,7 @@ use crate::elsewhere::Elsewhere;
 use crate::error::Name;
 use crate::facts::{Fact, Facts};
 use crate::handle::Packet;
-use crate::limit::Loan;
+use crate::lending::Loan;
 use crate::observe::Marks;
 use crate::state::State;
 #[cfg(feature = "tracing")]

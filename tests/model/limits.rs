@@ -1,8 +1,8 @@
 //! Random children that await each other under a limit: in the simulation, where one that waits for ever is a deadlock.
 //!
-//! Whom a child may await is given by a random order, so that they never wait in a circle. Then all of them end, whatever they
-//! do: await several at once, go on before one that they have begun to await, cancel each other, need no place. And where
-//! nobody goes on before, no more than the limit are at work.
+//! A child does not begin to wait where it would close a circle, so that some would wait for ever without a limit as well. Then all of
+//! them end, whatever they do: await several at once, go on before one that they have begun to await, cancel each other, need no
+//! place. And where nobody goes on before, no more than the limit are at work.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -41,8 +41,6 @@ impl Step {
 #[derive(Clone, Debug)]
 struct Plan {
     limit: usize,
-    /// A child awaits only those that have a higher rank.
-    ranks: Vec<usize>,
     children: Vec<(bool, Vec<Step>)>,
     /// How many are started outside.
     first: usize,
@@ -50,7 +48,7 @@ struct Plan {
 
 fn plans() -> impl Strategy<Value = Plan> {
     let child = || 0..CHILDREN;
-    let some = move || vec(child(), 1..4);
+    let some = move || vec(child(), 1..5);
     let step = move |goes_on: u32| {
         prop_oneof![
             4 => Just(Step::Work),
@@ -66,13 +64,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         vec((background, vec(step(goes_on), 1..7)), CHILDREN)
     };
     let children = prop_oneof![children(0), children(2)];
-    let ranks = Just((0..CHILDREN).collect::<Vec<_>>()).prop_shuffle();
-    (1..4usize, ranks, children, 1..4usize).prop_map(|(limit, ranks, children, first)| Plan {
-        limit,
-        ranks,
-        children,
-        first,
-    })
+    (1..4usize, children, 1..4usize).prop_map(|(limit, children, first)| Plan { limit, children, first })
 }
 
 /// What the children of one run share.
@@ -82,7 +74,48 @@ struct Play {
     next: AtomicUsize,
     /// Whoever awaits a child has taken its handle out.
     handles: [Mutex<Option<JoinHandle<()>>>; CHILDREN],
+    waits: Mutex<[Option<Wait>; CHILDREN]>,
     at_work: AtomicUsize,
+}
+
+/// Whom a child waits for.
+struct Wait {
+    others: Vec<usize>,
+    for_one: bool,
+}
+
+/// Whether all would end if only those did who do not wait.
+fn all_end(waits: &[Option<Wait>; CHILDREN]) -> bool {
+    let mut ends: [bool; CHILDREN] = std::array::from_fn(|at| waits[at].is_none());
+    for _ in 0..CHILDREN {
+        for (at, wait) in waits.iter().enumerate() {
+            let Some(Wait { others, for_one }) = wait else { continue };
+            let mut others = others.iter().map(|other| ends[*other]);
+            ends[at] = if *for_one { others.any(|ends| ends) } else { others.all(|ends| ends) };
+        }
+    }
+    ends.iter().all(|ends| *ends)
+}
+
+/// A child that waits, until this is dropped.
+struct Waiting<'a>(&'a Play, usize);
+
+impl<'a> Waiting<'a> {
+    fn new(play: &'a Play, me: usize, wait: Wait) -> Option<Self> {
+        let mut waits = play.waits.lock().unwrap();
+        waits[me] = Some(wait);
+        let no_circle = all_end(&waits);
+        if !no_circle {
+            waits[me] = None;
+        }
+        no_circle.then(|| Self(play, me))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.lock().unwrap()[self.1] = None;
+    }
 }
 
 impl Play {
@@ -114,7 +147,7 @@ impl Play {
             Step::Await(others) => self.wait(me, others, false).await,
             Step::Race(others) => self.wait(me, others, true).await,
             Step::Look(other) => {
-                if let Some(mut handle) = self.handle(me, other) {
+                if let Some(mut handle) = self.handle(other).filter(|_| other != me) {
                     let ended = poll_once(&mut handle).await;
                     self.put_back(other, handle, ended.is_some());
                 }
@@ -127,10 +160,9 @@ impl Play {
         }
     }
 
-    /// The handle of one that may be awaited, if nobody else has it.
-    fn handle(&self, me: usize, other: usize) -> Option<JoinHandle<()>> {
-        let may = self.plan.ranks[other] > self.plan.ranks[me];
-        may.then(|| self.handles[other].lock().unwrap().take()).flatten()
+    /// The handle of a child, if it was spawned and nobody else has it.
+    fn handle(&self, other: usize) -> Option<JoinHandle<()>> {
+        self.handles[other].lock().unwrap().take()
     }
 
     fn put_back(&self, other: usize, handle: JoinHandle<()>, ended: bool) {
@@ -140,8 +172,16 @@ impl Play {
     }
 
     async fn wait(&self, me: usize, others: Vec<usize>, for_one: bool) {
-        let mut waits: Vec<_> =
-            others.into_iter().filter_map(|other| Some((other, self.handle(me, other)?, false))).collect();
+        let mut waits: Vec<_> = others
+            .into_iter()
+            .filter(|other| *other != me)
+            .filter_map(|other| Some((other, self.handle(other)?, false)))
+            .collect();
+        let wait = Wait { others: waits.iter().map(|(other, ..)| *other).collect(), for_one };
+        let waiting = if waits.is_empty() { None } else { Waiting::new(self, me, wait) };
+        if waiting.is_none() {
+            return waits.into_iter().for_each(|(other, handle, _)| self.put_back(other, handle, false));
+        }
         let enough = |ended: usize, of: usize| ended == of || (for_one && ended > 0);
         poll_fn(|cx| {
             for (_, handle, ended) in waits.iter_mut().filter(|(_, _, ended)| !ended) {
@@ -184,6 +224,7 @@ async fn run(sim: Sim, plan: Plan) {
     let play = Arc::new(Play {
         next: AtomicUsize::new(0),
         handles: Default::default(),
+        waits: Mutex::default(),
         at_work: AtomicUsize::new(0),
         group: group.group(),
         plan,
@@ -193,6 +234,7 @@ async fn run(sim: Sim, plan: Plan) {
     }
     group.join().await.unwrap();
     assert_eq!((play.at_work.load(SeqCst), sim.alive()), (0, 0));
+    assert_eq!(play.group.snapshot().group().places_taken(), Some(0));
 }
 
 #[test]

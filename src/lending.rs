@@ -1,0 +1,326 @@
+//! How children under a limit that wait for each other share a place.
+//!
+//! A child that awaits the handle of a sibling lends it its own place: it would wait for ever for one that is queued, and takes a place
+//! that others could have while it waits for one that is not. So there are *chains* of children, each of which runs in the place of
+//! the one before it, and of which the last, the *tail*, has the place to lend. A chain takes one place.
+//!
+//! A tail lends its place to the first of those that it awaits
+//!
+//! * that is queued;
+//! * that is the first of another chain: the two are one then, which takes one place less;
+//! * that is *in want*: it awaits one to whom it could lend a place, and has none to lend, since somebody has it already, or since it
+//!   needs none. It is taken out of its chain, as if it had ended, and lends on what it was lent.
+//!
+//! At the end of one, the next one is lent it. Whoever comes to be in want says so to whoever awaits it, which may be in want by that.
+//!
+//! 1. A chain begins with one that was given a place, and its end gives it back. So there are no more chains than the limit allows.
+//! 2. A tail awaits nobody who is queued, and nobody in want.
+//! 3. One in want is in the list of whoever awaited it last, or runs in its place.
+//!
+//! So no more are at work than the limit says, unless one goes on that had begun to await another; and of those who go on, none has lent
+//! its place twice. And as long as children only wait for each other's handles, and not in a circle, one of them goes on: follow them
+//! from a tail to whom it waits for. Whoever is last on that way is at work, or queued; if it is queued, whoever awaits it is the tail,
+//! which has lent it its place (2), or in want. If that is so, whoever awaits that one is in want as well (3), and so up to the tail,
+//! which would have taken it in (2).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use slab::Slab;
+
+use crate::effects::Effects;
+use crate::facts::Fact;
+use crate::limit::{Limit, waiting};
+use crate::member::{Key, Member, Slot};
+use crate::spare::shrink;
+use crate::state::State;
+use crate::table::{Table, slot_of};
+use crate::ticket::Ticket;
+
+/// What a child under a limit has of the places of others, and they of its own.
+#[derive(Default)]
+pub(crate) struct Loan {
+    /// Who awaited it last.
+    awaiter: Option<Ticket>,
+    /// It is in the list of that one.
+    is_told: bool,
+    /// In whose place it runs. Both know each other, as long as both are there.
+    lender: Option<Ticket>,
+    /// Who runs in its place.
+    borrower: Option<Ticket>,
+    /// To whom it would lend its place besides, in this order.
+    awaited: VecDeque<Ticket>,
+}
+
+impl Loan {
+    /// Adds one to the list. Those that are not there any more are forgotten as often as it has grown to twice its size.
+    fn awaits(&mut self, ticket: Ticket, mut is_there: impl FnMut(Ticket) -> bool) {
+        let awaited = &mut self.awaited;
+        if awaited.len() == awaited.capacity() {
+            // It is there twice if somebody else has awaited it in between.
+            let mut once = BTreeSet::new();
+            awaited.retain(|next| is_there(*next) && once.insert(next.id()));
+            if awaited.len() * 2 > awaited.capacity() {
+                awaited.reserve(awaited.len());
+            }
+        }
+        awaited.push_back(ticket);
+    }
+
+    fn is_awaited_by(&self, ticket: Ticket) -> bool {
+        self.awaiter.is_some_and(|awaiter| awaiter.id() == ticket.id())
+    }
+}
+
+/// Why a child is lent a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lent {
+    Queued,
+    InWant,
+    /// It is the first of a chain.
+    First,
+}
+
+impl Lent {
+    /// Of a child that `awaiter` has awaited last.
+    fn of(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> Option<Self> {
+        if waiting(slots, ticket).is_some() {
+            return Some(Self::Queued);
+        }
+        let loan = slot_of(slots, ticket)?.member.loan()?;
+        if !loan.is_awaited_by(awaiter) {
+            return None;
+        }
+        let is_first = loan.lender.is_none();
+        if !loan.awaited.is_empty() && !is_tail(slots, ticket) {
+            return Some(Self::InWant);
+        }
+        (is_first && has_own(slots, ticket)).then_some(Self::First)
+    }
+}
+
+/// From a tail over some in want to one that can use its place.
+struct Way {
+    in_want: Vec<Ticket>,
+    last: Ticket,
+    lent: Lent,
+}
+
+impl Limit {
+    /// A child awaits another one, and both are there.
+    fn lend(&mut self, awaiter: Ticket, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        let loan = loan_of(slots, ticket);
+        if !loan.is_awaited_by(awaiter) {
+            (loan.awaiter, loan.is_told) = (Some(awaiter), false);
+        }
+        let tail = tell(slots, ticket);
+        if tail.is_some() {
+            self.settle(tail, Vec::new(), slots, effects);
+        }
+    }
+
+    /// A child has left the table.
+    pub(crate) fn leave(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        let link = member.loan().map_or((None, None), |loan| (loan.lender, loan.borrower));
+        let mut in_want = Vec::new();
+        if leave_chain(member.is(Fact::PLACED), link, slots, &mut in_want) {
+            self.give_back(slots, effects);
+        }
+        let (lender, borrower) = link;
+        self.settle(lender.filter(|_| borrower.is_none()), in_want, slots, effects);
+    }
+
+    /// Lets a tail lend its place, and those who may have come to be in want say so.
+    fn settle(
+        &mut self,
+        mut tail: Option<Ticket>,
+        mut in_want: Vec<Ticket>,
+        slots: &mut Slab<Slot>,
+        effects: &mut Effects,
+    ) {
+        loop {
+            if let Some(way) = tail.and_then(|tail| way_from(slots, tail)) {
+                self.pass_on(tail.expect("it leads from there"), way, &mut in_want, slots, effects);
+            }
+            let Some(next) = in_want.pop() else { return };
+            tail = slot_of(slots, next).is_some().then(|| tell(slots, next)).flatten();
+        }
+    }
+
+    /// A tail lends its place.
+    fn pass_on(
+        &mut self,
+        tail: Ticket,
+        way: Way,
+        in_want: &mut Vec<Ticket>,
+        slots: &mut Slab<Slot>,
+        effects: &mut Effects,
+    ) {
+        let mut lender = tail;
+        // Given back in the end: whoever is queued would find it otherwise before it is lent one.
+        let mut free = usize::from(way.lent == Lent::First);
+        for next in way.in_want {
+            let link = take_out(slots, next);
+            let is_free = leave_chain(has_own(slots, next), link, slots, in_want);
+            // If it is not, it ran in the place of that one, which has it back.
+            if is_tail(slots, lender) {
+                hand(slots, lender, next, in_want);
+                free += usize::from(is_free);
+            }
+            lender = next;
+        }
+        hand(slots, lender, way.last, in_want);
+        if way.lent == Lent::Queued {
+            self.start(way.last, slots, effects);
+        }
+        (0..free).for_each(|_| self.give_back(slots, effects));
+    }
+}
+
+/// Makes `borrower` the next of `lender`.
+fn hand(slots: &mut Slab<Slot>, lender: Ticket, borrower: Ticket, in_want: &mut Vec<Ticket>) {
+    loan_of(slots, borrower).lender = Some(lender);
+    loan_of(slots, lender).borrower = Some(borrower);
+    in_want.push(lender);
+}
+
+/// Puts a child to whom a place could be lent into the list of whoever awaits it, which may be in want by that, and so on. If that
+/// comes to a tail, it is said which.
+fn tell(slots: &mut Slab<Slot>, mut ticket: Ticket) -> Option<Ticket> {
+    loop {
+        let loan = loan_of(slots, ticket);
+        let awaiter = loan.awaiter.filter(|_| !loan.is_told)?;
+        slot_of(slots, awaiter)?;
+        Lent::of(slots, ticket, awaiter)?;
+        loan_of(slots, ticket).is_told = true;
+        // Taken out while others are looked at.
+        let mut loan = std::mem::take(loan_of(slots, awaiter));
+        loan.awaits(ticket, |next| slot_of(slots, next).is_some());
+        *loan_of(slots, awaiter) = loan;
+        if is_tail(slots, awaiter) {
+            return Some(awaiter);
+        }
+        ticket = awaiter;
+    }
+}
+
+/// Looks for somebody who can use the place of a tail. Whoever is on the way is taken out of the lists, as is whoever has no use for
+/// a place.
+fn way_from(slots: &mut Slab<Slot>, tail: Ticket) -> Option<Way> {
+    // In whose list is looked, and where; and those before it.
+    let (mut at, mut place) = (tail, 0);
+    let mut before: Vec<(Ticket, usize)> = Vec::new();
+    // They may wait in a circle, or have done so.
+    let mut seen = BTreeMap::new();
+    loop {
+        let Some(next) = loan_of(slots, at).awaited.get(place).copied() else {
+            let Some((back, looked)) = before.pop() else { break };
+            // If its list is empty now, it is in want no more, and is struck off.
+            (at, place) = (back, looked + usize::from(place > 0));
+            continue;
+        };
+        match Lent::of(slots, next, at) {
+            Some(Lent::InWant) if seen.insert(next.id(), next).is_none() => {
+                before.push((at, place));
+                (at, place) = (next, 0);
+            }
+            Some(Lent::InWant) => place += 1,
+            Some(lent) if lent == Lent::Queued || first_of(slots, tail).id() != next.id() => {
+                before.push((at, place));
+                before.iter().for_each(|(at, place)| strike(slots, *at, *place));
+                let in_want = before[1..].iter().map(|(at, _)| *at).collect();
+                return Some(Way { in_want, last: next, lent });
+            }
+            _ => strike(slots, at, place),
+        }
+    }
+    // They stay in the lists, but those from whom they are would not hear of what they want besides.
+    for at in seen.into_values() {
+        loan_of(slots, at).is_told = false;
+    }
+    None
+}
+
+/// Takes one out of a list.
+fn strike(slots: &mut Slab<Slot>, at: Ticket, place: usize) {
+    let awaited = &mut loan_of(slots, at).awaited;
+    let Some(next) = awaited.remove(place) else { return };
+    shrink(awaited);
+    if let Some(slot) = slot_of(slots, next) {
+        let loan = slot.member.loan_mut();
+        loan.is_told &= !loan.is_awaited_by(at);
+    }
+}
+
+/// Says who was before a child that stays, and after it. It has no link any more.
+fn take_out(slots: &mut Slab<Slot>, ticket: Ticket) -> (Option<Ticket>, Option<Ticket>) {
+    let loan = loan_of(slots, ticket);
+    (loan.lender.take(), loan.borrower.take())
+}
+
+/// A child is not in its chain any more, if it was in one. Whoever runs in its place has it from its lender now, or for its own. Says
+/// whether that place is free.
+fn leave_chain(
+    own: bool,
+    (lender, mut borrower): (Option<Ticket>, Option<Ticket>),
+    slots: &mut Slab<Slot>,
+    in_want: &mut Vec<Ticket>,
+) -> bool {
+    // It may be awaited by the one that is out, which did not have it in its list.
+    in_want.extend(borrower);
+    match lender {
+        Some(lender) => loan_of(slots, lender).borrower = borrower,
+        // Those that need no place are not first.
+        None => {
+            while let Some(next) = borrower.filter(|next| !has_own(slots, *next)) {
+                borrower = take_out(slots, next).1;
+                in_want.push(next);
+                in_want.extend(borrower);
+            }
+        }
+    }
+    if let Some(borrower) = borrower {
+        loan_of(slots, borrower).lender = lender;
+    }
+    own && lender.is_none() && borrower.is_none()
+}
+
+/// Of one that is there.
+fn loan_of(slots: &mut Slab<Slot>, ticket: Ticket) -> &mut Loan {
+    slots[ticket.key() as usize].member.loan_mut()
+}
+
+/// Whether a child that is there was given a place, or lent one when it was queued.
+fn has_own(slots: &Slab<Slot>, ticket: Ticket) -> bool {
+    slots[ticket.key() as usize].member.is(Fact::PLACED)
+}
+
+/// Whether a child that is there is the last of a chain, and so has a place to lend.
+fn is_tail(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
+    let has_own = has_own(slots, ticket);
+    let loan = loan_of(slots, ticket);
+    (has_own || loan.lender.is_some()) && loan.borrower.is_none()
+}
+
+/// Who is the first in the chain of a child.
+fn first_of(slots: &Slab<Slot>, mut ticket: Ticket) -> Ticket {
+    while let Some(before) = slots[ticket.key() as usize].member.loan().and_then(|loan| loan.lender) {
+        ticket = before;
+    }
+    ticket
+}
+
+impl State {
+    /// Lets a queued child start because a sibling waits for it, or for one that does.
+    pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        let Table { slots, limit, .. } = &mut *table;
+        let awaiter = slots.get(awaiter as usize).and_then(|slot| Ticket::of(awaiter, &slot.member));
+        let awaited = slot_of(slots, ticket).is_some();
+        if let (Some(awaiter), true, Some(limit)) = (awaiter, awaited, limit) {
+            limit.lend(awaiter, ticket, slots, &mut effects);
+        }
+        drop(table);
+        effects.run();
+    }
+}
