@@ -338,9 +338,10 @@ macro_rules! settings {
         /// before that sibling has ended, and whomever it has lent the place on to: one that goes on with something else meanwhile,
         /// after a timeout say, runs beside them, and has no place to lend.
         ///
-        /// One that waits in another way keeps its place: on a channel, for [`Results`](crate::group::Results), in `spawn_when_free`, or
-        /// because a scope that it began was carried into a queued sibling. If all who have places wait so for children that have
-        /// none, nobody goes on.
+        /// One that waits in another way keeps its place: on a channel, for [`Results`](crate::group::Results), in
+        /// `spawn_when_free`, for a child of another group, for one that somebody else has begun to await since (through a `Shared`
+        /// future, say), or because a scope that it began was carried into a queued sibling. If all who have places wait so for
+        /// children that have none, nobody goes on.
         ///
         /// # Examples
         ///

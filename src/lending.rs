@@ -4,24 +4,28 @@
 //! that others could have while it waits for one that is not. So there are *chains* of children, each of which runs in the place of
 //! the one before it, and of which the last, the *tail*, has the place to lend. A chain takes one place.
 //!
-//! A tail lends its place to the first of those that it awaits
+//! A child *can use* a place of whoever awaits it if
 //!
-//! * that is queued;
-//! * that is the first of another chain: the two are one then, which takes one place less;
-//! * that is *in want*: it awaits one to whom it could lend a place, and has none to lend, since somebody has it already, or since it
-//!   needs none. It is taken out of its chain, as if it had ended, and lends on what it was lent.
+//! * it is queued;
+//! * it is the first of another chain: the two are one then, which takes one place less;
+//! * it is *in want*: it awaits one that can use a place, and has none to lend, since somebody has it already, or since it needs none.
 //!
-//! At the end of one, the next one is lent it. Whoever comes to be in want says so to whoever awaits it, which may be in want by that.
+//! Whoever awaits somebody that can use a place has that one in a list. A tail looks through its own, and through those of whoever is
+//! in want there, for one that is queued or the first of a chain. All who are on the way are taken out of their chains, as if they had
+//! ended, and each is lent the place by the one before it. When whoever is at the end of the way has ended, the tail looks again.
 //!
 //! 1. A chain begins with one that was given a place, and its end gives it back. So there are no more chains than the limit allows.
-//! 2. A tail awaits nobody who is queued, and nobody in want.
-//! 3. One in want is in the list of whoever awaited it last, or runs in its place.
+//! 2. Whoever is queued or in want is in the list of whoever awaited it last. If that one comes to be in want by it, it is put into
+//!    such a list itself, and so on up to a tail, which looks.
+//! 3. A tail finds nobody.
 //!
 //! So no more are at work than the limit says, unless one goes on that had begun to await another; and of those who go on, none has lent
-//! its place twice. And as long as children only wait for each other's handles, and not in a circle, one of them goes on: follow them
-//! from a tail to whom it waits for. Whoever is last on that way is at work, or queued; if it is queued, whoever awaits it is the tail,
-//! which has lent it its place (2), or in want. If that is so, whoever awaits that one is in want as well (3), and so up to the tail,
-//! which would have taken it in (2).
+//! its place twice (1). And as long as children only wait for each other's handles, and not in a circle, one of them goes on: follow
+//! them from a tail to whom it waits for. Whoever is last on that way is at work, or it is queued. If it is queued, whoever awaits it is
+//! the tail, which would have found it (3), or has it in its list and is in want, and so is each before it (2), up to the tail.
+//!
+//! Lists have stale entries: nobody says that it does not wait any more. By those there may be circles, though nobody waits in one. So
+//! a tail looks at each in want once, and moves nobody before it has found somebody.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -224,7 +228,7 @@ fn way_from(slots: &mut Slab<Slot>, tail: Ticket) -> Option<Way> {
                 (at, place) = (next, 0);
             }
             Some(Lent::InWant) => place += 1,
-            Some(lent) if lent == Lent::Queued || first_of(slots, tail).id() != next.id() => {
+            Some(lent) if lent == Lent::Queued || !is_one_chain(slots, next, tail) => {
                 before.push((at, place));
                 before.iter().for_each(|(at, place)| strike(slots, *at, *place));
                 let in_want = before[1..].iter().map(|(at, _)| *at).collect();
@@ -301,12 +305,17 @@ fn is_tail(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
     (has_own || loan.lender.is_some()) && loan.borrower.is_none()
 }
 
-/// Who is the first in the chain of a child.
-fn first_of(slots: &Slab<Slot>, mut ticket: Ticket) -> Ticket {
-    while let Some(before) = slots[ticket.key() as usize].member.loan().and_then(|loan| loan.lender) {
-        ticket = before;
+/// Whether `first` and `tail` are that of the same chain. Looks from both of its ends, and so no further than the shorter one of two is
+/// long: chains that become one by this can be as many as there are children.
+fn is_one_chain(slots: &Slab<Slot>, first: Ticket, tail: Ticket) -> bool {
+    let loan = |ticket: Ticket| slots[ticket.key() as usize].member.loan();
+    let (mut down, mut up) = (first, tail);
+    while down.id() != tail.id() && up.id() != first.id() {
+        let next = loan(down).and_then(|loan| loan.borrower).zip(loan(up).and_then(|loan| loan.lender));
+        let Some(next) = next else { return false };
+        (down, up) = next;
     }
-    ticket
+    true
 }
 
 impl State {

@@ -576,6 +576,7 @@ macro_rules! __for_all_cases {
                 those_who_wait_in_a_tree_take_no_places
                 a_chain_takes_one_place
                 one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever
+                whoever_awaits_one_that_has_come_to_be_the_first_takes_no_place
             }
             metrics {
                 each_child_counts_by_how_it_ended
