@@ -214,19 +214,19 @@ pub async fn one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever(t: 
 /// Whoever it is handed on by has lent it the place, and ends.
 pub async fn whoever_awaits_one_that_has_come_to_be_the_first_takes_no_place(t: &Test) {
     let (group, begun, gate) = (limited(t.spawner(), 2), Tally::new(), Gate::new());
-    let (own, long, handed) = (group.group(), boxed(held(t, &begun, &gate)), Later::new());
-    let (hands, awaits, ready) = (handed.clone(), handed.wait(), Tally::new());
-    let awaited = ready.clone();
+    let (own, long, handed, polls) =
+        (group.group(), boxed(held(t, &begun, &gate)), Later::new(), Tally::new());
+    let (hands, polled) = (handed.clone(), polls.clone());
     let lender = group.spawn(t.child(async move {
-        awaited.take(1).await;
+        polled.take(1).await;
         let mut long = own.spawn(long);
         assert!(poll_once(&mut long).await.is_none());
         hands.set(long);
+        polled.take(1).await;
         Ok(())
     }));
     let awaiter = group.spawn(t.child(async move {
-        ready.add();
-        awaits.await;
+        polls.polls_of(handed.wait()).await;
         Ok(())
     }));
     lender.await.unwrap();
