@@ -3,6 +3,18 @@
 //! A child does not begin to wait where it would close a circle, so that some would wait for ever without a limit as well. Then all of
 //! them end, whatever they do: await several at once, go on before one that they have begun to await, cancel each other, need no
 //! place. And where nobody goes on before, no more than the limit are at work.
+//!
+//! Faults that were planted in `lending.rs` and found, each by some thousands of plans:
+//!
+//! | Fault | Seen as |
+//! |---|---|
+//! | one that comes to be in want is not told of further up | a deadlock |
+//! | nor is one that has lent its place and awaits more | a deadlock |
+//! | nobody is in want | a deadlock |
+//! | the last of a chain is joined with the first of the same one | a panic |
+//! | one that needs no place stays the first of a chain | places taken in the end |
+//! | the place that two chains need less is not given back | places taken in the end |
+//! | it is given back before whoever is lent one has it | places taken in the end |
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
