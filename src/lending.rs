@@ -124,12 +124,17 @@ impl Limit {
 
     /// A child has left the table.
     pub(crate) fn leave(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        let link = member.loan().map_or((None, None), |loan| (loan.lender, loan.borrower));
+        let placed = member.is(Fact::PLACED);
+        let (lender, borrower) = match member.loan() {
+            Some(loan) => (loan.lender, loan.borrower),
+            // It was a chain of its own.
+            None if placed => return self.give_back(slots, effects),
+            None => return,
+        };
         let mut in_want = Vec::new();
-        if leave_chain(member.is(Fact::PLACED), link, slots, &mut in_want) {
+        if leave_chain(placed, (lender, borrower), slots, &mut in_want) {
             self.give_back(slots, effects);
         }
-        let (lender, borrower) = link;
         self.settle(lender.filter(|_| borrower.is_none()), in_want, slots, effects);
     }
 
