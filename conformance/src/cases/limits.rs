@@ -4,12 +4,11 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures_lite::future::yield_now;
-use taskgroup::{AnySpawner, CancelReason, Spawner, TaskGroup, scope};
+use futures_lite::future::{Boxed, FutureExt, yield_now};
+use taskgroup::{AnySpawner, CancelReason, Group, Spawner, TaskGroup, scope};
 
 use crate::ledger::{Gate, Tally};
 use crate::spawners::Dropping;
@@ -23,6 +22,9 @@ pub use chains::*;
 pub use free::*;
 pub use lent::*;
 
+/// The group that a child is in.
+type Own = Group<AnySpawner, &'static str>;
+
 fn most(children: usize) -> NonZeroUsize {
     NonZeroUsize::new(children).unwrap()
 }
@@ -33,7 +35,7 @@ pub(super) fn limited<S: Spawner>(spawner: S, children: usize) -> TaskGroup<S, &
 }
 
 /// Writes down that it runs.
-fn says(t: &Test, line: impl ToString) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+fn says(t: &Test, line: impl ToString) -> Boxed<()> {
     said(t, line, async {})
 }
 
@@ -42,12 +44,13 @@ fn said<O: 'static>(
     t: &Test,
     line: impl ToString,
     then: impl Future<Output = O> + Send + 'static,
-) -> Pin<Box<dyn Future<Output = O> + Send>> {
+) -> Boxed<O> {
     let (log, line) = (t.log.clone(), line.to_string());
-    Box::pin(t.child(async move {
+    let says = async move {
         log.write(line);
         then.await
-    }))
+    };
+    t.child(says).boxed()
 }
 
 /// Says that it has begun, and waits for the gate.
@@ -57,6 +60,19 @@ fn held(t: &Test, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send
         begun.add();
         gate.wait().await;
     })
+}
+
+/// Spawns the next one of a chain and awaits it, and the last one does what is given. Says how many were spawned.
+fn link(own: Own, left: usize, last: Boxed<()>) -> Boxed<Result<usize, &'static str>> {
+    let link = async move {
+        if left == 0 {
+            last.await;
+            return Ok(0);
+        }
+        let next = own.spawn(link(own.clone(), left - 1, last));
+        Ok(next.await.unwrap() + 1)
+    };
+    link.boxed()
 }
 
 /// Gives what must not happen the time to happen.

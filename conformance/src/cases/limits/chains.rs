@@ -1,18 +1,15 @@
 //! Those who wait for each other take one place, and all of them end.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
-use futures_lite::future::{or, poll_once, try_zip, yield_now};
-use taskgroup::{AnySpawner, Group, JoinHandle};
+use futures_lite::future::{Boxed, FutureExt, or, poll_once, try_zip, yield_now};
+use taskgroup::JoinHandle;
 
-use super::{held, limited, says};
+use super::{Own, held, limited, link, says};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
-
-type Own = Group<AnySpawner, &'static str>;
 
 /// The handle of a child, for somebody who is spawned before.
 #[derive(Clone)]
@@ -43,23 +40,20 @@ fn lends_twice(
     t: &Test,
     own: Own,
     last: impl Future<Output = ()> + Send + 'static,
-) -> Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>> {
-    let (around, last, then) = (own.clone(), boxed(t.child(last)), says(t, "then"));
+) -> Boxed<Result<(), &'static str>> {
+    let (around, last, then) = (own.clone(), t.child(last).boxed(), says(t, "then"));
     let between = t.child(async move {
         let mut last = around.spawn(last);
         // Where two do this, it may have found a place of its own, and ended.
         poll_once(&mut last).await;
     });
-    let between = boxed(between);
-    boxed(t.child(async move {
+    let between = between.boxed();
+    let lends = async move {
         own.spawn(between).await.unwrap();
         own.spawn(then).await.unwrap();
         Ok(())
-    }))
-}
-
-fn boxed<O>(future: impl Future<Output = O> + Send + 'static) -> Pin<Box<dyn Future<Output = O> + Send>> {
-    Box::pin(future)
+    };
+    t.child(lends).boxed()
 }
 
 pub async fn one_that_has_the_place_of_whom_it_awaits_lends_it_back(t: &Test) {
@@ -84,7 +78,7 @@ pub async fn two_that_have_the_places_of_each_others_siblings_lend_them_back(t: 
 /// It waits for one of two, and the one that runs waits for it.
 pub async fn the_second_of_two_is_started_where_the_first_awaits_whoever_awaits_both(t: &Test) {
     let (group, racer) = (limited(t.spawner(), 1), Later::new());
-    let (own, first, second) = (group.group(), boxed(t.child(racer.clone().wait())), says(t, "second"));
+    let (own, first, second) = (group.group(), t.child(racer.clone().wait()).boxed(), says(t, "second"));
     racer.set(group.spawn(t.child(async move {
         let (first, second) = (own.spawn(first), own.spawn(second));
         or(first, second).await.map_err(|_| "cut")
@@ -131,13 +125,8 @@ pub async fn those_who_wait_in_a_tree_take_no_places(t: &Test) {
         }
     }
 
-    fn node(
-        own: Own,
-        leaves: Arc<Leaves>,
-        depth: usize,
-        at_once: bool,
-    ) -> Pin<Box<dyn Future<Output = Result<(), &'static str>> + Send>> {
-        boxed(async move {
+    fn node(own: Own, leaves: Arc<Leaves>, depth: usize, at_once: bool) -> Boxed<Result<(), &'static str>> {
+        let node = async move {
             if depth == 0 {
                 leaves.work().await;
                 return Ok(());
@@ -151,7 +140,8 @@ pub async fn those_who_wait_in_a_tree_take_no_places(t: &Test) {
                 two.await.map_err(|_| "cut")?;
             }
             Ok(())
-        })
+        };
+        node.boxed()
     }
 
     for at_once in [false, true] {
@@ -163,21 +153,8 @@ pub async fn those_who_wait_in_a_tree_take_no_places(t: &Test) {
 }
 
 pub async fn a_chain_takes_one_place(t: &Test) {
-    fn link(
-        own: Own,
-        left: usize,
-        last: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        boxed(async move {
-            match left {
-                0 => last.await,
-                _ => own.spawn(link(own.clone(), left - 1, last)).await.unwrap(),
-            }
-        })
-    }
-
     let (group, begun, gate) = (limited(t.spawner(), 2), Tally::new(), Gate::new());
-    group.launch(link(group.group(), 10, boxed(held(t, &begun, &gate))));
+    group.launch(link(group.group(), 10, held(t, &begun, &gate).boxed()));
     begun.take(1).await;
     // On several threads the last one may begin before all await it.
     while group.group().snapshot().group().places_taken() != Some(1) {
@@ -215,7 +192,7 @@ pub async fn one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever(t: 
 pub async fn whoever_awaits_one_that_has_come_to_be_the_first_takes_no_place(t: &Test) {
     let (group, begun, gate) = (limited(t.spawner(), 2), Tally::new(), Gate::new());
     let (own, long, handed, polls) =
-        (group.group(), boxed(held(t, &begun, &gate)), Later::new(), Tally::new());
+        (group.group(), held(t, &begun, &gate).boxed(), Later::new(), Tally::new());
     let (hands, polled) = (handed.clone(), polls.clone());
     let lender = group.spawn(t.child(async move {
         polled.take(1).await;

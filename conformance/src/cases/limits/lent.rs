@@ -1,15 +1,13 @@
 //! A child that awaits a queued sibling lends it its place.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures_lite::future::{poll_once, yield_now, zip};
-use taskgroup::{Group, TaskGroup, scope};
+use futures_lite::future::{FutureExt, poll_once, yield_now, zip};
+use taskgroup::{TaskGroup, scope};
 
-use super::{held, limited, most, pause, said, says};
+use super::{held, limited, link, most, pause, said, says};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
@@ -26,22 +24,8 @@ pub async fn a_queued_child_is_lent_the_place_of_whoever_awaits_it(t: &Test) {
 }
 
 pub async fn a_chain_of_children_is_lent_one_place(t: &Test) {
-    /// Spawns the next one and awaits it.
-    fn link<S: taskgroup::Spawner>(
-        group: Group<S, &'static str>,
-        left: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<usize, &'static str>> + Send>> {
-        Box::pin(async move {
-            let next = match left {
-                0 => return Ok(0),
-                _ => group.spawn(link(group.clone(), left - 1)),
-            };
-            Ok(next.await.unwrap() + 1)
-        })
-    }
-
     let (group, long) = (limited(t.spawner(), 1), t.pick(50, 20));
-    let first = group.spawn(t.child(link(group.group(), long)));
+    let first = group.spawn(t.child(link(group.group(), long, async {}.boxed())));
     assert_eq!(first.await.unwrap(), long);
     group.join().await.unwrap();
 }
