@@ -17,8 +17,10 @@
 //! | it is given back before whoever is lent one has it | places taken in the end |
 
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use futures_lite::future::{poll_fn, poll_once, yield_now};
 use proptest::collection::vec;
@@ -159,7 +161,7 @@ impl Play {
             Step::Await(others) => self.wait(me, others, false).await,
             Step::Race(others) => self.wait(me, others, true).await,
             Step::Look(other) => {
-                if let Some(mut handle) = self.handle(other).filter(|_| other != me) {
+                if let Some(mut handle) = self.handle(me, other) {
                     let ended = poll_once(&mut handle).await;
                     self.put_back(other, handle, ended.is_some());
                 }
@@ -172,9 +174,9 @@ impl Play {
         }
     }
 
-    /// The handle of a child, if it was spawned and nobody else has it.
-    fn handle(&self, other: usize) -> Option<JoinHandle<()>> {
-        self.handles[other].lock().unwrap().take()
+    /// The handle of another child, if it was spawned and nobody else has it.
+    fn handle(&self, me: usize, other: usize) -> Option<JoinHandle<()>> {
+        (other != me).then(|| self.handles[other].lock().unwrap().take()).flatten()
     }
 
     fn put_back(&self, other: usize, handle: JoinHandle<()>, ended: bool) {
@@ -184,23 +186,20 @@ impl Play {
     }
 
     async fn wait(&self, me: usize, others: Vec<usize>, for_one: bool) {
-        let mut waits: Vec<_> = others
-            .into_iter()
-            .filter(|other| *other != me)
-            .filter_map(|other| Some((other, self.handle(other)?, false)))
-            .collect();
+        let mut waits: Vec<_> =
+            others.into_iter().filter_map(|other| Some((other, self.handle(me, other)?, false))).collect();
         let wait = Wait { others: waits.iter().map(|(other, ..)| *other).collect(), for_one };
         let waiting = if waits.is_empty() { None } else { Waiting::new(self, me, wait) };
         if waiting.is_none() {
             return waits.into_iter().for_each(|(other, handle, _)| self.put_back(other, handle, false));
         }
-        let enough = |ended: usize, of: usize| ended == of || (for_one && ended > 0);
         poll_fn(|cx| {
             for (_, handle, ended) in waits.iter_mut().filter(|(_, _, ended)| !ended) {
-                *ended = std::pin::Pin::new(handle).poll(cx).is_ready();
+                *ended = Pin::new(handle).poll(cx).is_ready();
             }
-            let ended = waits.iter().filter(|(_, _, ended)| *ended).count();
-            if enough(ended, waits.len()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            let mut ended = waits.iter().map(|(_, _, ended)| *ended);
+            let enough = if for_one { ended.any(|ended| ended) } else { ended.all(|ended| ended) };
+            if enough { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         for (other, handle, ended) in waits {
