@@ -139,7 +139,7 @@ impl<T> JoinHandle<T> {
         self.child.child.as_ref().is_some_and(|(group, ..)| group.is_cancelled())
     }
 
-    /// Refuses to wait for the child inside that child, and lends it the awaiter's place if it waits for one.
+    /// Refuses to wait for the child inside that child, and under a limit lends it the awaiter's place.
     #[track_caller]
     fn check(&self) {
         let Some((group, ticket, _)) = &self.child.child else { return };

@@ -94,8 +94,8 @@ impl Lent {
         if !loan.is_awaited_by(awaiter) {
             return None;
         }
-        let is_first = loan.lender.is_none();
-        if !loan.awaited.is_empty() && !is_tail(slots, ticket) {
+        let (wants, is_first) = (!loan.awaited.is_empty(), loan.lender.is_none());
+        if wants && !is_tail(slots, ticket) {
             return Some(Self::InWant);
         }
         (is_first && has_own(slots, ticket)).then_some(Self::First)
@@ -104,6 +104,7 @@ impl Lent {
 
 /// From a tail over some in want to one that can use its place.
 struct Way {
+    tail: Ticket,
     in_want: Vec<Ticket>,
     last: Ticket,
     lent: Lent,
@@ -148,7 +149,7 @@ impl Limit {
     ) {
         loop {
             if let Some(way) = tail.and_then(|tail| way_from(slots, tail)) {
-                self.pass_on(tail.expect("it leads from there"), way, &mut in_want, slots, effects);
+                self.pass_on(way, &mut in_want, slots, effects);
             }
             let Some(next) = in_want.pop() else { return };
             tail = slot_of(slots, next).is_some().then(|| tell(slots, next)).flatten();
@@ -158,13 +159,12 @@ impl Limit {
     /// A tail lends its place.
     fn pass_on(
         &mut self,
-        tail: Ticket,
         way: Way,
         in_want: &mut Vec<Ticket>,
         slots: &mut Slab<Slot>,
         effects: &mut Effects,
     ) {
-        let mut lender = tail;
+        let mut lender = way.tail;
         // Given back in the end: whoever is queued would find it otherwise before it is lent one.
         let mut free = usize::from(way.lent == Lent::First);
         for next in way.in_want {
@@ -237,7 +237,7 @@ fn way_from(slots: &mut Slab<Slot>, tail: Ticket) -> Option<Way> {
                 before.push((at, place));
                 before.iter().for_each(|(at, place)| strike(slots, *at, *place));
                 let in_want = before[1..].iter().map(|(at, _)| *at).collect();
-                return Some(Way { in_want, last: next, lent });
+                return Some(Way { tail, in_want, last: next, lent });
             }
             _ => strike(slots, at, place),
         }
