@@ -10,7 +10,6 @@
 //! 4. groups that may have ended, which can free the members that hold them, and so on outwards;
 //! 5. what is merely let go of, pools last.
 
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use async_task::Task;
 
 use crate::error::{CancelReason, Why};
 use crate::handle::Packet;
+use crate::spawner::TaskPool;
 use crate::state::State;
 use crate::sync::local;
 #[cfg(feature = "tracing")]
@@ -32,6 +32,9 @@ pub(crate) struct Effects(Option<Box<Lists>>);
 
 /// What somebody waits for, and what it comes to.
 type Answer = (Arc<Packet<()>>, Result<(), Why>);
+
+/// `Task`s of children on the pool that their group keeps.
+type OnPool = (Arc<dyn TaskPool>, Vec<Task<()>>);
 
 #[derive(Default)]
 struct Lists {
@@ -47,7 +50,8 @@ struct Lists {
     detached: Vec<Task<()>>,
     ended: Vec<Arc<State>>,
     forgotten: Vec<Waker>,
-    pools: Vec<Arc<dyn Any + Send + Sync>>,
+    on_pools: Vec<OnPool>,
+    pools: Vec<Arc<dyn TaskPool>>,
 }
 
 impl Effects {
@@ -106,6 +110,13 @@ impl Effects {
         }
     }
 
+    /// Drops the `Task`s of children on a pool.
+    pub(crate) fn dispose_on(&mut self, pool: &Arc<dyn TaskPool>, tasks: Vec<Task<()>>) {
+        if !tasks.is_empty() {
+            self.lists().on_pools.push((pool.clone(), tasks));
+        }
+    }
+
     /// Lets go of the `Task` of a child that has ended: what a spawner has put around it comes to its end.
     pub(crate) fn detach(&mut self, task: Option<Task<()>>) {
         if let Some(task) = task {
@@ -121,7 +132,7 @@ impl Effects {
     }
 
     /// Drops what the children on a pool held of that, after all else.
-    pub(crate) fn give_up(&mut self, pool: Option<Arc<dyn Any + Send + Sync>>) {
+    pub(crate) fn give_up(&mut self, pool: Option<Arc<dyn TaskPool>>) {
         if let Some(pool) = pool {
             self.lists().pools.push(pool);
         }
@@ -152,6 +163,9 @@ impl Effects {
             } else if let Some(task) = lists.detached.pop() {
                 // What `adopt` was given may panic.
                 drop_quietly(catch(|| task.detach()));
+            } else if let Some((pool, tasks)) = lists.on_pools.pop() {
+                pool.drop_many(tasks);
+                lists.pools.push(pool);
             } else if !lists.tasks.is_empty() {
                 dispose(std::mem::take(&mut lists.tasks));
             } else if let Some(group) = lists.settle.pop() {

@@ -252,10 +252,11 @@ impl Member {
         self.hold.as_ref()?.name.as_ref()
     }
 
-    /// Marks the member as cancelled, and cuts it unless a shield forbids it.
-    pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+    /// Marks the member as cancelled, and cuts it unless a shield forbids it. Gives its `Task` if that is to be dropped now.
+    #[must_use = "to drop it is what cancels the child"]
+    pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
         if self.is(Fact::CANCELLED) {
-            return;
+            return None;
         }
         self.facts.set(Fact::CANCELLED);
         if self.shields() == 0 {
@@ -271,19 +272,21 @@ impl Member {
                 false => effects.cancel(inner.group.clone()),
             }
         }
+        None
     }
 
     /// Cuts a member that is cancelled and whose last shield has ended.
     pub(crate) fn cut_if_due(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
         if self.is(Fact::CANCELLED) && !self.is(Fact::CUT) && self.shields() == 0 {
-            self.cut(task, effects);
+            let task = self.cut(task, effects);
+            effects.dispose(task);
         }
     }
 
-    fn cut(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
+    fn cut(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
         self.facts.set(Fact::CUT);
         self.cancel_groups(effects);
-        self.release(task, effects);
+        self.release(task, effects)
     }
 
     /// Marks the future as destroyed: what it opened is cancelled. Says whether the member may leave the table.
@@ -317,13 +320,15 @@ impl Member {
     ///
     /// A body has none: it is dropped by whoever polls its scope. If that is cut as well and polls no more, it waits for
     /// the clean-ups of the body, so these begin here.
-    pub(crate) fn release(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
-        if self.may_be_dropped() {
-            effects.dispose(task.take());
-            if self.kind() == Kind::Body {
-                self.clean_up(effects);
-            }
+    #[must_use = "to drop it is what cancels the child"]
+    pub(crate) fn release(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
+        if !self.may_be_dropped() {
+            return None;
         }
+        if self.kind() == Kind::Body {
+            self.clean_up(effects);
+        }
+        task.take()
     }
 
     pub(crate) fn may_be_dropped(&self) -> bool {

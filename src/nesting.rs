@@ -197,13 +197,14 @@ impl State {
 
     fn unlink(self: &Arc<Self>, key: Key, link: usize, effects: &mut Effects) {
         let mut table = self.lock();
-        let (group, freed) = table
+        let (group, task, freed) = table
             .member(key, |member, task| {
                 let group = member.unlink(link);
-                member.release(task, effects);
-                (group, member.is(Fact::GONE) && !member.holds_groups())
+                let task = member.release(task, effects);
+                (group, task, member.is(Fact::GONE) && !member.holds_groups())
             })
             .expect("a member stays in the table while a group is linked to it");
+        effects.dispose(task);
         if key == BODY {
             self.release(&mut table, effects);
         } else if freed {

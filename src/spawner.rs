@@ -1,6 +1,6 @@
 //! The contract with a runtime.
 
-use std::any::Any;
+use std::fmt;
 use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
 
@@ -161,10 +161,22 @@ impl Counted {
     }
 }
 
+/// What a pool is to the groups that have children on it.
+pub(crate) trait TaskPool: Send + Sync {
+    /// Drops the [`Task`]s of many of its children. Nothing of a user's runs in here.
+    fn drop_many(&self, tasks: Vec<Task<()>>);
+}
+
+impl fmt::Debug for dyn TaskPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskPool").finish_non_exhaustive()
+    }
+}
+
 /// What the children of one group on one pool hold of that, all together: the first pool that has any, until it has none.
 #[derive(Debug)]
 pub struct OnPool {
-    pub(crate) kept: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) kept: Option<Arc<dyn TaskPool>>,
     pub(crate) children: usize,
 }
 
@@ -182,7 +194,7 @@ impl OnPool {
     /// where no lock is held.
     #[inline]
     #[must_use]
-    pub(crate) fn leave(&mut self, facts: Facts) -> Option<Arc<dyn Any + Send + Sync>> {
+    pub(crate) fn leave(&mut self, facts: Facts) -> Option<Arc<dyn TaskPool>> {
         if !facts.is(Fact::ON_POOL) {
             return None;
         }

@@ -329,16 +329,24 @@ impl State {
             effects.tell(Cancelled::Group(self.clone()));
         }
         self.word.cancel(&mut table.locked, &self.flags);
-        let Table { slots, body, limit, .. } = table;
+        let Table { slots, body, limit, on_pool, .. } = table;
         if let Some(limit) = limit {
             limit.give_up(effects);
         }
+        let mut there = Vec::new();
         for (_, slot) in slots {
             if slot.member.kind() != Kind::Watch || !explicit {
-                slot.member.cancel(&mut slot.task, effects);
+                let task = slot.member.cancel(&mut slot.task, effects);
+                match slot.member.is(Fact::ON_POOL) {
+                    true => there.extend(task),
+                    false => effects.dispose(task),
+                }
             }
         }
-        body.cancel(&mut None, effects);
+        if let Some(pool) = &on_pool.kept {
+            effects.dispose_on(pool, there);
+        }
+        let _none = body.cancel(&mut None, effects);
         effects.notify(self);
         effects.settle(self);
     }
@@ -367,7 +375,8 @@ impl State {
         }
         // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
         self.flags.single_out(locked);
-        slot.member.cancel(&mut slot.task, effects);
+        let task = slot.member.cancel(&mut slot.task, effects);
+        effects.dispose(task);
         true
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Inner;
 use super::queue::Seat;
-use super::shared::{Polling, Rest, Shared};
+use super::shared::{Rest, Shared, Stay};
 use crate::spawner::Spawner;
 use crate::unwind::{catch, drop_quietly};
 
@@ -86,7 +86,7 @@ impl<S: Spawner> Future for Driver<S> {
             return Poll::Pending;
         }
         this.begin_work();
-        let _polling = Polling::begin(&this.shared, this.seat.shard());
+        let _polling = Stay::begin(&this.shared, this.seat.shard());
         for _ in 0..TURN {
             if this.shared.word.look().is_over() {
                 return this.end();

@@ -43,6 +43,8 @@
 //!    future is there and is not being dropped, and has not returned; until then its group counts it among those here, and
 //!    keeps the pool. Once it is queued somebody may run it, and it may be the last: whoever goes on looking at `Shared` is
 //!    inside of a poll of one of its drivers, has a handle, or has counted it before ([`Shared::push_uncounted`]).
+//! 7. Whoever drops many `Task`s holds what that makes ready, and queues it before it does anything that may wait: nothing of a
+//!    user's runs in between ([`Shared::drop_many`]).
 //!
 //! The number of drivers is bounded by the runtime: one that is not polled stays on its way, and as long as it does
 //! no other is started. Beyond the threads of the machine, and one, those that find nothing to do end.
@@ -52,6 +54,7 @@
 //! * *Parking against pushing.* Who pushes takes the lock of a list and then reads the word; who parks writes the word
 //!   and then takes the lock of each list. Whichever of them has that lock first, the other one sees what it did: the
 //!   driver is woken, or does not park.
+//!   Who pushes many does so with one turn, and then looks.
 //! * *Pushing against arriving.* Who pushes may leave it to a driver that it finds on its way. That one takes each
 //!   lock once after it has stopped counting as such, and before it looks ([`Queue::settle`](queue::Queue::settle)):
 //!   so it sees what was left to it, also where it then only looks at how long a list is said to be.
@@ -176,7 +179,7 @@ pub struct Pool<S> {
 
 /// What only handles and groups hold.
 struct Inner<S> {
-    owner: Arc<Owner>,
+    owner: Arc<Owner<S>>,
     spawner: S,
 }
 
@@ -203,7 +206,7 @@ impl<S: Spawner> Pool<S> {
         let shared = Arc::new(Shared::new(parallelism()));
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         spawner.register(weak);
-        Self { inner: Arc::new(Inner { owner: Arc::new(Owner(shared)), spawner }) }
+        Self { inner: Arc::new(Inner { owner: Arc::new(Owner::new(shared)), spawner }) }
     }
 }
 
@@ -214,7 +217,7 @@ impl<S> Pool<S> {
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        &self.inner.owner.0
+        &self.inner.owner.shared
     }
 }
 

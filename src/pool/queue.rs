@@ -143,6 +143,13 @@ impl Queue {
         }
     }
 
+    /// Adds many for all.
+    pub(super) fn push_many(&self, runnables: &mut Vec<Runnable>) {
+        let mut list = self.global.list.lock();
+        list.extend(runnables.drain(..));
+        self.global.len.store(list.len(), Ordering::Release);
+    }
+
     /// Takes a child: the driver's own, else one for all, else somebody else's. By turns it is fair to them all.
     #[inline]
     pub(super) fn pop(&self, seat: &mut Seat) -> Option<Runnable> {

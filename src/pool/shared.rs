@@ -1,7 +1,8 @@
 //! What the drivers, the handles and the children of a pool share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::marker::PhantomData;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
 
@@ -13,9 +14,12 @@ use crate::kept::Kept;
 #[cfg(taskgroup_loom)]
 use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
-use crate::spawner::{Dependent, Spawner};
+use crate::spawner::{Dependent, Spawner, TaskPool};
 use crate::sync::{Mutex, MutexGuard, local};
-use crate::unwind::wake;
+use crate::unwind::{catch, drop_quietly, wake};
+
+/// How many children are queued at once, where there are many.
+const MANY: usize = 256;
 
 /// From how many on the groups that have ended, or are in there again, are taken out of the list.
 const FEW: usize = 16;
@@ -97,9 +101,37 @@ impl Shared {
     pub(super) fn push_uncounted<S: Spawner>(this: &Kept<Self>, runnable: Runnable) {
         let here = Here::look();
         let shard = here.shard(this);
+        if shard == Some(HELD) {
+            return this.hold(runnable);
+        }
         let _kept = shard.is_none().then(|| Arc::clone(this));
         this.queue.push(runnable, shard);
         this.see_to_driver::<S>(&here);
+    }
+
+    /// Drops the `Task`s of children who do not keep the pool, by which they are queued: many in one turn. With a turn for each, whoever
+    /// drops them and a driver that keeps step would wait for each other all the time.
+    ///
+    /// Nobody runs what is held, so nothing may wait meanwhile. To drop such a `Task` is to push it, or nothing, and calls nobody.
+    fn drop_many<S: Spawner>(self: &Arc<Self>, tasks: Vec<Task<()>>) {
+        let mut tasks = tasks.into_iter();
+        while tasks.len() > 0 {
+            let holding = Stay::begin(self, HELD);
+            tasks.by_ref().take(MANY).for_each(drop);
+            drop(holding);
+            let _ = HOLDS.try_with(|held| self.queue.push_many(&mut held.borrow_mut()));
+            drop_quietly(catch(|| self.see_to_driver::<S>(&Here::look())));
+        }
+    }
+
+    #[cold]
+    fn hold(&self, runnable: Runnable) {
+        let mut runnable = Some(runnable);
+        let _ = HOLDS.try_with(|held| held.borrow_mut().extend(runnable.take()));
+        if let Some(runnable) = runnable {
+            // This thread is going away.
+            self.queue.push(runnable, None);
+        }
     }
 
     /// Sees that a driver comes, after something was queued.
@@ -293,11 +325,26 @@ impl Dependent for Shared {
 }
 
 /// Kept by handles, and by or for children. When the last of them is gone, so are the drivers.
-pub(super) struct Owner(pub(super) Arc<Shared>);
+pub(super) struct Owner<S> {
+    pub(super) shared: Arc<Shared>,
+    spawner: PhantomData<fn() -> S>,
+}
 
-impl Drop for Owner {
+impl<S> Owner<S> {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, spawner: PhantomData }
+    }
+}
+
+impl<S: Spawner> TaskPool for Owner<S> {
+    fn drop_many(&self, tasks: Vec<Task<()>>) {
+        self.shared.drop_many::<S>(tasks);
+    }
+}
+
+impl<S> Drop for Owner<S> {
     fn drop(&mut self) {
-        self.0.close();
+        self.shared.close();
     }
 }
 
@@ -305,6 +352,14 @@ local!(
     /// The pool whose driver is being polled on this thread, by its address, and the driver's shard. Memory safety rests on it:
     /// whoever finds its pool here need not keep it.
     static HERE: Cell<(usize, usize)> = Cell::new((0, 0))
+);
+
+/// The shard of a thread that drops many `Task`s of a pool.
+const HELD: usize = usize::MAX;
+
+local!(
+    /// What such a thread has yet to queue.
+    static HOLDS: RefCell<Vec<Runnable>> = RefCell::new(Vec::new())
 );
 
 /// Where this thread is.
@@ -331,12 +386,12 @@ impl Here {
     }
 }
 
-/// Says where this thread is while a driver is polled on it.
-pub(super) struct Polling {
+/// Says where this thread is while a driver is polled on it, or many `Task`s are dropped.
+pub(super) struct Stay {
     around: Here,
 }
 
-impl Polling {
+impl Stay {
     pub(super) fn begin(shared: &Arc<Shared>, shard: usize) -> Self {
         let around = Here::look();
         let _ = HERE.try_with(|here| here.set((Arc::as_ptr(shared) as usize, shard)));
@@ -344,7 +399,7 @@ impl Polling {
     }
 }
 
-impl Drop for Polling {
+impl Drop for Stay {
     fn drop(&mut self) {
         let _ = HERE.try_with(|here| here.set(self.around.0));
     }

@@ -101,6 +101,38 @@ async fn nothing_is_left<S: Spawner>(t: &Test<S>) {
     assert_eq!((t.ledger.read().made, t.ledger.read().alive()), (2_003, 0));
 }
 
+/// They are queued several at once, and all of them before whoever cancels them goes on: a child, or somebody outside.
+fn whoever_cancels_many_blocks_until_they_are_gone(spawner: impl Spawner) {
+    let pool = Pool::new(spawner);
+    for many in [1, 2, 256, 257, 2_000] {
+        let children = Ledger::default();
+        for inside in [false, true] {
+            let group = TaskGroup::new(pool.clone());
+            let (capture, all_gone) = mpsc::channel::<()>();
+            for _ in 0..many {
+                let capture = capture.clone();
+                group.launch(children.track(async move {
+                    let _capture = capture;
+                    pending::<()>().await;
+                }));
+            }
+            drop(capture);
+            let cancelling = group.group();
+            let cancel = move || {
+                cancelling.cancel();
+                all_gone.recv().unwrap_err();
+            };
+            if inside {
+                group.launch(async move { cancel() });
+            } else {
+                cancel();
+            }
+            block_on(group.join()).unwrap();
+        }
+        assert_eq!((children.read().made, children.read().completed), (2 * many, 0));
+    }
+}
+
 /// A child too large to be made under the lock of its group.
 async fn large(wait: impl Future<Output = ()>) -> Result<usize, Infallible> {
     let held = [1; 4_096];

@@ -11,7 +11,7 @@ use loom::thread::JoinHandle;
 
 use self::bounded::bounded;
 use super::driver::{Source, start_or_panic};
-use super::shared::{Polling, Shared};
+use super::shared::{Shared, Stay};
 use crate::spawner::Spawner;
 
 /// A runtime whose tasks run when this says so.
@@ -91,7 +91,7 @@ fn more_is_left_to_a_driver_that_had_almost_parked() {
                 assert!(!is_first || is_seen_to, "nobody comes for a child while another one blocks");
             });
             loom::thread::spawn(move || {
-                let _in_a_child = shard.map(|shard| Polling::begin(&pool, shard));
+                let _in_a_child = shard.map(|shard| Stay::begin(&pool, shard));
                 pool.push::<ByHand>(child);
             })
         });

@@ -77,7 +77,8 @@ fn two_threads_push_at_once() {
 
 /// A child is entered together with its `Task`: a cancel finds both or neither.
 ///
-/// Red if the lock is let go before the `Task` is in its slot, and nobody looks then whether the child was cut.
+/// Red if the lock is let go before the `Task` is in its slot, and nobody looks then whether the child was cut; or if
+/// `Shared::drop_many` looks for a driver before it queues what it holds, or not at all.
 #[test]
 fn a_cancel_meets_a_child_that_is_being_entered() {
     bounded(2, || {
@@ -238,7 +239,7 @@ fn a_wake_meets_the_end_of_a_pool() {
 
 /// The same where the one that wakes has run a driver before, and is not inside of it any more.
 ///
-/// Red if `Polling` leaves the pool behind on its thread: it would take it that a driver keeps it.
+/// Red if `Stay` leaves the pool behind on its thread: it would take it that a driver keeps it.
 #[test]
 fn a_wake_from_where_a_driver_has_run_meets_the_end_of_a_pool() {
     bounded(3, || {

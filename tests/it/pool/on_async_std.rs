@@ -26,3 +26,11 @@ fn a_child_blocks_its_thread_and_waits_for_a_sibling() {
         assert_eq!(children.read().completed, 2);
     });
 }
+
+#[test]
+fn a_child_cancels_many_and_blocks_until_they_are_gone() {
+    if thread::available_parallelism().unwrap().get() < 2 {
+        return;
+    }
+    watched(|| whoever_cancels_many_blocks_until_they_are_gone(AsyncStd));
+}

@@ -89,6 +89,11 @@ fn children_block_their_threads_and_wait_for_a_sibling() {
 }
 
 #[test]
+fn a_child_cancels_many_and_blocks_until_they_are_gone() {
+    watched(|| whoever_cancels_many_blocks_until_they_are_gone(runtimes::smol_executor_4().spawner()));
+}
+
+#[test]
 fn an_executor_is_dropped_with_live_children() {
     watched(|| {
         let (executor, children) = (Arc::new(Executor::new()), Ledger::default());

@@ -90,6 +90,11 @@ fn eight_children_block_in_place_and_wait_for_siblings() {
     });
 }
 
+#[test]
+fn a_child_cancels_many_and_blocks_until_they_are_gone() {
+    watched(|| whoever_cancels_many_blocks_until_they_are_gone(workers(2).handle().clone()));
+}
+
 /// The group is in nobody's hands when its children begin to block.
 #[test]
 fn children_block_after_the_last_handle_is_dropped() {
