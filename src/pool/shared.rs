@@ -92,7 +92,7 @@ impl Shared {
     pub(super) fn push<S: Spawner>(self: &Arc<Self>, runnable: Runnable) {
         let here = Here::look();
         self.queue.push(runnable, here.shard(self));
-        self.see_to_driver::<S>(&here);
+        self.see_to_driver::<S>(here.is_in_child());
     }
 
     /// The same for a child that does not keep the pool. Once it is queued it may be run, and then nobody else may keep it; what is
@@ -106,7 +106,7 @@ impl Shared {
         }
         let _kept = shard.is_none().then(|| Arc::clone(this));
         this.queue.push(runnable, shard);
-        this.see_to_driver::<S>(&here);
+        this.see_to_driver::<S>(here.is_in_child());
     }
 
     /// Drops the `Task`s of children who do not keep the pool, by which they are queued: many in one turn. With a turn for each, whoever
@@ -120,7 +120,8 @@ impl Shared {
             tasks.by_ref().take(MANY).for_each(drop);
             drop(holding);
             let _ = HOLDS.try_with(|held| self.queue.push_many(&mut held.borrow_mut()));
-            drop_quietly(catch(|| self.see_to_driver::<S>(&Here::look())));
+            let goes_on = tasks.len() > 0 || Here::look().is_in_child();
+            drop_quietly(catch(|| self.see_to_driver::<S>(goes_on)));
         }
     }
 
@@ -134,14 +135,14 @@ impl Shared {
         }
     }
 
-    /// Sees that a driver comes, after something was queued.
+    /// Sees that a driver comes, after something was queued; to another thread if this one goes on for a while, or may block.
     #[inline]
-    fn see_to_driver<S: Spawner>(self: &Arc<Self>, here: &Here) {
+    fn see_to_driver<S: Spawner>(self: &Arc<Self>, goes_on: bool) {
         let seen = self.word.look();
         if seen.is_dead() {
             return self.drain_elsewhere();
         }
-        if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && here.is_in_child() {
+        if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && goes_on {
             S::kick();
         }
     }
