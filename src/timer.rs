@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
+
 use crate::unwind::{catch, drop_quietly};
 
 /// A clock to sleep by.
@@ -15,7 +17,7 @@ use crate::unwind::{catch, drop_quietly};
 /// `std::time::Instant`s, so a clock that is paused, virtual or cranked by hand works as well as a real one.
 ///
 /// A timer is kept by groups and must not own the executor that children run on: see [`Timed`]. If a sleep panics, as Tokio's does
-/// once its runtime is shut down, its clock is taken to have gone away.
+/// once its runtime is shut down, its clock is taken to have gone away. A panic of its destructor is caught, and nobody is told of it.
 ///
 /// # Examples
 ///
@@ -138,13 +140,35 @@ impl<T: Timer> Erased for Owned<T> {
     }
 
     fn boxed_sleep(&self, at: Duration) -> Sleep {
-        Box::pin(self.timer().sleep_until(at))
+        Box::pin(Brittle { sleep: Some(self.timer().sleep_until(at)) })
     }
 }
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         drop_quietly(self.0.take());
+    }
+}
+
+pin_project! {
+    /// A sleep whose destructor may panic: whoever lets go of it may be in the middle of something.
+    struct Brittle<F> {
+        #[pin]
+        sleep: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Brittle<F> {
+        fn drop(this: Pin<&mut Self>) {
+            drop_quietly(catch(|| this.project().sleep.set(None)));
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Brittle<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().sleep.as_pin_mut().expect("it is there until it is dropped").poll(cx)
     }
 }
 

@@ -452,6 +452,10 @@ macro_rules! __for_all_cases {
                 a_deadline_is_set_on_a_group_that_is_over
                 a_deadline_is_set_by_a_child_of_the_group
                 who_keeps_the_deadline_is_not_counted
+                a_deadline_by_a_brittle_clock_is_moved_and_passes
+                the_grace_of_a_shutdown_by_it_passes
+                clean_ups_have_their_time_by_it
+                whoever_waits_is_warned_by_it
                 a_deadline_whose_clock_has_gone_ends_the_scope
                 so_it_does_in_a_free_standing_group
                 the_grace_of_a_shutdown_is_over_with_its_clock

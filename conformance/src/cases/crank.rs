@@ -32,6 +32,8 @@ struct Dial {
     now: Duration,
     /// Nobody sleeps by it any more.
     gone: bool,
+    /// What it gives panics when it is dropped.
+    brittle: bool,
     next: u64,
     /// Every sleep that has not been dropped.
     sleeps: HashMap<u64, (Duration, Option<Waker>)>,
@@ -49,6 +51,11 @@ impl Crank {
     /// Whoever sleeps is woken, and panics: as by Tokio's clock where its runtime is shut down.
     pub fn break_down(&self) {
         self.turn(|dial| dial.gone = true);
+    }
+
+    /// A sleep by it that is dropped from now on panics.
+    pub fn embrittle(&self) {
+        self.turn(|dial| dial.brittle = true);
     }
 
     fn turn(&self, f: impl FnOnce(&mut Dial)) {
@@ -113,8 +120,13 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         // The waker is dropped when the lock is not held any more.
-        let gone = self.crank.0.lock().unwrap().sleeps.remove(&self.key);
+        let mut dial = self.crank.0.lock().unwrap();
+        let (gone, brittle) = (dial.sleeps.remove(&self.key), dial.brittle);
+        drop(dial);
         drop(gone);
+        if brittle {
+            quiet_panic("a sleep is dropped");
+        }
     }
 }
 

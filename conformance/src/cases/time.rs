@@ -1,4 +1,4 @@
-//! I. Time: the numbered scenarios. What no scenario has is in `time/deadlines.rs`, `time/moved.rs` and `time/gone.rs`.
+//! I. Time: the numbered scenarios. What no scenario has is in `time/deadlines.rs`, `time/moved.rs`, `time/gone.rs` and `time/brittle.rs`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -11,10 +11,12 @@ use crate::cases::slow::Slow;
 use crate::ledger::Gate;
 use crate::test::{Test, errors};
 
+mod brittle;
 mod deadlines;
 mod gone;
 mod moved;
 
+pub use brittle::*;
 pub use deadlines::*;
 pub use gone::*;
 pub use moved::*;
