@@ -7,12 +7,12 @@
 //! TASKGROUP_SCHEDULES=1000000 cargo test --release --features sim --test sim models -- --nocapture
 //! ```
 
+mod counts;
+
 use std::collections::HashSet;
 use std::future::pending;
 use std::num::NonZero;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures_lite::FutureExt;
@@ -20,6 +20,7 @@ use futures_lite::future::{or, yield_now};
 use taskgroup::sim::{Checker, Sim};
 use taskgroup::{CancelReason, Failure, Group, TaskGroup, race, scope, shield};
 
+use self::counts::{Count, Log};
 use crate::time::at;
 use crate::yields;
 
@@ -87,63 +88,6 @@ fn different(goal: u64, model: impl AsyncFn(Sim)) -> u64 {
         }
     }
     seen.len() as u64
-}
-
-/// A number that members count in.
-#[derive(Clone, Debug, Default)]
-struct Count(Arc<AtomicU32>);
-
-impl Count {
-    fn add(&self) -> u32 {
-        self.0.fetch_add(1, SeqCst) + 1
-    }
-
-    fn sub(&self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
-
-    fn get(&self) -> u32 {
-        self.0.load(SeqCst)
-    }
-
-    /// Counts in one more until it is dropped.
-    fn hold(&self) -> Held {
-        self.add();
-        Held(self.clone())
-    }
-}
-
-struct Held(Count);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.sub();
-    }
-}
-
-/// What was written down, in order.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<u32>>>);
-
-impl Log {
-    fn write(&self, what: u32) {
-        self.0.lock().unwrap().push(what);
-    }
-
-    fn read(&self) -> Vec<u32> {
-        self.0.lock().unwrap().clone()
-    }
-
-    /// Writes when it is dropped.
-    fn at_the_end(&self, what: u32) -> impl Drop + Send + use<> {
-        struct End(Log, u32);
-        impl Drop for End {
-            fn drop(&mut self) {
-                self.0.write(self.1);
-            }
-        }
-        End(self.clone(), what)
-    }
 }
 
 async fn fail_fast_among_siblings(sim: Sim) {
