@@ -128,7 +128,7 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         <F::Output as ChildOutput<E>>::Value: 'env,
     {
         let builder = self.group.child();
-        let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused() };
+        let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused(future) };
         let packet = Packet::new();
         let state = self.group.state();
         let child = Child::new(state, ticket, future, ToHandle::new(packet.clone()));

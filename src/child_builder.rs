@@ -130,7 +130,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
-        self.spawn_at(Place::Queue, future).unwrap_or_else(|_refused| JoinHandle::refused())
+        self.spawn_at(Place::Queue, future).unwrap_or_else(JoinHandle::refused)
     }
 
     /// Starts it, or gives its future back. See [`Group::try_spawn`].
@@ -247,10 +247,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
                 Some(room) => room.enter(location, child.member()),
                 None => group.state().enter(location, child.member(), Place::Exempt),
             };
-            let Ok(ticket) = entered else {
-                drop(future);
-                return JoinHandle::refused();
-            };
+            let Ok(ticket) = entered else { return JoinHandle::refused(future) };
             let packet = Packet::new();
             group.hand_over(ticket.into(), future, ToHandle::new(packet.clone()));
             child.handle(packet, ticket, location)
@@ -284,7 +281,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
         let (state, location) = (self.group.state(), Location::caller());
         let Ok(ticket) = state.enter(location, self.member().shielded(), Place::Exempt) else {
-            return JoinHandle::refused();
+            return JoinHandle::refused(run);
         };
         let held = Held::child(state.clone(), ticket);
         let packet = Packet::new();
@@ -326,7 +323,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: 'static,
     {
-        let Ok(ticket) = self.enter_alone() else { return JoinHandle::refused() };
+        let Ok(ticket) = self.enter_alone() else { return JoinHandle::refused(future) };
         let packet = Packet::new();
         self.hand_over_local(ticket, future, ToHandle::new(packet.clone()));
         self.handle(packet, ticket, Location::caller())

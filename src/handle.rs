@@ -72,8 +72,10 @@ impl<T> JoinHandle<T> {
         Self { packet, child: CancelHandle::new(group, ticket, spawned) }
     }
 
-    /// The handle of a child that was refused.
-    pub(crate) fn refused() -> Self {
+    /// The handle of a child that was refused. That one is dropped first: if its destructor panics, what whoever has it was about to
+    /// return would be leaked.
+    pub(crate) fn refused(child: impl Sized) -> Self {
+        drop(child);
         let packet = Packet::new();
         packet.resolve(Err(Why::Cancelled));
         Self { packet, child: CancelHandle::refused() }

@@ -206,7 +206,7 @@ where
     {
         let place = Place { children: self.children.clone(), key: Some(key), entry: entry.clone() };
         let child = Keeping::new(future, place);
-        let Ok(entered) = builder.enter() else { return JoinHandle::refused() };
+        let Ok(entered) = builder.enter() else { return JoinHandle::refused(child) };
         let packet = Packet::new();
         let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());
         // Before it may run: from its first poll on it can be cancelled by its key.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::hint::black_box;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -284,6 +285,36 @@ async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> u
     counted
 }
 
+/// What a function was about to return is leaked if one of its variables panics when it is dropped.
+fn refused_children_whose_destructors_panic_leave_nothing_behind() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(()));
+        }
+    }
+
+    let group = TaskGroup::new(Arc::new(Executor::new()));
+    let keyed = group.keyed();
+    group.close();
+    let child = || {
+        let bomb = Bomb;
+        async move { drop(bomb) }
+    };
+    let spawns: [&dyn Fn(); 3] =
+        [&|| drop(group.spawn(child())), &|| drop(keyed.replace(1, child())), &|| {
+            drop(block_on(group.spawn_when_free(child())))
+        }];
+    for (number, spawn) in spawns.into_iter().enumerate() {
+        let refused = || _ = catch_unwind(AssertUnwindSafe(spawn)).unwrap_err();
+        refused();
+        let before = LIVE_BYTES.load(Relaxed);
+        (0..1_000).for_each(|_| refused());
+        assert_eq!(LIVE_BYTES.load(Relaxed) - before, 0, "by way {number}");
+    }
+}
+
 fn the_table_of_a_thousand_children_is_kept_for_the_next_thousand() {
     let executor = &Arc::new(Executor::new());
     let raw = second_burst(|| executor.spawn(yield_now()).detach(), || executor.is_empty());
@@ -361,4 +392,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     nor_in_the_queue_of_a_child_that_awaits_its_siblings();
     nor_of_two_siblings_that_await_a_queued_child_in_turn();
     work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue();
+    refused_children_whose_destructors_panic_leave_nothing_behind();
 }
