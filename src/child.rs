@@ -77,6 +77,7 @@ where
         let (why, end) = if group.is_child_cancelled(this.standing.key()) {
             (Why::Cancelled, End::Cut)
         } else {
+            group.leave_queue(this.standing.key());
             (Why::Lost, End::Lost)
         };
         close(this.future.as_mut(), this.deliver, group, *this.standing, Some(Err(why)), end);

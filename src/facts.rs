@@ -19,7 +19,7 @@ impl Fact {
     pub(crate) const GONE: Self = Self(1 << 2);
     /// It was cancelled by itself, not along with its group. Set with `CANCELLED` or never.
     pub(crate) const SINGLED: Self = Self(1 << 3);
-    /// It waits for a place under the limit. Set from the start or never; cleared when it has one.
+    /// It waits for a place under the limit. Set from the start or never; cleared when it has one, or is lost.
     pub(crate) const QUEUED: Self = Self(1 << 4);
     /// It has a place. Never cleared.
     pub(crate) const PLACED: Self = Self(1 << 5);

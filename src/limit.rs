@@ -121,8 +121,7 @@ impl Limit {
     /// A child has left the table.
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
         if member.is(Fact::QUEUED) {
-            self.stale += 1;
-            self.tidy(slots);
+            self.pass_over(slots);
         }
         self.leave(member, slots, effects);
     }
@@ -157,12 +156,12 @@ impl Limit {
     /// Gives a queued child a place that it is lent.
     pub(crate) fn start(&mut self, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
         slots[ticket.key() as usize].member.place(effects);
-        self.stale += 1;
-        self.tidy(slots);
+        self.pass_over(slots);
     }
 
-    /// Forgets those that do not wait any more, once they are the larger part.
-    fn tidy(&mut self, slots: &mut Slab<Slot>) {
+    /// One in the queue does not wait any more. Forgets those, once they are the larger part.
+    fn pass_over(&mut self, slots: &mut Slab<Slot>) {
+        self.stale += 1;
         if self.stale * 2 > self.queue.len() {
             self.queue.retain(|next| match next {
                 Waiting::Child(ticket) => waiting(slots, *ticket).is_some(),
@@ -200,7 +199,11 @@ impl Limit {
 
 /// A child that waits for its place.
 pub(crate) fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
-    slot_of(slots, ticket).filter(|slot| slot.member.is(Fact::QUEUED) && !slot.member.is(Fact::CANCELLED))
+    slot_of(slots, ticket).filter(|slot| is_waiting(slot))
+}
+
+fn is_waiting(slot: &Slot) -> bool {
+    slot.member.is(Fact::QUEUED) && !slot.member.is(Fact::CANCELLED)
 }
 
 impl State {
@@ -217,6 +220,16 @@ impl State {
         drop(waker);
         effects.run();
         queued.unwrap_or(false)
+    }
+
+    /// A child is dropped unasked. If it was queued it waits for no place any more: for whom it awaits in its destructor it would have to
+    /// lend that one, and it does not look for them when it is given a place, as it has awaited nobody then otherwise.
+    pub(crate) fn leave_queue(&self, key: Key) {
+        let mut table = self.lock();
+        let Table { slots, limit: Some(limit), .. } = &mut *table else { return };
+        let Some(slot) = slots.get_mut(key as usize).filter(|slot| is_waiting(slot)) else { return };
+        slot.member.facts.clear(Fact::QUEUED);
+        limit.pass_over(slots);
     }
 
     /// A place for a child that is still to be spawned, now or later. `None` if there is no limit.
@@ -242,10 +255,7 @@ impl State {
         let mut table = self.lock();
         let Table { slots, limit: Some(limit), .. } = &mut *table else { return };
         match spawner.map_or(PLACED, |spawner| spawner.now(GONE)) {
-            WAITS => {
-                limit.stale += 1;
-                limit.tidy(slots);
-            }
+            WAITS => limit.pass_over(slots),
             PLACED => limit.give_back(slots, &mut effects),
             _ => {}
         }

@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn, ready};
+use std::num::NonZero;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
 use taskgroup_conformance::watched;
+
+use crate::hostile::OnDrop;
 
 /// Keeps what it is given until it is told to run it, or to drop it.
 #[derive(Clone, Default)]
@@ -108,6 +111,44 @@ fn children_that_are_dropped_in_place_of_being_started_are_lost() {
         assert!(block_on(group.join()).unwrap_err().is_lost());
         assert_eq!((children.read().polls, children.read().alive()), (0, 0));
     });
+}
+
+/// It gets no place meanwhile: it would have to lend that to the one it awaits, and does not look for it.
+#[test]
+fn a_queued_child_that_is_lost_awaits_the_next_one_in_its_destructor() {
+    for awaited in [false, true] {
+        watched(move || {
+            let (later, gate) = (Later::default(), Gate::new());
+            let group = TaskGroup::builder::<Infallible>(later.clone()).limit(NonZero::<usize>::MIN).open();
+            let ((give, lost), wait) = (async_channel::bounded::<JoinHandle<()>>(1), gate.clone());
+            group.launch(async move {
+                wait.wait().await;
+                if awaited {
+                    lost.recv().await.unwrap().await.unwrap_err();
+                }
+            });
+            later.run();
+            let ((send, next), (begin, begun)) = (mpsc::channel::<JoinHandle<()>>(), mpsc::channel());
+            let awaits = OnDrop(move || {
+                let mut next = next.recv().unwrap();
+                assert!(block_on(poll_once(&mut next)).is_none());
+                begin.send(()).unwrap();
+                block_on(next).unwrap();
+            });
+            let handle = group.spawn(async move { drop(awaits) });
+            let queued = later.take();
+            send.send(group.spawn(async {})).unwrap();
+            let losing = thread::spawn(|| drop(queued));
+            begun.recv().unwrap();
+            give.try_send(handle).unwrap();
+            gate.open();
+            while !losing.is_finished() {
+                later.run();
+            }
+            later.run();
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+        });
+    }
 }
 
 #[test]

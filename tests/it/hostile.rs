@@ -19,7 +19,7 @@ use taskgroup_conformance::spawners::{ThreadEach, WhereWoken};
 use taskgroup_conformance::watched;
 
 /// Calls what it is given when it is dropped.
-struct OnDrop<F: FnMut()>(F);
+pub struct OnDrop<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
