@@ -335,11 +335,13 @@ macro_rules! settings {
         /// A child that awaits the [handle](crate::JoinHandle) of a sibling lends it its place, so it takes none beside it: a recursion
         /// that awaits what it has spawned has as many at work as may be, and children that only await each other's handles,
         /// and not in a circle, all end. If it awaits several, one after the other is lent its place. What is lent is not given back
-        /// before that sibling has ended, and whomever it has lent the place on to: one that goes on with something else meanwhile,
-        /// after a timeout say, runs beside them, and has no place to lend.
+        /// before that sibling has [ended](crate::group::CancelHandle::is_finished), and whomever it has lent the place on to. One that
+        /// goes on meanwhile runs beside them, and has no place to lend: after a timeout, after [`start`](crate::Group::start), or where
+        /// the handle is ready and a shielded group inside of that sibling is not.
         ///
         /// One that waits in another way keeps its place: on a channel, for [`Results`](crate::group::Results), in
-        /// `spawn_when_free`, for a child of another group, for one that somebody else has begun to await since (through a `Shared`
+        /// `spawn_when_free`, for a child of another group, for an adopted task or work that blocks and waits for a sibling itself, in
+        /// `cancel` where that runs a destructor that waits, for one that somebody else has begun to await since (through a `Shared`
         /// future, say), or because a scope that it began was carried into a queued sibling. If all who have places wait so for
         /// children that have none, nobody goes on.
         ///

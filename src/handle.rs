@@ -153,7 +153,7 @@ impl<T> JoinHandle<T> {
             self.child.origin().expect("it was not refused").subject()
         );
         if group.config.limit.is_some() {
-            group.lend(awaiter, *ticket);
+            group.lend(*ticket);
         }
     }
 }

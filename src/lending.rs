@@ -24,17 +24,23 @@
 //! them from a tail to whom it waits for. Whoever is last on that way is at work, or it is queued. If it is queued, whoever awaits it is
 //! the tail, which would have found it (3), or has it in its list and is in want, and so is each before it (2), up to the tail.
 //!
-//! Lists have stale entries: nobody says that it does not wait any more. By those there may be circles, though nobody waits in one. So
-//! a tail looks at each in want once, and moves nobody before it has found somebody.
+//! Lists have stale entries: nobody says that it does not wait any more. By those there may be circles, though nobody waits in one. But
+//! one is in want for whoever awaited it last, and for nobody else. So those in want whom a tail finds are a tree, and it moves nobody
+//! before it has found somebody. What such entries can do is that a chain is not made one with another: a tail that finds the first of
+//! its own chain forgets that one, and hears no more of it when it has come to another chain itself.
+//!
+//! `lending/tests.rs` looks at all this after each turn.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::context;
 use crate::effects::Effects;
 use crate::facts::Fact;
 use crate::limit::{Limit, waiting};
-use crate::member::{Key, Member, Slot};
+use crate::member::{Member, Slot};
 use crate::spare::shrink;
 use crate::state::State;
 use crate::table::{Table, slot_of};
@@ -215,44 +221,30 @@ fn tell(slots: &mut Slab<Slot>, mut ticket: Ticket) -> Option<Ticket> {
 /// Looks for somebody who can use the place of a tail. Whoever is on the way is taken out of the lists, as is whoever has no use for
 /// a place.
 fn way_from(slots: &mut Slab<Slot>, tail: Ticket) -> Option<Way> {
-    // In whose list is looked, and where; and those before it.
-    let (mut at, mut place) = (tail, 0);
-    let mut before: Vec<(Ticket, usize)> = Vec::new();
-    // They may wait in a circle, or have done so.
-    let mut seen = BTreeMap::new();
+    let mut in_want = Vec::new();
     loop {
-        let Some(next) = loan_of(slots, at).awaited.get(place).copied() else {
-            let Some((back, looked)) = before.pop() else { break };
-            // If its list is empty now, it is in want no more, and is struck off.
-            (at, place) = (back, looked + usize::from(place > 0));
+        let at = in_want.last().copied().unwrap_or(tail);
+        let Some(next) = loan_of(slots, at).awaited.front().copied() else {
+            // Whose list is empty now is in want no more.
+            in_want.pop()?;
             continue;
         };
         match Lent::of(slots, next, at) {
-            Some(Lent::InWant) if seen.insert(next.id(), next).is_none() => {
-                before.push((at, place));
-                (at, place) = (next, 0);
-            }
-            Some(Lent::InWant) => place += 1,
+            Some(Lent::InWant) => in_want.push(next),
             Some(lent) if lent == Lent::Queued || !is_one_chain(slots, next, tail) => {
-                before.push((at, place));
-                before.iter().for_each(|(at, place)| strike(slots, *at, *place));
-                let in_want = before[1..].iter().map(|(at, _)| *at).collect();
+                // So that it is seen who is in want no more.
+                std::iter::once(&tail).chain(&in_want).for_each(|at| strike_first(slots, *at));
                 return Some(Way { tail, in_want, last: next, lent });
             }
-            _ => strike(slots, at, place),
+            _ => strike_first(slots, at),
         }
     }
-    // They stay in the lists, but those from whom they are would not hear of what they want besides.
-    for at in seen.into_values() {
-        loan_of(slots, at).is_told = false;
-    }
-    None
 }
 
-/// Takes one out of a list.
-fn strike(slots: &mut Slab<Slot>, at: Ticket, place: usize) {
+/// Takes the first one out of a list.
+fn strike_first(slots: &mut Slab<Slot>, at: Ticket) {
     let awaited = &mut loan_of(slots, at).awaited;
-    let Some(next) = awaited.remove(place) else { return };
+    let Some(next) = awaited.pop_front() else { return };
     shrink(awaited);
     if let Some(slot) = slot_of(slots, next) {
         let loan = slot.member.loan_mut();
@@ -324,17 +316,21 @@ fn is_one_chain(slots: &Slab<Slot>, first: Ticket, tail: Ticket) -> bool {
 }
 
 impl State {
-    /// Lets a queued child start because a sibling waits for it, or for one that does.
-    pub(crate) fn lend(&self, awaiter: Key, ticket: Ticket) {
+    /// Lets a queued child start because the sibling that this thread is in waits for it, or for one that does.
+    pub(crate) fn lend(self: &Arc<Self>, ticket: Ticket) {
+        let Some((key, id)) = context::place_in(self) else { return };
         let mut effects = Effects::default();
         let mut table = self.lock();
+        let is_there = table.is_of(key, id) && table.slot(ticket).is_some();
         let Table { slots, limit, .. } = &mut *table;
-        let awaiter = slots.get(awaiter as usize).and_then(|slot| Ticket::of(awaiter, &slot.member));
-        let awaited = slot_of(slots, ticket).is_some();
-        if let (Some(awaiter), true, Some(limit)) = (awaiter, awaited, limit) {
+        let awaiter = slots.get(key as usize).and_then(|slot| Ticket::of(key, &slot.member));
+        if let (Some(awaiter), true, Some(limit)) = (awaiter, is_there, limit) {
             limit.lend(awaiter, ticket, slots, &mut effects);
         }
         drop(table);
         effects.run();
     }
 }
+
+#[cfg(all(test, not(taskgroup_loom)))]
+mod tests;

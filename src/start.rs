@@ -24,7 +24,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Starts a child, and waits until it says that it is ready.
     ///
     /// The child is given a [`Ready`] to say so with, along with a value: the port that a server listens on, say. It then
-    /// goes on as a child like any other.
+    /// goes on as a child like any other. Under a [limit](crate::group::Builder::limit) a child that awaits this lends it its place,
+    /// for as long as it lives if it needs it.
     ///
     /// # Cancellation
     ///
