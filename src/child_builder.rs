@@ -16,7 +16,7 @@ use crate::entry::Entered;
 use crate::error::{Name, Refusal, SpawnError};
 use crate::group::Group;
 use crate::handle::{JoinHandle, Packet, Spawned};
-use crate::keeping::Keeping;
+use crate::keeping::{Keeping, Mapped};
 use crate::limit::Place;
 use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
@@ -285,10 +285,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         };
         let held = Held::child(state.clone(), ticket);
         let packet = Packet::new();
-        let waiting = async move {
-            let _held = held;
-            Adopted(run.await)
-        };
+        let waiting = Keeping::new(Mapped::new(run, Adopted), held);
         self.group.hand_over(ticket.into(), waiting, ToHandle::new(packet.clone()));
         self.handle(packet, ticket, location)
     }

@@ -27,7 +27,7 @@ use crate::spawner::Spawner;
 use crate::state::State;
 use crate::ticket::Ticket;
 use crate::timer::poll_sleep;
-use crate::unwind::catch;
+use crate::unwind::{catch, drop_quietly};
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
@@ -80,7 +80,11 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
-        let (ticket, turn) = self.state().enter_cleanup(self.elsewhere());
+        let Some(host) = context::place_in(self.state()) else {
+            drop_quietly(cleanup);
+            panic!("a clean-up was registered outside of the group: it has no member to run after")
+        };
+        let (ticket, turn) = self.state().enter_cleanup(host, self.elsewhere());
         let cleanup = self.state().clone().clean_up(ticket, turn, cleanup);
         let child = async move {
             match cleanup.await.map(ChildOutput::sort) {
@@ -93,16 +97,13 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 }
 
 impl State {
-    /// Enters a clean-up for the member of this group inside of which this thread is.
-    ///
-    /// # Panics
-    ///
-    /// Outside of any.
+    /// Enters a clean-up for a member of this group.
     #[track_caller]
-    pub(crate) fn enter_cleanup(self: &Arc<Self>, elsewhere: Option<&Arc<Elsewhere>>) -> (Ticket, Turn) {
-        let Some((key, id)) = context::place_in(self) else {
-            panic!("a clean-up was registered outside of the group: it has no member to run after")
-        };
+    fn enter_cleanup(
+        self: &Arc<Self>,
+        (key, id): (Key, Option<u64>),
+        elsewhere: Option<&Arc<Elsewhere>>,
+    ) -> (Ticket, Turn) {
         let member = Member::of_kind(Kind::Cleanup).shielded().at(elsewhere);
         let ticket = self
             .enter(Location::caller(), member, Place::Exempt)
@@ -148,19 +149,24 @@ impl State {
             self.record(ticket.key(), Raw::Panic(payload));
             None
         });
-        let mut cleanup = pin!(cleanup);
-        let output = std::future::poll_fn(|cx| {
-            if let Poll::Ready(output) = cleanup.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
+        let mut cleanup = pin!(Some(cleanup));
+        let ended = std::future::poll_fn(|cx| {
+            let cleanup = cleanup.as_mut().as_pin_mut().expect("it is there until it has ended");
+            match catch(|| cleanup.poll(cx)) {
+                Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
+                Ok(Poll::Pending) => {}
+                Err(payload) => return Poll::Ready(Err(Raw::Panic(payload))),
             }
             match sleep.as_mut().map(|sleep| poll_sleep(sleep, cx)) {
-                Some(Poll::Ready(Ok(()))) => Poll::Ready(None),
+                Some(Poll::Ready(Ok(()))) => Poll::Ready(Err(Raw::CleanupTimeout)),
                 _ => Poll::Pending,
             }
         })
         .await;
-        if output.is_none() {
-            self.record(ticket.key(), Raw::CleanupTimeout);
+        let output = ended.map_err(|failure| self.record(ticket.key(), failure)).ok();
+        // What its destructor panics with is told of besides.
+        if let Err(payload) = catch(|| cleanup.set(None)) {
+            self.record(ticket.key(), Raw::Panic(payload));
         }
         output
     }

@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::sync::local;
 #[cfg(feature = "tracing")]
 use crate::trace::Cancelled;
-use crate::unwind::{catch, drop_quietly, wake};
+use crate::unwind::{drop_quietly, wake};
 
 /// Nothing, mostly: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
@@ -161,8 +161,7 @@ impl Effects {
             } else if let Some(group) = lists.notify.pop() {
                 group.notify();
             } else if let Some(task) = lists.detached.pop() {
-                // What `adopt` was given may panic.
-                drop_quietly(catch(|| task.detach()));
+                task.detach();
             } else if let Some((pool, tasks)) = lists.on_pools.pop() {
                 pool.drop_many(tasks);
                 lists.pools.push(pool);

@@ -337,13 +337,17 @@ impl<T> Packet<T> {
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
         let taken = self.take().or_else(|| {
             effects::catch_up();
-            // Cloned and dropped where no lock is held.
+            // Cloned and dropped where no lock is held, and no result.
             let mut waker = Some(waker.clone());
-            if let Slot::Waiting(before) = &mut *self.0.lock() {
-                std::mem::swap(before, &mut waker);
-                return None;
-            }
-            self.take()
+            let is_kept = match &mut *self.0.lock() {
+                Slot::Waiting(before) => {
+                    std::mem::swap(before, &mut waker);
+                    true
+                }
+                _ => false,
+            };
+            drop_quietly(waker);
+            if is_kept { None } else { self.take() }
         });
         match taken {
             None => Poll::Pending,

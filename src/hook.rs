@@ -5,6 +5,7 @@ use std::sync::Weak;
 
 use async_task::Task;
 
+use crate::keeping::Brittle;
 use crate::spawner::{Dependent, SpawnBlocking, Spawner};
 use crate::timer::Timed;
 
@@ -12,7 +13,8 @@ use crate::timer::Timed;
 ///
 /// [`wrap`](Self::wrap) is called where the child is spawned, so it sees the context of whoever spawns. The future that it
 /// gives is polled, and dropped, where the child is, so it can set that context around every poll and around the
-/// destructor. The child's future in it is the whole child: it ends by itself and does not panic.
+/// destructor. The child's future in it is the whole child: it ends by itself and does not panic. A panic of the destructor of what is
+/// around it is caught, and nobody is told.
 ///
 /// # Examples
 ///
@@ -81,7 +83,7 @@ impl<S: Spawner, H: SpawnHook> Spawner for Hooked<S, H> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.spawner.spawn(self.hook.wrap(future))
+        self.spawner.spawn(Brittle::new(self.hook.wrap(future)))
     }
 
     fn register(&self, dependent: Weak<dyn Dependent>) {

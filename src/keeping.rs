@@ -1,10 +1,12 @@
-//! A future with something beside it.
+//! Futures around a future: with something beside it, with another output, and with a destructor that does not panic.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+
+use crate::unwind::{catch, drop_quietly};
 
 pin_project! {
     /// A future that keeps something until it is destroyed, polled or not, and no longer.
@@ -27,5 +29,61 @@ impl<F: Future, K> Future for Keeping<F, K> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.project().future.poll(cx)
+    }
+}
+
+pin_project! {
+    /// A future whose output is made into another one.
+    ///
+    /// It stays until this is destroyed. In an `async` block it would be dropped at its end, and if it panics while that goes on: a
+    /// destructor that panics as well would abort, and one that does so alone would take the output with it.
+    pub(crate) struct Mapped<F, G> {
+        #[pin]
+        future: F,
+        map: Option<G>,
+    }
+}
+
+impl<F, G> Mapped<F, G> {
+    pub(crate) fn new(future: F, map: G) -> Self {
+        Self { future, map: Some(map) }
+    }
+}
+
+impl<F: Future, G: FnOnce(F::Output) -> O, O> Future for Mapped<F, G> {
+    type Output = O;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        let this = self.project();
+        let output = std::task::ready!(this.future.poll(cx));
+        Poll::Ready(this.map.take().expect("a future is not polled after it has ended")(output))
+    }
+}
+
+pin_project! {
+    /// A future whose destructor may panic, where whoever drops it has its own to see to.
+    pub(crate) struct Brittle<F> {
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Brittle<F> {
+        fn drop(this: Pin<&mut Self>) {
+            drop_quietly(catch(|| this.project().future.set(None)));
+        }
+    }
+}
+
+impl<F> Brittle<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Self { future: Some(future) }
+    }
+}
+
+impl<F: Future> Future for Brittle<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().future.as_pin_mut().expect("it is there until it is dropped").poll(cx)
     }
 }

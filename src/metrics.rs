@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "metrics")]
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{Quiet, catch, drop_quietly};
 
 /// Counters of what becomes of the children of any number of groups.
 ///
@@ -278,11 +278,11 @@ impl Timing {
 /// The same for a recorder of the `metrics` crate. It is foreign code: called with no lock held, and caught.
 #[cfg(feature = "metrics")]
 struct Exported {
-    spawned: metrics::Counter,
-    ended: [metrics::Counter; 5],
-    live: metrics::Gauge,
-    polls: metrics::Histogram,
-    cancels: metrics::Histogram,
+    spawned: Quiet<metrics::Counter>,
+    ended: [Quiet<metrics::Counter>; 5],
+    live: Quiet<metrics::Gauge>,
+    polls: Quiet<metrics::Histogram>,
+    cancels: Quiet<metrics::Histogram>,
 }
 
 #[cfg(feature = "metrics")]
@@ -345,13 +345,15 @@ impl Exported {
         // In the order of `Ended`.
         let outcomes = ["returned", "failed", "panicked", "cancelled", "lost"];
         Self {
-            spawned: metrics::counter!("taskgroup_spawned_total", "group" => group.clone()),
+            spawned: Quiet::new(metrics::counter!("taskgroup_spawned_total", "group" => group.clone())),
             ended: outcomes.map(|outcome| {
-                metrics::counter!("taskgroup_ended_total", "group" => group.clone(), "outcome" => outcome)
+                Quiet::new(
+                    metrics::counter!("taskgroup_ended_total", "group" => group.clone(), "outcome" => outcome),
+                )
             }),
-            live: metrics::gauge!("taskgroup_live", "group" => group.clone()),
-            polls: metrics::histogram!("taskgroup_poll_seconds", "group" => group.clone()),
-            cancels: metrics::histogram!("taskgroup_cancel_seconds", "group" => group),
+            live: Quiet::new(metrics::gauge!("taskgroup_live", "group" => group.clone())),
+            polls: Quiet::new(metrics::histogram!("taskgroup_poll_seconds", "group" => group.clone())),
+            cancels: Quiet::new(metrics::histogram!("taskgroup_cancel_seconds", "group" => group)),
         }
     }
 }

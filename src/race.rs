@@ -15,6 +15,7 @@ use crate::config::{Config, settings, time_settings};
 use crate::error::{CancelReason, GroupError, Report};
 use crate::group::Group;
 use crate::handle::JoinHandle;
+use crate::keeping::Mapped;
 use crate::policy::Policy;
 use crate::scope::{Scope, scope};
 use crate::spawner::Spawner;
@@ -220,10 +221,9 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Racers<S, T, E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let finish = self.finish.clone();
-        self.group.spawn(async move {
-            finish.finish_with(racer.await?);
-            Ok(())
-        })
+        self.group.spawn(Mapped::new(racer, move |result: Result<T, E>| {
+            result.map(|value| finish.finish_with(value))
+        }))
     }
 }
 

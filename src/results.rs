@@ -250,7 +250,8 @@ impl<S, T, E> Results<S, T, E> {
         let none_left = next.is_none() && inner.outstanding == 0;
         let stale = if next.is_none() { std::mem::replace(&mut inner.waker, waker.take()) } else { None };
         drop(inner);
-        drop((waker, stale));
+        drop_quietly(waker);
+        drop_quietly(stale);
         match next {
             Some(next) => Poll::Ready(Some(next)),
             None if none_left && self.group.is_closed() => Poll::Ready(None),
@@ -291,7 +292,7 @@ impl<S, T, E> Drop for Results<S, T, E> {
         let left = (std::mem::take(&mut inner.finished), inner.waker.take());
         drop(inner);
         let (finished, waker) = left;
-        drop(waker);
+        drop_quietly(waker);
         // One by one: two panics out of one collection would abort.
         finished.into_iter().for_each(drop_quietly);
     }

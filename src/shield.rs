@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -13,6 +14,7 @@ use crate::effects::Effects;
 use crate::member::Key;
 use crate::state::State;
 use crate::ticket::Ticket;
+use crate::unwind::{catch, drop_quietly};
 
 /// Runs a future to its end, even if the child or body that awaits it is cancelled meanwhile.
 ///
@@ -155,8 +157,12 @@ impl<F: Future> Future for Shield<F> {
         }
         let future = this.future.as_mut().as_pin_mut().expect("a `Shield` is not polled after it has ended");
         let output = std::task::ready!(future.poll(cx));
-        this.future.set(None);
+        let gone = catch(|| this.future.set(None));
         *this.hold = Hold::Free;
+        if let Err(payload) = gone {
+            drop_quietly(output);
+            resume_unwind(payload);
+        }
         Poll::Ready(output)
     }
 }

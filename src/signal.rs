@@ -18,7 +18,7 @@ use event_listener::{Event, EventListener};
 use crate::effects;
 use crate::lock::Lock;
 use crate::sync::local;
-use crate::unwind::{drop_quietly, wake};
+use crate::unwind::{Quiet, drop_quietly, wake};
 
 local!(
     /// Whom to wake once the notification under way on this thread has let go of its lock.
@@ -109,7 +109,7 @@ fn deferring(f: impl FnOnce()) {
 }
 
 /// The waker that listeners are given.
-struct Deferred(Waker);
+struct Deferred(Quiet<Waker>);
 
 impl Wake for Deferred {
     fn wake(self: Arc<Self>) {
@@ -144,7 +144,7 @@ impl Waiter {
         effects::catch_up();
         let stale = match &self.waker {
             Some(waker) if waker.0.will_wake(cx.waker()) => None,
-            _ => self.waker.replace(Arc::new(Deferred(cx.waker().clone()))),
+            _ => self.waker.replace(Arc::new(Deferred(Quiet::new(cx.waker().clone())))),
         };
         let waker = Waker::from(self.waker.clone().expect("set above"));
         let mut cx = Context::from_waker(&waker);

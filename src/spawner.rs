@@ -8,6 +8,7 @@ use async_task::{Runnable, Task};
 
 use crate::adopt::Adopt;
 use crate::facts::{Fact, Facts};
+use crate::unwind::Quiet;
 use crate::word::FEW;
 
 /// Starts futures on a runtime. This is all that a group needs of one.
@@ -281,7 +282,7 @@ pub trait SpawnBlocking {
 ///
 /// The native task stays what it is, polled by its own runtime with its own waker. Its handle is only ever dropped,
 /// never polled, and that happens on the thread which drops the `Task`. So dropping it has to be a mere request: it
-/// must not wait and must not run the future's destructor under a lock of its own.
+/// must not wait and must not run the future's destructor under a lock of its own. A panic of it is caught, and nobody is told.
 ///
 /// # Examples
 ///
@@ -303,7 +304,9 @@ pub trait SpawnBlocking {
 /// # }
 /// ```
 pub fn adopt<A: Send + Sync + 'static>(abort_on_drop: A) -> Task<()> {
-    // Nothing is ever scheduled: the function is there for what it holds, which is dropped with the last of the task.
+    // Nothing is ever scheduled: the function is there for what it holds, which is dropped with the last of the task. A panic of that
+    // would abort.
+    let abort_on_drop = Quiet::new(abort_on_drop);
     let (runnable, task) = async_task::spawn(pending(), move |_| {
         let _held = &abort_on_drop;
     });

@@ -14,11 +14,12 @@ use crate::child_builder::ChildBuilder;
 use crate::error::StartError;
 use crate::group::Group;
 use crate::handle::JoinHandle;
+use crate::keeping::Mapped;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
-use crate::unwind::wake;
+use crate::unwind::{drop_quietly, wake};
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Starts a child, and waits until it says that it is ready.
@@ -102,12 +103,10 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         let startup = Arc::new(Startup(Mutex::new(Stage::Waiting(None))));
         let future = child(Ready { startup: startup.clone(), set: false });
         let inside = startup.clone();
-        let child = self.spawn(async move {
-            match future.await.sort() {
-                Sorted::Failed(error) => inside.fail(error).map_or(Ok(()), Err),
-                _ => Ok(()),
-            }
-        });
+        let child = self.spawn(Mapped::new(future, move |output: F::Output| match output.sort() {
+            Sorted::Failed(error) => inside.fail(error).map_or(Ok(()), Err),
+            _ => Ok(()),
+        }));
         Start { child, startup, ended: false, hand_on: JoinHandle::fail }
     }
 }
@@ -211,18 +210,21 @@ impl<V, E> Future for Start<V, E> {
         // A waker is the runtime's: neither cloned nor dropped under the lock.
         let mut waker = Some(cx.waker().clone());
         let mut stage = this.startup.lock();
+        let mut ready = None;
         match &mut *stage {
             Stage::Waiting(before) => std::mem::swap(before, &mut waker),
             Stage::Ready(value) => {
-                this.ended = true;
-                let value = value.take().expect("a `Start` is not polled after it has ended");
-                return Poll::Ready(Ok(value));
+                ready = Some(value.take().expect("a `Start` is not polled after it has ended"))
             }
             Stage::Never | Stage::Failed(_) | Stage::Abandoned => {}
         }
         let never = matches!(*stage, Stage::Never);
         drop(stage);
-        drop(waker);
+        drop_quietly(waker);
+        if let Some(value) = ready {
+            this.ended = true;
+            return Poll::Ready(Ok(value));
+        }
         if never {
             this.child.cancel();
         }

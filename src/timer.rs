@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
-
-use crate::unwind::{catch, drop_quietly};
+use crate::keeping::Brittle;
+use crate::unwind::{Quiet, catch, drop_quietly};
 
 /// A clock to sleep by.
 ///
@@ -125,56 +124,19 @@ trait Erased: Send + Sync {
     fn boxed_sleep(&self, at: Duration) -> Sleep;
 }
 
-/// A timer whose destructor may panic: whoever lets go of it last has its own to see to.
-struct Owned<T>(Option<T>);
-
-impl<T: Timer> Owned<T> {
-    fn timer(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
-    }
-}
-
-impl<T: Timer> Erased for Owned<T> {
+impl<T: Timer> Erased for Quiet<T> {
     fn time(&self) -> Duration {
-        self.timer().now()
+        self.now()
     }
 
     fn boxed_sleep(&self, at: Duration) -> Sleep {
-        Box::pin(Brittle { sleep: Some(self.timer().sleep_until(at)) })
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        drop_quietly(self.0.take());
-    }
-}
-
-pin_project! {
-    /// A sleep whose destructor may panic: whoever lets go of it may be in the middle of something.
-    struct Brittle<F> {
-        #[pin]
-        sleep: Option<F>,
-    }
-
-    impl<F> PinnedDrop for Brittle<F> {
-        fn drop(this: Pin<&mut Self>) {
-            drop_quietly(catch(|| this.project().sleep.set(None)));
-        }
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Brittle<F> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().sleep.as_pin_mut().expect("it is there until it is dropped").poll(cx)
+        Box::pin(Brittle::new(self.sleep_until(at)))
     }
 }
 
 impl AnyTimer {
     pub(crate) fn of(spawner: &impl Timed) -> Self {
-        Self(Arc::new(Owned(Some(spawner.timer()))))
+        Self(Arc::new(Quiet::new(spawner.timer())))
     }
 
     /// Whether the other one is a clone of this.

@@ -192,7 +192,8 @@ impl Span {
 
 /// Whether it was made with no subscriber, although there is one on another thread.
 fn is_nobodys(span: &tracing::Span) -> bool {
-    span.with_subscriber(|(_, dispatch)| dispatch.is::<NoSubscriber>()).unwrap_or(true)
+    let is_nobodys = catch(|| span.with_subscriber(|(_, dispatch)| dispatch.is::<NoSubscriber>()));
+    is_nobodys.map_err(drop_quietly).ok().flatten().unwrap_or(true)
 }
 
 fn dispatch(span: &tracing::Span) -> Option<Dispatch> {

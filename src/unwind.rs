@@ -1,6 +1,7 @@
 //! Catching panics, and dropping values that may panic.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
@@ -50,5 +51,28 @@ pub(crate) fn drop_quietly<T>(value: T) {
     if let Err(payload) = catch(|| drop(payload)) {
         // A payload whose destructor panics with another such payload could go on for ever.
         std::mem::forget(payload);
+    }
+}
+
+/// A value whose destructor may panic, where whoever lets go of it has its own to see to.
+pub(crate) struct Quiet<T>(Option<T>);
+
+impl<T> Quiet<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T> Deref for Quiet<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for Quiet<T> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
     }
 }

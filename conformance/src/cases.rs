@@ -15,6 +15,7 @@ pub mod cleanup;
 pub mod completion;
 mod crank;
 pub mod crowd;
+pub mod destructors;
 pub mod elsewhere;
 pub mod failure;
 pub mod handles;

@@ -240,6 +240,12 @@ macro_rules! __for_all_cases {
             orphans {
                 no_capture_is_alive_after_the_outer_join
             }
+            destructors {
+                a_future_that_panics_and_whose_destructor_panics_too
+                an_error_is_not_lost_where_the_destructor_panics
+                nor_is_the_value_of_a_racer_leaked
+                a_shielded_future_and_its_value_that_both_panic_are_one_panic
+            }
             panics {
                 o_96_a_panic_reaches_the_host_after_everybody_ended
                 o_97_under_collect_the_others_finish

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::Inner;
 use super::queue::Seat;
-use super::shared::{Rest, Shared, Stay};
+use super::shared::{Rest, Shared, Stay, kick};
 use crate::spawner::Spawner;
 use crate::unwind::{catch, drop_quietly};
 
@@ -67,7 +67,7 @@ impl<S: Spawner> Driver<S> {
             _ => !self.shared.queue.looks_empty() && self.shared.wake_one(),
         };
         if came {
-            S::kick();
+            kick::<S>();
         }
     }
 }

@@ -85,17 +85,19 @@ mod shared;
 mod word;
 
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::{Arc, Weak};
 use std::{fmt, ptr};
 
 use async_task::{Builder, Runnable, Task};
 
 use self::driver::{Source, start_or_panic};
-use self::shared::{Here, Owner, Shared};
+use self::shared::{Here, Owner, Shared, kick};
 use crate::keeping::Keeping;
 use crate::kept::Kept;
 use crate::runtime::{Adopt, Timed};
 use crate::spawner::{Counted, Dependent, Inside, OnPool, SpawnBlocking, Spawner, adopt};
+use crate::unwind::catch;
 
 /// Runs many small children on a few tasks of the runtime.
 ///
@@ -271,12 +273,17 @@ impl<S: Spawner> Spawner for Pool<S> {
         }
         shared.push::<S>(runnable);
         if shared.word.look().drivers() == 0 {
-            let source = match self.inner.spawner.for_tasks() {
-                Some(spawner) => Source::Own(spawner),
-                None => Source::Handles(Arc::downgrade(&self.inner)),
+            let source = match catch(|| self.inner.spawner.for_tasks()) {
+                Ok(Some(spawner)) => Source::Own(spawner),
+                Ok(None) => Source::Handles(Arc::downgrade(&self.inner)),
+                Err(payload) => {
+                    // As where it refuses the driver: nobody comes for what is queued.
+                    shared.die();
+                    resume_unwind(payload)
+                }
             };
             if start_or_panic(&self.inner.spawner, source, shared, 1) && Here::look().is_in_child() {
-                S::kick();
+                kick::<S>();
             }
         }
     }

@@ -117,11 +117,10 @@ impl Shared {
         let mut tasks = tasks.into_iter();
         while tasks.len() > 0 {
             let holding = Stay::begin(self, HELD);
-            tasks.by_ref().take(MANY).for_each(drop);
+            tasks.by_ref().take(MANY).for_each(drop_quietly);
             drop(holding);
             let _ = HOLDS.try_with(|held| self.queue.push_many(&mut held.borrow_mut()));
-            let goes_on = tasks.len() > 0 || Here::look().is_in_child();
-            drop_quietly(catch(|| self.see_to_driver::<S>(goes_on)));
+            self.see_to_driver::<S>(tasks.len() > 0 || Here::look().is_in_child());
         }
     }
 
@@ -143,7 +142,7 @@ impl Shared {
             return self.drain_elsewhere();
         }
         if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && goes_on {
-            S::kick();
+            kick::<S>();
         }
     }
 
@@ -184,7 +183,7 @@ impl Shared {
             }
         }
         drop(drivers);
-        drop(task);
+        drop_quietly(task);
     }
 
     /// Parks a driver that has found the queue empty, or lets it go.
@@ -216,7 +215,7 @@ impl Shared {
             None => self.word.arrive(),
         }
         drop(drivers);
-        drop(waker);
+        drop_quietly(waker);
         // Also for one that was woken between parking and looking: something may have been left to it meanwhile.
         self.queue.settle();
     }
@@ -234,7 +233,7 @@ impl Shared {
         let gone = place.map(|at| drivers.tasks.swap_remove(at));
         self.word.depart();
         drop(drivers);
-        drop(gone);
+        drop_quietly(gone);
     }
 
     /// Ends all drivers. Those that are at work end by themselves.
@@ -244,7 +243,8 @@ impl Shared {
         self.word.wake(parked.len());
         let tasks: Vec<_> = drivers.tasks.iter_mut().filter_map(|(_, task)| task.take()).collect();
         drop(drivers);
-        drop(tasks);
+        // The schedule function of a runtime may panic.
+        tasks.into_iter().for_each(drop_quietly);
         // A driver whose `Task` is not stored yet has to see for itself.
         parked.into_iter().for_each(|(_, waker)| wake(waker));
     }
@@ -266,7 +266,7 @@ impl Shared {
         dependents.dead = true;
         let list = std::mem::take(&mut dependents.list);
         drop(dependents);
-        list.iter().filter_map(Weak::upgrade).for_each(Dependent::runtime_lost);
+        list.iter().for_each(tell_of_loss);
         self.drain();
         self.dismiss();
     }
@@ -306,7 +306,7 @@ impl Shared {
         let mut dependents = self.dependents();
         if dependents.dead {
             drop(dependents);
-            return dependent.upgrade().into_iter().for_each(Dependent::runtime_lost);
+            return tell_of_loss(&dependent);
         }
         if dependents.list.len() >= dependents.sweep_at {
             // Whoever registers again and again is in the list once. The order stays, as simulations rest on it.
@@ -316,6 +316,16 @@ impl Shared {
         }
         dependents.list.push(dependent);
     }
+}
+
+/// One that panics keeps no other from being told.
+fn tell_of_loss(dependent: &Weak<dyn Dependent>) {
+    drop_quietly(catch(|| dependent.upgrade().into_iter().for_each(Dependent::runtime_lost)));
+}
+
+/// Sees that other threads can get at what this one has woken or started. This may be inside of a waker, or about to run a child.
+pub(super) fn kick<S: Spawner>() {
+    drop_quietly(catch(S::kick));
 }
 
 /// A pool on a pool: its drivers are children of the other one.

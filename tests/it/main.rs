@@ -22,6 +22,7 @@ mod api;
 mod blocking;
 #[cfg(feature = "smol")]
 mod borrowing;
+mod brittle;
 mod dropping;
 mod faults;
 mod hostile;

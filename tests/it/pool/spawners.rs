@@ -1,5 +1,9 @@
 //! Pools on spawners that drop, refuse, panic, or hand nothing on.
 
+use std::sync::Weak;
+
+use taskgroup_conformance::quiet_panic;
+
 use super::*;
 
 #[test]
@@ -134,8 +138,9 @@ fn whoever_registers_is_told_once_and_at_once_if_it_is_late() {
 
 #[test]
 fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
+    /// In `for_tasks`, or in `spawn`.
     #[derive(Clone)]
-    struct Panicking;
+    struct Panicking(bool);
 
     impl Spawner for Panicking {
         fn spawn<F>(&self, _future: F) -> Task<()>
@@ -144,16 +149,35 @@ fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
         {
             panic!("no threads left")
         }
+
+        fn for_tasks(&self) -> Option<Self> {
+            assert!(!self.0, "no threads left");
+            None
+        }
+    }
+
+    /// Somebody else who is told of the loss.
+    struct Bad;
+
+    impl Dependent for Bad {
+        fn runtime_lost(self: Arc<Self>) {
+            quiet_panic("told of the loss");
+        }
     }
 
     watched(|| {
-        let children = Ledger::default();
-        let group = TaskGroup::new(Pool::new(Panicking));
-        let spawn = group.group();
-        let child = children.track(async {});
-        assert_eq!(block_on(panic_text(async move { spawn.launch(child) })), "no threads left");
-        assert!(block_on(group.join()).unwrap_err().is_lost());
-        assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+        for before in [true, false] {
+            let children = Ledger::default();
+            let (pool, bad) = (Pool::new(Panicking(before)), Arc::new(Bad));
+            let told: Weak<Bad> = Arc::downgrade(&bad);
+            pool.register(told);
+            let group = TaskGroup::new(pool);
+            let spawn = group.group();
+            let child = children.track(async {});
+            assert_eq!(block_on(panic_text(async move { spawn.launch(child) })), "no threads left");
+            assert!(block_on(group.join()).unwrap_err().is_lost());
+            assert_eq!((children.read().polls, children.read().alive()), (0, 0));
+        }
     });
 }
 

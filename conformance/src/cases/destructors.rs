@@ -1,0 +1,116 @@
+//! Futures that panic, or return, and whose destructors panic after that, in whatever way they are children.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use taskgroup::group::{Racers, Ready};
+use taskgroup::runtime::Adopt;
+use taskgroup::{AnySpawner, Group, TaskGroup, race, shield};
+
+use crate::ledger::Capture;
+use crate::test::{Test, panic_text, quiet_panic, tell};
+
+/// Ends with what it has, or panics. It is no local of an `async` block, which would drop it while that unwinds.
+struct Brittle<O>(Option<O>);
+
+impl<O: Unpin> Future for Brittle<O> {
+    type Output = O;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<O> {
+        Poll::Ready(self.0.take().unwrap_or_else(|| quiet_panic("poll")))
+    }
+}
+
+impl<O> Drop for Brittle<O> {
+    fn drop(&mut self) {
+        quiet_panic("destructor");
+    }
+}
+
+type Output = Result<(), &'static str>;
+
+/// A job that is taken in, and its end.
+struct Job(Brittle<Output>);
+
+impl Adopt for Job {
+    type Output = Output;
+
+    fn run(
+        self,
+        _: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<Output>> + Send + 'static {
+        self
+    }
+}
+
+impl Future for Job {
+    type Output = Option<Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Output>> {
+        Pin::new(&mut self.0).poll(cx).map(Some)
+    }
+}
+
+const WAYS: [&str; 6] = ["spawn", "start", "defer", "adopt", "shield", "key"];
+
+async fn enter(way: &str, group: &Group<AnySpawner, &'static str>, output: Option<Output>) {
+    let child = Brittle(output);
+    match way {
+        "spawn" => drop(group.spawn(child)),
+        "start" => {
+            let ready = |ready: Ready<()>| {
+                ready.set(());
+                child
+            };
+            group.start(ready).await.unwrap();
+        }
+        "defer" => {
+            let own = group.clone();
+            group.launch(async move {
+                own.defer(child);
+                Ok(())
+            });
+        }
+        "adopt" => drop(group.adopt(Job(child))),
+        "shield" => group.launch(shield(child)),
+        _ => drop(group.keyed().replace(1, child)),
+    }
+}
+
+pub async fn a_future_that_panics_and_whose_destructor_panics_too(t: &Test) {
+    for way in WAYS {
+        let group = TaskGroup::builder(t.spawner()).collect().on_failure(tell(&t.log)).open();
+        group.launch(t.child(async { Ok(()) }));
+        enter(way, &group, None).await;
+        assert_eq!(panic_text(group.join()).await, "poll", "{way}");
+    }
+    assert_eq!(t.log.lines().len(), 2 * WAYS.len(), "both are told of: {:?}", t.log.lines());
+}
+
+pub async fn an_error_is_not_lost_where_the_destructor_panics(t: &Test) {
+    // What is behind a shield is dropped in the middle of its child.
+    for way in WAYS.into_iter().filter(|way| *way != "shield") {
+        let group = TaskGroup::builder(t.spawner()).collect().on_failure(tell(&t.log)).open();
+        enter(way, &group, Some(Err("an error"))).await;
+        assert_eq!(panic_text(group.join()).await, "destructor", "{way}");
+    }
+    assert_eq!(t.log.count("an error"), WAYS.len() - 1);
+}
+
+pub async fn nor_is_the_value_of_a_racer_leaked(t: &Test) {
+    for value in [Some(Ok(t.ledger.capture())), None] {
+        let expected = if value.is_some() { "destructor" } else { "poll" };
+        let racing = race(t.spawner(), |racers: Racers<_, Capture, &str>| async move {
+            racers.enter(Brittle(value));
+            pending().await
+        });
+        assert_eq!(panic_text(async { racing.await.map(drop) }).await, expected);
+    }
+}
+
+pub async fn a_shielded_future_and_its_value_that_both_panic_are_one_panic(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    group.launch(shield(Brittle(Some(Ok(Brittle::<()>(None))))));
+    assert_eq!(panic_text(group.join()).await, "destructor");
+}
