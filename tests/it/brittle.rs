@@ -75,3 +75,10 @@ fn handles_that_are_adopted() {
 fn wrappers_of_a_hook() {
     watched(|| children_end_as_ever(Hooked::new(ThreadEach, BadHook)));
 }
+
+/// Its executor drops them where a panic aborts.
+#[cfg(feature = "smol")]
+#[test]
+fn wrappers_of_a_hook_on_smol() {
+    watched(|| children_end_as_ever(Hooked::new(taskgroup::Smol, BadHook)));
+}

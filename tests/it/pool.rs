@@ -102,6 +102,7 @@ async fn nothing_is_left<S: Spawner>(t: &Test<S>) {
 }
 
 /// They are queued several at once, and all of them before whoever cancels them goes on: a child, or somebody outside.
+#[cfg(any(feature = "smol", feature = "async-std", feature = "tokio"))]
 fn whoever_cancels_many_blocks_until_they_are_gone(spawner: impl Spawner) {
     let pool = Pool::new(spawner);
     for many in [1, 2, 256, 257, 2_000] {
