@@ -249,8 +249,10 @@ impl<V, E> Drop for Start<V, E> {
         if !self.ended {
             let before = std::mem::replace(&mut *self.startup.lock(), Stage::Abandoned);
             self.child.cancel();
-            if let Stage::Failed(error) = before {
-                (self.hand_on)(&self.child, error);
+            match before {
+                Stage::Failed(error) => (self.hand_on)(&self.child, error),
+                Stage::Waiting(waker) => drop_quietly(waker),
+                _ => {}
             }
         }
     }

@@ -1,13 +1,17 @@
-//! What spawners and hooks give, and panics when it is dropped.
+//! What spawners, hooks and runtimes give, and panics when it is dropped.
 
 use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use futures_lite::future::block_on;
+use taskgroup::group::Ready;
 use taskgroup::runtime::{Hooked, SpawnHook};
 use taskgroup::{Spawner, Task, TaskGroup, adopt};
 use taskgroup_conformance::ledger::{Ledger, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
-use taskgroup_conformance::{quiet_panic, watched};
+use taskgroup_conformance::{quiet_panic, text, watched};
 
 struct Bomb;
 
@@ -81,4 +85,47 @@ fn wrappers_of_a_hook() {
 #[test]
 fn wrappers_of_a_hook_on_smol() {
     watched(|| children_end_as_ever(Hooked::new(taskgroup::Smol, BadHook)));
+}
+
+struct BadWaker;
+
+impl Wake for BadWaker {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for BadWaker {
+    fn drop(&mut self) {
+        quiet_panic("dropped");
+    }
+}
+
+/// Somebody waits, and is dropped while the thread unwinds.
+fn waits_in_vain(waiting: impl Future) {
+    let mut waiting = Box::pin(waiting);
+    let waker = Waker::from(Arc::new(BadWaker));
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _waiting = waiting;
+        quiet_panic("outside")
+    }));
+    assert_eq!(text(&*panic.unwrap_err()), "outside");
+}
+
+#[test]
+fn wakers_of_those_who_wait() {
+    watched(|| {
+        let group = TaskGroup::new(ThreadEach);
+        let mut results = group.results::<()>();
+        results.spawn(pending::<()>());
+        waits_in_vain(async move { results.next().await });
+        waits_in_vain(group.start(|ready: Ready<()>| async move {
+            pending::<()>().await;
+            ready.set(());
+        }));
+        waits_in_vain(group.stopping());
+        waits_in_vain(group.idle());
+        group.cancel();
+        block_on(group.join()).unwrap();
+    });
 }
