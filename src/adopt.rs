@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use async_task::Task;
 
 use crate::context;
+use crate::keeping::Begun;
 use crate::lock::Lock;
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
@@ -103,8 +104,11 @@ where
 {
     type Output = A::Output;
 
-    async fn run(self, cancelled: impl Future<Output = ()> + Send + 'static) -> Option<A::Output> {
-        (self.0)().run(cancelled).await
+    fn run(
+        self,
+        cancelled: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<A::Output>> + Send + 'static {
+        Begun::new(|| (self.0)().run(cancelled))
     }
 }
 

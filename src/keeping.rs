@@ -1,4 +1,4 @@
-//! Futures around a future: with something beside it, with another output, and with a destructor that does not panic.
+//! Futures around a future: with something beside it, with another output, begun later, and with a destructor that does not panic.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -57,6 +57,33 @@ impl<F: Future, G: FnOnce(F::Output) -> O, O> Future for Mapped<F, G> {
         let this = self.project();
         let output = std::task::ready!(this.future.poll(cx));
         Poll::Ready(this.map.take().expect("a future is not polled after it has ended")(output))
+    }
+}
+
+pin_project! {
+    /// A future that is made when this is first polled. It stays, as in [`Mapped`].
+    pub(crate) struct Begun<F, R> {
+        begin: Option<F>,
+        #[pin]
+        future: Option<R>,
+    }
+}
+
+impl<F: FnOnce() -> R, R> Begun<F, R> {
+    pub(crate) fn new(begin: F) -> Self {
+        Self { begin: Some(begin), future: None }
+    }
+}
+
+impl<F: FnOnce() -> R, R: Future> Future for Begun<F, R> {
+    type Output = R::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R::Output> {
+        let mut this = self.project();
+        if let Some(begin) = this.begin.take() {
+            this.future.set(Some(begin()));
+        }
+        this.future.as_pin_mut().expect("it has begun").poll(cx)
     }
 }
 

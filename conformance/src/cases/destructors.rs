@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use taskgroup::group::{Racers, Ready};
-use taskgroup::runtime::Adopt;
+use taskgroup::runtime::{Adopt, lazily};
 use taskgroup::{AnySpawner, Group, TaskGroup, race, shield};
 
 use crate::ledger::Capture;
@@ -52,7 +52,7 @@ impl Future for Job {
     }
 }
 
-const WAYS: [&str; 6] = ["spawn", "start", "defer", "adopt", "shield", "key"];
+const WAYS: [&str; 7] = ["spawn", "start", "defer", "adopt", "lazily", "shield", "key"];
 
 async fn enter(way: &str, group: &Group<AnySpawner, &'static str>, output: Option<Output>) {
     let child = Brittle(output);
@@ -73,6 +73,7 @@ async fn enter(way: &str, group: &Group<AnySpawner, &'static str>, output: Optio
             });
         }
         "adopt" => drop(group.adopt(Job(child))),
+        "lazily" => drop(group.adopt(lazily(|| Job(child)))),
         "shield" => group.launch(shield(child)),
         _ => drop(group.keyed().replace(1, child)),
     }
