@@ -6,7 +6,7 @@
 //!
 //! 1. every group to cancel, and what that brings up in turn, so that all descendants are marked first;
 //! 2. the wakers and signals;
-//! 3. the `Task`s, which may run the destructors of children on this very thread;
+//! 3. the `Task`s, those of pools first, which may run the destructors of children on this very thread;
 //! 4. groups that may have ended, which can free the members that hold them, and so on outwards;
 //! 5. what is merely let go of, pools last.
 
@@ -34,7 +34,7 @@ pub(crate) struct Effects(Option<Box<Lists>>);
 type Answer = (Arc<Packet<()>>, Result<(), Why>);
 
 /// `Task`s of children on the pool that their group keeps.
-type OnPool = (Arc<dyn TaskPool>, Vec<Task<()>>);
+type Many = (Arc<dyn TaskPool>, Vec<Task<()>>);
 
 #[derive(Default)]
 struct Lists {
@@ -50,7 +50,7 @@ struct Lists {
     detached: Vec<Task<()>>,
     ended: Vec<Arc<State>>,
     forgotten: Vec<Waker>,
-    on_pools: Vec<OnPool>,
+    on_pools: Vec<Many>,
     pools: Vec<Arc<dyn TaskPool>>,
 }
 

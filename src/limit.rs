@@ -222,8 +222,8 @@ impl State {
         queued.unwrap_or(false)
     }
 
-    /// A child is dropped unasked. If it was queued it waits for no place any more: for whom it awaits in its destructor it would have to
-    /// lend that one, and it does not look for them when it is given a place, as it has awaited nobody then otherwise.
+    /// A child is dropped unasked. If it was queued it waits for no place any more. It may await others in its destructor, and one that
+    /// is given a place does not look for whom it could lend that to: otherwise it has awaited nobody by then.
     pub(crate) fn leave_queue(&self, key: Key) {
         let mut table = self.lock();
         let Table { slots, limit: Some(limit), .. } = &mut *table else { return };

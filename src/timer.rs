@@ -113,7 +113,7 @@ pub(crate) fn poll_sleep(sleep: &mut Sleep, cx: &mut Context<'_>) -> Poll<Result
         Ok(poll) => poll.map(Ok),
         Err(payload) => {
             drop_quietly(payload);
-            drop_quietly(std::mem::replace(sleep, Box::pin(std::future::pending())));
+            *sleep = Box::pin(std::future::pending());
             Poll::Ready(Err(ClockGone))
         }
     }

@@ -101,8 +101,8 @@ impl Play {
             // Whoever is not polled yet awaits nobody, and does not end.
             4 if !waits => self.awaits(child),
             5 if !waits => self.ends(child),
-            6 => self.rng.u8(0..4) == 0 && self.is_cancelled(child),
-            7 if waits => self.is_lost(child),
+            6 => self.rng.u8(0..4) == 0 && self.cancels(child),
+            7 if waits => self.loses(child),
             _ => false,
         }
     }
@@ -150,13 +150,13 @@ impl Play {
     }
 
     /// Its future is still there, and may await others in its destructor.
-    fn is_cancelled(&self, child: Ticket) -> bool {
+    fn cancels(&self, child: Ticket) -> bool {
         self.state.cancel_child(child);
         true
     }
 
     /// The same, unasked.
-    fn is_lost(&self, child: Ticket) -> bool {
+    fn loses(&self, child: Ticket) -> bool {
         self.state.leave_queue(child.key());
         true
     }
@@ -180,7 +180,7 @@ impl Play {
     /// What the head of the module says.
     fn check(&mut self, turn: usize) {
         let seed = self.seed;
-        let kept = self.rooms.iter_mut().filter_map(|room| is_ready(room).then_some(())).count();
+        let kept = self.rooms.iter_mut().map(is_ready).filter(|is_ready| *is_ready).count();
         let (most, taken) = self.places();
         let mut table = self.state.lock();
         let slots = &mut table.slots;

@@ -4,11 +4,12 @@ use std::convert::Infallible;
 use std::future::pending;
 
 use futures_lite::future::{yield_now, zip};
+use taskgroup::futures::Join;
 use taskgroup::{CancelReason, GroupError, TaskGroup, scope, shield};
 
-use crate::cases::crank::{at, cranked};
+use crate::cases::crank::{Cranked, at, cranked};
 use crate::cases::slow::Slow;
-use crate::ledger::Gate;
+use crate::ledger::{Gate, Tally};
 use crate::test::{Test, errors};
 
 mod brittle;
@@ -20,6 +21,20 @@ pub use brittle::*;
 pub use deadlines::*;
 pub use gone::*;
 pub use moved::*;
+
+/// A group with a child that fails when the gate opens, and whoever waits for it and writes that it was warned after a second.
+async fn joined_with_a_warning(t: &Test, spawner: Cranked) -> (Gate, Join<Cranked, &'static str>) {
+    let (begun, gate) = (Tally::new(), Gate::new());
+    let group = TaskGroup::builder::<&str>(spawner).open();
+    let (begin, wait, log) = (begun.clone(), gate.clone(), t.log.clone());
+    group.launch(t.child(async move {
+        begin.add();
+        wait.wait().await;
+        Err::<(), _>("an error")
+    }));
+    begun.take(1).await;
+    (gate, group.join().warn_after(at(1), move |_| log.write("warned")))
+}
 
 /// Checks that the group was cut short by its deadline, and that nothing failed.
 #[track_caller]

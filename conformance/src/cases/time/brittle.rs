@@ -5,9 +5,9 @@ use std::future::pending;
 use futures_lite::future::poll_once;
 use taskgroup::TaskGroup;
 
-use super::timed_out;
+use super::{joined_with_a_warning, timed_out};
 use crate::cases::crank::{at, cranked};
-use crate::ledger::{Gate, Tally};
+use crate::ledger::Tally;
 use crate::test::{Test, errors};
 
 pub async fn a_deadline_by_a_brittle_clock_is_moved_and_passes(t: &Test) {
@@ -63,16 +63,7 @@ pub async fn clean_ups_have_their_time_by_it(t: &Test) {
 pub async fn whoever_waits_is_warned_by_it(t: &Test) {
     let (crank, spawner) = cranked(t);
     crank.embrittle();
-    let (begun, gate) = (Tally::new(), Gate::new());
-    let group = TaskGroup::builder::<&str>(spawner).open();
-    let (begin, wait, log) = (begun.clone(), gate.clone(), t.log.clone());
-    group.launch(t.child(async move {
-        begin.add();
-        wait.wait().await;
-        Err::<(), _>("an error")
-    }));
-    begun.take(1).await;
-    let mut joined = group.join().warn_after(at(1), move |_| log.write("warned"));
+    let (gate, mut joined) = joined_with_a_warning(t, spawner).await;
     for time in [0, 1, 3] {
         crank.to(time);
         assert!(poll_once(&mut joined).await.is_none());

@@ -5,6 +5,7 @@ use std::future::pending;
 use futures_lite::future::{poll_once, zip};
 use taskgroup::{CancelReason, TaskGroup, scope};
 
+use super::joined_with_a_warning;
 use crate::cases::crank::{at, cranked};
 use crate::cases::slow::Slow;
 use crate::ledger::{Gate, Tally};
@@ -77,16 +78,7 @@ pub async fn a_clean_up_has_all_the_time_then(t: &Test) {
 
 pub async fn and_nobody_is_warned(t: &Test) {
     let (crank, spawner) = cranked(t);
-    let (begun, gate) = (Tally::new(), Gate::new());
-    let group = TaskGroup::builder::<&str>(spawner).open();
-    let (begin, wait, log) = (begun.clone(), gate.clone(), t.log.clone());
-    group.launch(t.child(async move {
-        begin.add();
-        wait.wait().await;
-        Err::<(), _>("an error")
-    }));
-    begun.take(1).await;
-    let mut joined = group.join().warn_after(at(1), move |_| log.write("warned"));
+    let (gate, mut joined) = joined_with_a_warning(t, spawner).await;
     assert!(poll_once(&mut joined).await.is_none());
     crank.break_down();
     assert!(poll_once(&mut joined).await.is_none());
