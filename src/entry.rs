@@ -27,6 +27,8 @@ pub(crate) struct Entry<'a> {
     table: Guard<'a, Table>,
     ticket: Ticket,
     kind: Kind,
+    /// Whether its runtime is gone. In the slot, which was written a moment ago, that takes far longer to see.
+    bereft: bool,
 }
 
 /// A child that is counted, and has yet to be handed to its spawner.
@@ -54,14 +56,14 @@ impl Entry<'_> {
     /// that is cancelled, nor where a runtime is gone, as its `Task` could not be stored; nor where the group keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
-        if !S::makes_tasks(Inside(())) || self.kind != Kind::Ordinary {
+        if !S::makes_tasks(Inside(()))
+            || self.kind != Kind::Ordinary
+            || self.bereft
+            || !spawner.keep_for_tasks(&mut self.table.on_pool)
+        {
             return None;
         }
-        let Table { slots, on_pool, bereft, .. } = &mut *self.table;
-        let slot = slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
-        if slot.member.is_bereft(*bereft) || !spawner.keep_for_tasks(on_pool) {
-            return None;
-        }
+        let slot = self.table.slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
         slot.member.facts.set(Fact::ON_POOL);
         self.ticket = self.ticket.on_pool();
         self.group.note_crowd_on_pool(&mut self.table);
@@ -126,9 +128,10 @@ impl State {
         }
         let seen = self.word.enter(&mut table.locked, kind);
         self.note_crowd(&mut table, seen);
+        let bereft = member.is_bereft(table.bereft);
         let ticket = table.insert(location, member);
         table.keeper.get_or_insert_with(|| self.clone());
-        Ok(Entry { group: self, table, ticket, kind })
+        Ok(Entry { group: self, table, ticket, kind, bereft })
     }
 
     /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
