@@ -131,8 +131,8 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused(future) };
         let packet = Packet::new();
         let state = self.group.state();
-        let child = Child::new(state, ticket, future, ToHandle::new(packet.clone()));
-        hand_over(state, ticket, child, |child| self.executor.spawn(child));
+        let deliver = ToHandle::new(packet.clone());
+        hand_over(state, ticket, || self.executor.spawn(Child::new(state, ticket, future, deliver)));
         builder.handle(packet, ticket, Location::caller())
     }
 

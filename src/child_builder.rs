@@ -344,8 +344,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         D: Deliver<F::Output> + 'static,
     {
         let (state, spawner) = (self.group.state(), self.group.spawner());
-        let child = Child::new(state, ticket, future, deliver);
-        hand_over(state, ticket, child, |child| spawner.spawn_local(child));
+        hand_over(state, ticket, || spawner.spawn_local(Child::new(state, ticket, future, deliver)));
     }
 }
 
@@ -360,14 +359,6 @@ impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
 
 /// Has `spawn` start a child that was entered, and stores its `Task`.
 #[inline]
-pub(crate) fn hand_over<F, D>(
-    state: &Arc<State>,
-    ticket: Ticket,
-    child: Child<F, D>,
-    spawn: impl FnOnce(Child<F, D>) -> Task<()>,
-) where
-    F: Future,
-    D: Deliver<F::Output>,
-{
-    state.store(ticket, handing_over(state, ticket, || spawn(child)));
+pub(crate) fn hand_over(state: &Arc<State>, ticket: Ticket, spawn: impl FnOnce() -> Task<()>) {
+    state.store(ticket, handing_over(state, ticket, spawn));
 }

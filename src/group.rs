@@ -452,12 +452,16 @@ impl<S: Spawner, E> Group<S, E> {
     /// drop children whose destructors spawn.
     #[inline]
     pub(crate) fn register(&self) {
-        let is_registered = match &self.inner.elsewhere {
+        if !self.is_registered() {
+            self.register_first();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_registered(&self) -> bool {
+        match &self.inner.elsewhere {
             Some(elsewhere) => elsewhere.is_registered(),
             None => self.state().flags.is_registered(),
-        };
-        if !is_registered {
-            self.register_first();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Starting children: the ways there are, with what may be said of a child beforehand.
 
 use std::future::Future;
+use std::panic::resume_unwind;
 
 use crate::adopt::Adopt;
 use crate::backend::handing_over;
@@ -12,6 +13,7 @@ use crate::group::Group;
 use crate::handle::JoinHandle;
 use crate::output::ChildOutput;
 use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
+use crate::unwind::catch;
 
 impl<S, E> Group<S, E> {
     /// A child that something is to be said of before it starts: a name, or that it is a background child.
@@ -261,13 +263,19 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         D: Deliver<F::Output> + Send + 'static,
     {
         let (Entered { ticket, counted }, spawner) = (child, self.spawner());
-        // First, so that it is counted off if its spawner panics.
-        let child = Child::new(self.state(), ticket, future, deliver);
-        self.register();
+        // Made where it is handed over: to move what was just written part by part takes as long as a locked instruction.
+        let child = || Child::new(self.state(), ticket, future, deliver);
+        if !self.is_registered() {
+            if let Err(payload) = catch(|| self.register()) {
+                // So it is counted off.
+                drop(child());
+                resume_unwind(payload);
+            }
+        }
         let Some(counted) = counted else {
-            return hand_over(self.state(), ticket, child, |child| spawner.spawn(child));
+            return hand_over(self.state(), ticket, || spawner.spawn(child()));
         };
-        let (runnable, task) = spawner.make_task(child, counted);
+        let (runnable, task) = spawner.make_task(child(), counted);
         self.state().store(ticket, task);
         handing_over(self.state(), ticket, || spawner.start_task(runnable, Inside(())));
     }
