@@ -32,6 +32,7 @@
 //! * *Inner group ends against its opener being cut.* Both happen under the opener's lock: either the cut sees the
 //!   group still listed and leaves the `Task` to the unlinking, or it sees it gone and drops the `Task` itself.
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +45,7 @@ use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
 #[cfg(taskgroup_loom)]
 use crate::kept::{Alive, Mortal};
+use crate::limit::Limit;
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind, Member, Slot};
 use crate::nesting::Parent;
@@ -88,7 +90,7 @@ pub(crate) struct State {
     pub(crate) parent: Option<Box<Parent>>,
     /// How many groups there are around this one.
     depth: u32,
-    _apart: [u64; 3],
+    _apart: MaybeUninit<[u64; 3]>,
     /// There where polls are marked, and so in observed groups.
     pub(crate) opened: Option<Instant>,
     pub(crate) ended: Ended,
@@ -123,19 +125,23 @@ impl State {
         if has_body && observed {
             body.observe();
         }
-        let table = Table::new(&config, body);
-        #[cfg(feature = "tracing")]
-        let table = table.traced(span);
+        // What may panic comes before the rest, which then is written once and in its place.
+        let (deadline, limit) = (config.deadline(), config.limit.map(|most| Box::new(Limit::new(most))));
+        let depth = parent.as_ref().map_or(0, |parent| parent.group.depth + 1);
+        let opened = observed.then(Instant::now);
         Arc::new(Self {
             word: Word::new(),
-            _apart: [0; 3],
+            _apart: MaybeUninit::uninit(),
             flags: Flags::new(observed),
             ended: Ended::new(),
             path,
-            table: Lock::new(table),
+            #[cfg(not(feature = "tracing"))]
+            table: Lock::new(Table::new(body, deadline, limit)),
+            #[cfg(feature = "tracing")]
+            table: Lock::new(Table::new(body, deadline, limit).traced(span)),
             changed: Signal::new(),
-            depth: parent.as_ref().map_or(0, |parent| parent.group.depth + 1),
-            opened: observed.then(Instant::now),
+            depth,
+            opened,
             parent,
             config,
             #[cfg(taskgroup_loom)]

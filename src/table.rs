@@ -12,7 +12,6 @@ use async_task::Task;
 use slab::Slab;
 
 use crate::background::Background;
-use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{CancelReason, Refusal};
 use crate::limit::{Limit, Place};
@@ -67,11 +66,11 @@ pub(crate) struct Table {
 
 impl Table {
     #[inline]
-    pub(crate) fn new(config: &Config, body: Member) -> Self {
+    pub(crate) fn new(body: Member, deadline: Option<Box<Deadline>>, limit: Option<Box<Limit>>) -> Self {
         Self {
             locked: Locked::default(),
             background: Background::default(),
-            deadline: config.deadline(),
+            deadline,
             body,
             reason: None,
             #[cfg(feature = "tracing")]
@@ -81,7 +80,7 @@ impl Table {
             link: None,
             abandoned: false,
             outcome: Outcome::default(),
-            limit: config.limit.map(|most| Box::new(Limit::new(most))),
+            limit,
             bereft: false,
             keeps_ended: false,
             yard: Vec::new(),
