@@ -316,6 +316,15 @@ enum Slot<T> {
     Taken,
 }
 
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Of a value that panics as well nobody would be told: that would abort.
+            drop_quietly(std::mem::replace(&mut *self.0.lock(), Slot::Taken));
+        }
+    }
+}
+
 impl<T> Packet<T> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Lock::new(Slot::Waiting(None))))

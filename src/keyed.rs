@@ -18,7 +18,7 @@ use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
-use crate::unwind::{catch, drop_quietly, drop_unread, resume};
+use crate::unwind::{Quiet, catch, drop_unread, resume};
 
 /// Children of a group by key: a connection for each peer, a watcher for each file.
 ///
@@ -140,19 +140,21 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        // Neither cloned nor dropped under the lock: the key is the user's.
-        let (own, entry, child) = (key.clone(), Arc::<Entry>::default(), self.child(&key));
+        // What is done with the key is the user's and may panic.
+        let (key, future) = (Quiet::new(key), Quiet::new(future));
+        // Neither cloned nor dropped under the lock.
+        let (own, entry, child) = (Quiet::new(K::clone(&key)), Arc::<Entry>::default(), self.child(&key));
         let mut map = self.children.lock();
-        let (before, spare) = match map.get_mut(&key) {
+        let (before, spare) = match map.get_mut(&*key) {
             Some(there) => (Some(std::mem::replace(there, entry.clone())), Some(key)),
-            None => (map.insert(key, entry.clone()), None),
+            None => (map.insert(key.into_inner(), entry.clone()), None),
         };
         drop(map);
-        drop_quietly(spare);
+        drop(spare);
         if let Some(before) = before {
             before.cancel();
         }
-        self.start(child, own, entry, future)
+        self.start(child, own.into_inner(), entry, future.into_inner())
     }
 
     /// Starts a child under `key`, unless there is one: `None` then, and the future is dropped unpolled.
@@ -167,20 +169,21 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        let (own, entry, child) = (key.clone(), Arc::<Entry>::default(), self.child(&key));
+        let (key, future) = (Quiet::new(key), Quiet::new(future));
+        let (own, entry, child) = (Quiet::new(K::clone(&key)), Arc::<Entry>::default(), self.child(&key));
         let mut map = self.children.lock();
-        if map.contains_key(&key) {
+        if map.contains_key(&*key) {
             drop(map);
             let mut panic = None;
-            drop_unread(future, &mut panic);
-            drop_unread(own, &mut panic);
-            drop_unread(key, &mut panic);
+            drop_unread(future.into_inner(), &mut panic);
+            drop_unread(own.into_inner(), &mut panic);
+            drop_unread(key.into_inner(), &mut panic);
             resume(panic);
             return None;
         }
-        map.insert(key, entry.clone());
+        map.insert(key.into_inner(), entry.clone());
         drop(map);
-        Some(self.start(child, own, entry, future))
+        Some(self.start(child, own.into_inner(), entry, future.into_inner()))
     }
 
     fn child(&self, key: &K) -> ChildBuilder<'_, S, E> {

@@ -229,7 +229,10 @@ impl<S, T, E> Results<S, T, E> {
             };
             kept.early.insert(number, finished);
         }
-        std::mem::take(&mut kept.early).into_values().filter_map(|finished| finished.result.ok()).collect()
+        let early = std::mem::take(&mut kept.early);
+        // It may be the last to hold a spawner, whose destructor is the user's: if that panicked later, the values would be leaked.
+        drop(kept);
+        early.into_values().filter_map(|finished| finished.result.ok()).collect()
     }
 
     /// How many results are still to be taken, of children that live and of those that have ended.

@@ -20,7 +20,7 @@ use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
 use crate::ticket::Standing;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{Quiet, catch, drop_each, drop_quietly};
 
 /// Opens a group, runs `body` in it, and waits until nothing of either is left.
 ///
@@ -194,6 +194,7 @@ pin_project! {
                 end_body(&state, true, dropped);
             }
             state.abandon();
+            drop_each(this.value.take());
         }
     }
 }
@@ -246,15 +247,19 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(Start { spawner, body, config, .. }) = this.start.take() {
+            // Among them the clock is the user's as well, and may panic.
+            let (spawner, body) = (Quiet::new(spawner), Quiet::new(body));
             *this.watch = config.watch();
             let state = State::open(config, true);
             *this.state = Some(state.clone());
             if let Some(watch) = this.watch {
                 watch.look(&state, cx);
             }
-            let group = Group::new(spawner, state.clone());
+            let group = Group::new(spawner.into_inner(), state.clone());
+            let body = body.into_inner();
             if state.is_cancelled() {
-                state.end_body(true);
+                let (_, dropped) = as_body(&state, false, || catch(|| drop(body)));
+                end_body(&state, true, dropped);
             } else {
                 let (_, future) = as_body(&state, false, || catch(|| body(group)));
                 match future {

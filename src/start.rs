@@ -19,7 +19,7 @@ use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
-use crate::unwind::{drop_quietly, wake};
+use crate::unwind::{drop_each, drop_quietly, wake};
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Starts a child, and waits until it says that it is ready.
@@ -252,7 +252,7 @@ impl<V, E> Drop for Start<V, E> {
             match before {
                 Stage::Failed(error) => (self.hand_on)(&self.child, error),
                 Stage::Waiting(waker) => drop_quietly(waker),
-                _ => {}
+                unread => drop_each([unread]),
             }
         }
     }

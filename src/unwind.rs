@@ -38,7 +38,7 @@ pub(crate) fn resume(panic: Option<Payload>) {
     }
 }
 
-/// Drops values one by one, and goes on with the first panic of that when all are gone.
+/// Drops values one by one, and goes on with the first panic of that when all are gone, unless another one is under way.
 pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     let mut panic = None;
     values.into_iter().for_each(|value| drop_unread(value, &mut panic));
@@ -60,6 +60,10 @@ pub(crate) struct Quiet<T>(Option<T>);
 impl<T> Quiet<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
+    }
+
+    pub(crate) fn into_inner(mut self) -> T {
+        self.0.take().expect("it is there until it is dropped")
     }
 }
 

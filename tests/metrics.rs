@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,9 +16,10 @@ use taskgroup::group::Metrics;
 
 type Ex = Arc<Executor<'static>>;
 
-/// Writes down what it is told, and panics from the `from`th time on.
+/// Writes down what it is told, and panics from the `from`th time on. Its handles panic when they are dropped, if they are to.
 #[derive(Clone)]
 struct Notes {
+    brittle: bool,
     told: Arc<Mutex<BTreeMap<String, f64>>>,
     units: Arc<Mutex<BTreeMap<String, Option<Unit>>>>,
     calls: Arc<AtomicUsize>,
@@ -26,7 +28,7 @@ struct Notes {
 
 impl Notes {
     fn new(from: usize) -> Self {
-        Self { told: Arc::default(), units: Arc::default(), calls: Arc::default(), from }
+        Self { brittle: false, told: Arc::default(), units: Arc::default(), calls: Arc::default(), from }
     }
 
     fn call(&self) {
@@ -53,6 +55,14 @@ impl Notes {
 struct Series {
     notes: Notes,
     name: String,
+}
+
+impl Drop for Series {
+    fn drop(&mut self) {
+        if self.notes.brittle {
+            resume_unwind(Box::new("a handle that panics"));
+        }
+    }
 }
 
 impl Series {
@@ -169,6 +179,21 @@ fn a_recorder_that_panics_changes_nothing_for_the_group() {
             break;
         }
     }
+}
+
+#[test]
+fn handles_that_panic_when_they_are_dropped_do_so_for_nobody() {
+    let exported = || {
+        let notes = Notes { brittle: true, ..Notes::new(usize::MAX) };
+        metrics::with_local_recorder(&notes, || Metrics::exported("server"))
+    };
+    run(&exported());
+    let group = TaskGroup::builder::<&str>(Ex::default()).metrics(&exported()).open();
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _last = group;
+        resume_unwind(Box::new("whoever holds it"))
+    }));
+    assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"whoever holds it"));
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! What spawners, hooks and runtimes give, and panics when it is dropped.
 
-use std::future::{Future, pending};
+use std::future::{Future, Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use futures_lite::future::block_on;
 use taskgroup::group::Ready;
-use taskgroup::runtime::{Hooked, SpawnHook};
-use taskgroup::{Spawner, Task, TaskGroup, adopt};
+use taskgroup::runtime::{Hooked, SpawnHook, Timer};
+use taskgroup::{Group, Spawner, Task, TaskGroup, adopt, scope};
 use taskgroup_conformance::ledger::{Ledger, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
 use taskgroup_conformance::{quiet_panic, text, watched};
@@ -87,6 +88,65 @@ fn wrappers_of_a_hook_on_smol() {
     watched(|| children_end_as_ever(Hooked::new(taskgroup::Smol, BadHook)));
 }
 
+/// It panics when the last of those who hold it goes, and has no clock.
+#[derive(Clone)]
+struct BadSpawner(#[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
+
+impl Spawner for BadSpawner {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ThreadEach.spawn(future)
+    }
+}
+
+impl Timer for BadSpawner {
+    type Sleep = Pending<()>;
+
+    fn now(&self) -> Duration {
+        quiet_panic("clock")
+    }
+
+    fn sleep_until(&self, _: Duration) -> Pending<()> {
+        pending()
+    }
+}
+
+/// What `f` panics with.
+fn panic_of<R>(f: impl FnOnce() -> R) -> String {
+    text(&*catch_unwind(AssertUnwindSafe(|| drop(f()))).unwrap_err())
+}
+
+#[test]
+fn a_spawner_that_goes_with_the_last_results() {
+    watched(|| {
+        let values = Ledger::default();
+        let group = TaskGroup::new(BadSpawner(Arc::new(Bomb)));
+        let results = group.results();
+        for _ in 0..3 {
+            let value = values.capture();
+            results.spawn(async move { Ok(value) });
+        }
+        block_on(group.join()).unwrap();
+        assert_eq!(values.read().alive(), 3);
+        assert_eq!(panic_of(|| block_on(results.values())), "dropped");
+        assert_eq!(values.read().alive(), 0);
+    });
+}
+
+#[test]
+fn a_clock_beside_what_a_body_captures() {
+    watched(|| {
+        let bomb = Bomb;
+        let opened = scope(BadSpawner(Arc::new(Bomb)), |_: Group<_, &str>| async move {
+            drop(bomb);
+            Ok(())
+        });
+        assert_eq!(panic_of(|| block_on(opened.timeout(Duration::ZERO))), "clock");
+    });
+}
+
 struct BadWaker;
 
 impl Wake for BadWaker {
@@ -105,11 +165,11 @@ fn waits_in_vain(waiting: impl Future) {
     let waker = Waker::from(Arc::new(BadWaker));
     assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(waker);
-    let panic = catch_unwind(AssertUnwindSafe(|| {
+    let outside = || {
         let _waiting = waiting;
         quiet_panic("outside")
-    }));
-    assert_eq!(text(&*panic.unwrap_err()), "outside");
+    };
+    assert_eq!(panic_of(outside), "outside");
 }
 
 #[test]

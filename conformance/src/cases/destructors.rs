@@ -4,11 +4,13 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_lite::future::{poll_once, yield_now};
+use taskgroup::futures::Scope;
 use taskgroup::group::{Racers, Ready};
 use taskgroup::runtime::{Adopt, lazily};
-use taskgroup::{AnySpawner, Group, TaskGroup, race, shield};
+use taskgroup::{AnySpawner, Group, TaskGroup, race, scope, shield};
 
-use crate::ledger::Capture;
+use crate::ledger::{Capture, Tally};
 use crate::test::{Test, panic_text, quiet_panic, tell};
 
 /// Ends with what it has, or panics. It is no local of an `async` block, which would drop it while that unwinds.
@@ -114,4 +116,47 @@ pub async fn a_shielded_future_and_its_value_that_both_panic_are_one_panic(t: &T
     let group = TaskGroup::new(t.spawner());
     group.launch(shield(Brittle(Some(Ok(Brittle::<()>(None))))));
     assert_eq!(panic_text(group.join()).await, "destructor");
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        quiet_panic("value");
+    }
+}
+
+pub async fn a_value_that_nobody_reads_may_panic_beside_its_reader(t: &Test) {
+    let reading: Scope<_, _, (), _, _> = scope(t.spawner(), |group: Group<_, &str>| async move {
+        let (value, late) = (
+            group.spawn(async { Ok(Bomb) }),
+            group.start(|ready: Ready<Bomb>| async move {
+                ready.set(Bomb);
+            }),
+        );
+        while !value.is_finished() {
+            yield_now().await;
+        }
+        let _unread = (value, late);
+        quiet_panic("reader")
+    });
+    assert_eq!(panic_text(reading).await, "reader");
+}
+
+pub async fn and_so_may_the_value_of_a_scope(t: &Test) {
+    let (outer, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (spawner, child) = (t.spawner(), t.waiting(&there));
+    outer.launch(async move {
+        let mut inner = Box::pin(scope(spawner, |group: Group<_, &str>| async move {
+            group.launch(child);
+            Ok(Bomb)
+        }));
+        assert!(poll_once(inner.as_mut()).await.is_none());
+        there.take(1).await;
+        let _unread = inner;
+        quiet_panic("host")
+    });
+    assert_eq!(panic_text(outer.join()).await, "host");
+    assert_eq!(t.ledger.read().alive(), 0);
 }

@@ -1,6 +1,8 @@
 //! Pools on spawners that drop, refuse, panic, or hand nothing on.
 
 use std::sync::Weak;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 
 use taskgroup_conformance::quiet_panic;
 
@@ -88,6 +90,54 @@ fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
     drop(spawner);
     assert_eq!(Arc::strong_count(&runtime), 1);
     drop(for_tasks);
+}
+
+/// Its kicks panic, and so do the handles of its tasks when they are let go of.
+#[test]
+fn kicks_and_handles_of_drivers_may_panic() {
+    static KICKS: AtomicUsize = AtomicUsize::new(0);
+
+    #[derive(Clone)]
+    struct Bad;
+
+    impl Spawner for Bad {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future).detach();
+            let (runnable, task) = async_task::spawn(pending(), |_| quiet_panic("handle"));
+            runnable.run();
+            task
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(self.clone())
+        }
+
+        fn kick() {
+            KICKS.fetch_add(1, SeqCst);
+            quiet_panic("kick");
+        }
+    }
+
+    watched(|| {
+        let (pool, drivers) = counted(Bad);
+        let children = Ledger::default();
+        while KICKS.load(SeqCst) == 0 {
+            let group = TaskGroup::new(pool.clone());
+            let (own, track) = (group.group(), children.clone());
+            group.launch(children.track(async move {
+                (0..10).for_each(|_| own.launch(track.track(async {})));
+            }));
+            block_on(group.join()).unwrap();
+        }
+        let read = children.read();
+        assert_eq!((read.completed, read.alive()), (read.made, 0));
+        block_on(all_parked(&pool));
+        drop(pool);
+        block_on(at_most(&drivers, 0));
+    });
 }
 
 #[test]
