@@ -34,6 +34,9 @@ use crate::unwind::drop_quietly;
 /// A group is *linked* to the child or body in which it is opened: it is cancelled when that member is cancelled or
 /// ends. For a group that is to outlive the child that opens it there is [`root`](Self::root).
 ///
+/// What children share goes into an `Arc` *beside* their group, not around it: children that hold the owner of their own group keep
+/// it from being dropped, and nobody can join it. Whoever spawns from in there is given a [`Group`].
+///
 /// # Examples
 ///
 /// ```
@@ -46,6 +49,38 @@ use crate::unwind::drop_quietly;
 ///     group.launch(connection(stream));
 /// }
 /// group.join().await?;
+/// # Ok::<(), GroupError<_>>(()) }).unwrap();
+/// # }
+/// ```
+///
+/// A server whose state is shared:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use std::sync::Arc;
+/// # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// # use taskgroup::{Group, GroupError, Smol, TaskGroup};
+/// struct Shared {
+///     connections: Group<Smol>,
+///     served: AtomicU32,
+/// }
+///
+/// impl Shared {
+///     fn accept(self: &Arc<Self>, stream: u32) {
+///         let shared = self.clone();
+///         self.connections.launch(async move {
+///             println!("{stream}");
+///             shared.served.fetch_add(1, Relaxed);
+///         });
+///     }
+/// }
+///
+/// # smol::block_on(async {
+/// let group = TaskGroup::new(Smol);
+/// let shared = Arc::new(Shared { connections: group.group(), served: AtomicU32::new(0) });
+/// (0..3).for_each(|stream| shared.accept(stream));
+/// group.join().await?; // or `shutdown`, or drop it
+/// assert_eq!(shared.served.load(Relaxed), 3);
 /// # Ok::<(), GroupError<_>>(()) }).unwrap();
 /// # }
 /// ```
