@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_task::Task;
+use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::keeping::Begun;
 use crate::lock::Lock;
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
+use crate::unwind::drop_each;
 
 /// A handle of a running task, as [`Group::adopt`](crate::Group::adopt) takes it.
 ///
@@ -113,16 +115,30 @@ where
 }
 
 /// Waits for `future`, or gives `None` if `cancelled` comes first.
-pub(crate) async fn unless<F: Future + Unpin>(
-    future: &mut F,
-    cancelled: impl Future<Output = ()>,
-) -> Option<F::Output> {
-    let mut cancelled = pin!(cancelled);
-    std::future::poll_fn(|cx| match Pin::new(&mut *future).poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => cancelled.as_mut().poll(cx).map(|()| None),
-    })
-    .await
+pub(crate) fn unless<F, C>(future: F, cancelled: C) -> Unless<F, C> {
+    Unless { future, cancelled }
+}
+
+pin_project! {
+    /// Both stay until this is destroyed, as in [`Mapped`](crate::keeping::Mapped).
+    pub(crate) struct Unless<F, C> {
+        #[pin]
+        future: F,
+        #[pin]
+        cancelled: C,
+    }
+}
+
+impl<F: Future, C: Future<Output = ()>> Future for Unless<F, C> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => this.cancelled.poll(cx).map(|()| None),
+        }
+    }
 }
 
 /// Ready when the child that polls it is cancelled. The child is shielded, and so is woken by that: no waker is kept here.
@@ -166,7 +182,7 @@ pub(crate) struct Unbegun<W>(pub(crate) Claim<W>);
 
 impl<W> Drop for Unbegun<W> {
     fn drop(&mut self) {
-        drop(self.0.take());
+        drop_each(self.0.take());
     }
 }
 

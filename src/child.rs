@@ -256,7 +256,7 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for Discard<E> {
     }
 }
 
-/// The value goes to a handle. If that is gone, the child's reference is the last one.
+/// The value goes to a handle. If that is gone, it comes back.
 pub(crate) struct ToHandle<T, E>(Option<Arc<Packet<T>>>, PhantomData<fn(E)>);
 
 impl<T, E> ToHandle<T, E> {
@@ -267,17 +267,16 @@ impl<T, E> ToHandle<T, E> {
 
 impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToHandle<O::Value, E> {
     type Value = O::Value;
-    type Rest = Option<Arc<Packet<O::Value>>>;
+    type Rest = Option<Result<O::Value, Why>>;
 
     fn sort(&self, output: O) -> Result<Returned<O::Value>, Raw> {
         sort(output)
     }
 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {
-        let packet = self.0.take();
-        if let Some(packet) = &packet {
-            packet.resolve(result);
-        }
-        packet
+        let packet = self.0.take()?;
+        packet.resolve(result);
+        // Here it is dropped as what it is: a packet would give way to a panic that has nothing to do with this child.
+        Arc::into_inner(packet)?.into_result()
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
-use std::pin::pin;
 use std::sync::Arc;
 
 use async_task::Task;
@@ -24,6 +23,7 @@ use crate::shield::{Held, shield};
 use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::ticket::Ticket;
+use crate::unwind::GivesWay;
 
 /// How large a child may be that is made under the lock of its group, in bytes.
 const SMALL: usize = 1024;
@@ -237,6 +237,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     {
         let Self { name, kind, work, .. } = self;
         let (group, location) = (self.group.clone(), Location::caller());
+        let future = GivesWay::new(future);
         async move {
             let mut room = (kind == Kind::Ordinary).then(|| group.state().room()).flatten();
             if let Some(room) = &mut room {
@@ -249,7 +250,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
             };
             let Ok(ticket) = entered else { return JoinHandle::refused(future) };
             let packet = Packet::new();
-            group.hand_over(ticket.into(), future, ToHandle::new(packet.clone()));
+            group.hand_over(ticket.into(), future.into_inner(), ToHandle::new(packet.clone()));
             child.handle(packet, ticket, location)
         }
     }
@@ -305,7 +306,9 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         let begin = move || claim.take().map(|work| work());
         // Its task is asked for nothing: that would wait for what the runtime has queued, and for a thread that is free.
         let run = self.group.spawner().spawn_blocking(begin).run(std::future::pending());
-        let output = async move { Adopted(unless(&mut pin!(run), cancelled).await.flatten().flatten()) };
+        let output = Mapped::new(unless(run, cancelled), |output: Option<Option<Option<O>>>| {
+            Adopted(output.flatten().flatten())
+        });
         self.work = Work::Blocking;
         self.spawn(shield(Keeping::new(output, unbegun)))
     }

@@ -252,8 +252,7 @@ impl State {
         }
         drop(table);
         // From here on the group is there only if it is held here.
-        detach(tasks);
-        yard.into_iter().for_each(Task::detach);
+        tasks.iter_mut().filter_map(Option::take).chain(yard).for_each(detach);
         if let Some(group) = group.filter(|_| seen.is_news()) {
             group.tell(seen);
         }

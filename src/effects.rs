@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::sync::local;
 #[cfg(feature = "tracing")]
 use crate::trace::Cancelled;
-use crate::unwind::{drop_quietly, wake};
+use crate::unwind::{catch, drop_quietly, wake};
 
 /// Nothing, mostly: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
@@ -161,7 +161,7 @@ impl Effects {
             } else if let Some(group) = lists.notify.pop() {
                 group.notify();
             } else if let Some(task) = lists.detached.pop() {
-                task.detach();
+                detach(task);
             } else if let Some((pool, tasks)) = lists.on_pools.pop() {
                 pool.drop_many(tasks);
                 lists.pools.push(pool);
@@ -178,10 +178,13 @@ impl Effects {
     }
 }
 
-/// Lets go of the `Task`s of children that have ended.
+/// Lets go of the `Task` of a child that has ended. What a spawner has put around that may be scheduled by it, and the schedule function
+/// of a runtime may panic.
 #[inline]
-pub(crate) fn detach(tasks: &mut [Option<Task<()>>]) {
-    tasks.iter_mut().filter_map(Option::take).for_each(Task::detach);
+pub(crate) fn detach(task: Task<()>) {
+    if let Err(payload) = catch(|| task.detach()) {
+        drop_quietly(payload);
+    }
 }
 
 /// How deep `Task`s are dropped inside of one another before they are queued.

@@ -20,6 +20,7 @@ use crate::spawner::{Counted, Inside, Spawner};
 use crate::state::State;
 use crate::table::Table;
 use crate::ticket::Ticket;
+use crate::unwind::{catch, drop_quietly};
 
 /// A child that has just entered, with the lock still held.
 pub(crate) struct Entry<'a> {
@@ -83,11 +84,10 @@ impl Entry<'_> {
     pub(crate) fn leave(mut self) -> Ticket {
         let swept = self.table.sweep();
         drop(self.table);
-        if let Some(mut swept) = swept {
-            detach(&mut swept);
-        }
+        // Nothing unwinds from here on: who is counted is about to be made.
+        swept.into_iter().flatten().flatten().for_each(detach);
         if self.group.is_observed() {
-            self.group.observe_child(self.ticket, self.kind);
+            drop_quietly(catch(|| self.group.observe_child(self.ticket, self.kind)));
         }
         self.ticket
     }
@@ -140,7 +140,7 @@ impl State {
         let bereft = table.bereft;
         let Some(slot) = table.slot(ticket) else {
             drop(table);
-            return task.detach();
+            return detach(task);
         };
         if slot.member.is_bereft(bereft) || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
             drop(table);

@@ -32,6 +32,7 @@ use crate::signal::Waiter;
 use crate::spawner::{Dependent, Spawner};
 use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
+use crate::unwind::GivesWay;
 
 /// Where children are spawned into: what a scope's body is given, and children clone.
 ///
@@ -74,7 +75,7 @@ pub struct Group<S, E = Infallible> {
 
 /// What all clones share, so that one is a single counted reference.
 struct Inner<S> {
-    spawner: S,
+    spawner: GivesWay<S>,
     state: Arc<State>,
     /// There where the spawner is not the one that the group was opened with.
     elsewhere: Option<Arc<Elsewhere>>,
@@ -82,7 +83,7 @@ struct Inner<S> {
 
 impl<S, E> Group<S, E> {
     pub(crate) fn new(spawner: S, state: Arc<State>) -> Self {
-        Self::of(Inner { spawner, state, elsewhere: None })
+        Self::of(Inner { spawner: GivesWay::new(spawner), state, elsewhere: None })
     }
 
     fn of(inner: Inner<S>) -> Self {
@@ -237,7 +238,7 @@ impl<S, E> Group<S, E> {
     /// ```
     pub fn on<S2>(&self, spawner: S2) -> Group<S2, E> {
         let elsewhere = Some(Elsewhere::of(self.state()));
-        Group::of(Inner { spawner, state: self.state().clone(), elsewhere })
+        Group::of(Inner { spawner: GivesWay::new(spawner), state: self.state().clone(), elsewhere })
     }
 
     /// How many children live: their futures, or groups opened in them, are not all gone yet.

@@ -365,6 +365,14 @@ impl<T> Packet<T> {
         }
     }
 
+    /// What nobody has taken.
+    pub(crate) fn into_result(self) -> Option<Result<T, Why>> {
+        match self.take()? {
+            Slot::Ready(result) => Some(result),
+            _ => None,
+        }
+    }
+
     /// Whoever waits here does not any more: its waker goes now, where no lock is held.
     pub(crate) fn forget(&self) {
         let waker = match &mut *self.0.lock() {

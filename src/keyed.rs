@@ -56,10 +56,10 @@ pub struct Keyed<S, K, E = Infallible> {
 
 type Namer<K> = dyn Fn(&K) -> Name + Send + Sync;
 
-struct Children<K>(Mutex<HashMap<K, Arc<Entry>>>);
+struct Children<K>(Mutex<HashMap<Quiet<K>, Arc<Entry>>>);
 
 impl<K> Children<K> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Arc<Entry>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Quiet<K>, Arc<Entry>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,7 +75,7 @@ impl<K: Hash + Eq> Children<K> {
         if map.is_empty() && map.capacity() > KEPT {
             map.shrink_to_fit();
         }
-        Some(key)
+        Some(key.into_inner())
     }
 }
 
@@ -147,7 +147,7 @@ where
         let mut map = self.children.lock();
         let (before, spare) = match map.get_mut(&*key) {
             Some(there) => (Some(std::mem::replace(there, entry.clone())), Some(key)),
-            None => (map.insert(key.into_inner(), entry.clone()), None),
+            None => (map.insert(key, entry.clone()), None),
         };
         drop(map);
         drop(spare);
@@ -181,7 +181,7 @@ where
             resume(panic);
             return None;
         }
-        map.insert(key.into_inner(), entry.clone());
+        map.insert(key, entry.clone());
         drop(map);
         Some(self.start(child, own.into_inner(), entry, future.into_inner()))
     }

@@ -26,6 +26,7 @@ use crate::spare::shrink;
 use crate::state::State;
 use crate::table::{Table, slot_of};
 use crate::ticket::Ticket;
+use crate::unwind::drop_quietly;
 
 /// What becomes of a child that finds no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +218,7 @@ impl State {
             }
             member.is(Fact::QUEUED)
         });
-        drop(waker);
+        drop_quietly(waker);
         effects.run();
         queued.unwrap_or(false)
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::panic::Location;
+use std::panic::{Location, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,7 +23,7 @@ use crate::output::ChildOutput;
 use crate::signal::Waiter;
 use crate::spare::shrink;
 use crate::spawner::Spawner;
-use crate::unwind::{drop_quietly, wake};
+use crate::unwind::{catch, drop_quietly, wake};
 
 /// What children left, in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
 ///
@@ -229,10 +229,15 @@ impl<S, T, E> Results<S, T, E> {
             };
             kept.early.insert(number, finished);
         }
-        let early = std::mem::take(&mut kept.early);
+        let early = std::mem::take(&mut kept.early).into_values();
         // It may be the last to hold a spawner, whose destructor is the user's: if that panicked later, the values would be leaked.
-        drop(kept);
-        early.into_values().filter_map(|finished| finished.result.ok()).collect()
+        match catch(|| drop(kept)) {
+            Ok(()) => early.filter_map(|finished| finished.result.ok()).collect(),
+            Err(payload) => {
+                early.for_each(drop_quietly);
+                resume_unwind(payload)
+            }
+        }
     }
 
     /// How many results are still to be taken, of children that live and of those that have ended.

@@ -20,7 +20,7 @@ use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
 use crate::ticket::Standing;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{Quiet, catch, drop_each, drop_quietly};
+use crate::unwind::{Quiet, catch, drop_each, drop_quietly, drop_unread, resume};
 
 /// Opens a group, runs `body` in it, and waits until nothing of either is left.
 ///
@@ -187,6 +187,13 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
+            if let Some(Start { spawner, body, .. }) = this.start.take() {
+                // It was never polled.
+                let mut panic = None;
+                drop_unread(body, &mut panic);
+                drop_unread(spawner, &mut panic);
+                resume(panic);
+            }
             let Some(state) = this.state.take() else { return };
             state.cancel(CancelReason::ScopeDropped);
             if this.body.is_some() {

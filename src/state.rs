@@ -36,11 +36,9 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Instant;
 
-use async_task::Task;
-
 use crate::config::Config;
 use crate::crowd::{Ended, Turn};
-use crate::effects::Effects;
+use crate::effects::{Effects, detach};
 use crate::error::{CancelReason, Name, Refusal, step};
 use crate::facts::Fact;
 #[cfg(taskgroup_loom)]
@@ -54,6 +52,7 @@ use crate::table::{Table, slot_of};
 use crate::ticket::{Standing, Ticket};
 #[cfg(feature = "tracing")]
 use crate::trace::{Cancelled, Span};
+use crate::unwind::drop_quietly;
 use crate::word::{Flags, Locked, Seen, Word};
 
 /// How a child ended.
@@ -213,7 +212,7 @@ impl State {
         let task = if table.keeps_ended { task.and_then(|task| table.keep(task)) } else { task };
         drop(table);
         // From here on the group need not be there any more.
-        task.into_iter().for_each(Task::detach);
+        task.into_iter().for_each(detach);
     }
 
     #[cold]
@@ -249,8 +248,8 @@ impl State {
         drop(table);
         // From here on the group is there only if the effects hold it.
         match end {
-            End::Returned => task.into_iter().for_each(Task::detach),
-            End::Cut | End::Lost => drop(task),
+            End::Returned => task.into_iter().for_each(detach),
+            End::Cut | End::Lost => drop_quietly(task),
         }
         effects.run();
     }

@@ -20,7 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::drop_quietly;
+use crate::unwind::{Quiet, drop_quietly};
 
 /// The one owner of a free-standing group: a field of a server, say.
 ///
@@ -354,12 +354,14 @@ impl<S, E> Builder<S, E> {
 
     /// Opens the group, linked to the child or body that is being polled on this thread.
     pub fn open(self) -> TaskGroup<S, E> {
+        // The clock is the user's as well, and may panic.
+        let spawner = Quiet::new(self.spawner);
         let state = if self.root {
             State::open_root(self.config, false, None)
         } else {
             State::open(self.config, false)
         };
-        let group = TaskGroup { group: Group::new(self.spawner, state) };
+        let group = TaskGroup { group: Group::new(spawner.into_inner(), state) };
         if let Some(watch) = self.watch {
             watch(&group);
         }

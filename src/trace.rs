@@ -80,7 +80,10 @@ impl Span {
             None => make(dispatcher::get_default(|dispatch| dispatch.current_span().id().cloned())),
         });
         match made {
-            Ok(span) if span.is_none() || span.is_disabled() || is_nobodys(&span) => Self(None),
+            Ok(span) if span.is_none() || span.is_disabled() || is_nobodys(&span) => {
+                drop_quietly(span);
+                Self(None)
+            }
             Ok(span) => Self(Some(Arc::new(Inner {
                 span: Some(span),
                 began: Instant::now(),

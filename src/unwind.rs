@@ -1,6 +1,8 @@
 //! Catching panics, and dropping values that may panic.
 
 use std::any::Any;
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
@@ -54,6 +56,34 @@ pub(crate) fn drop_quietly<T>(value: T) {
     }
 }
 
+/// A value whose destructor may panic, and gives way to a panic under way: two at once would abort.
+pub(crate) struct GivesWay<T>(Option<T>);
+
+impl<T> GivesWay<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+
+    pub(crate) fn into_inner(mut self) -> T {
+        self.0.take().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Deref for GivesWay<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T> Drop for GivesWay<T> {
+    fn drop(&mut self) {
+        drop_each(self.0.take());
+    }
+}
+
 /// A value whose destructor may panic, where whoever lets go of it has its own to see to.
 pub(crate) struct Quiet<T>(Option<T>);
 
@@ -74,6 +104,27 @@ impl<T> Deref for Quiet<T> {
         self.0.as_ref().expect("it is there until it is dropped")
     }
 }
+
+/// Of a key in a map, which is looked up as what it is.
+impl<T> Borrow<T> for Quiet<T> {
+    fn borrow(&self) -> &T {
+        self
+    }
+}
+
+impl<T: Hash> Hash for Quiet<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl<T: PartialEq> PartialEq for Quiet<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Quiet<T> {}
 
 impl<T> Drop for Quiet<T> {
     fn drop(&mut self) {

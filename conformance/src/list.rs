@@ -361,7 +361,7 @@ macro_rules! __for_all_cases {
                 the_end_of_a_replaced_child_leaves_the_new_one_its_key
                 a_hash_that_panics_is_the_callers_and_starts_nothing
                 a_child_whose_key_hashes_once_is_started_and_can_be_replaced
-                a_hash_and_a_future_that_is_not_started_may_both_panic
+                a_key_and_a_future_that_is_not_started_may_both_panic
                 a_hash_and_a_capture_that_both_panic_are_one_panic
                 a_closed_group_takes_no_child_and_keeps_no_key
                 many_who_replace_one_key_leave_nothing

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use super::Inner;
 use super::queue::Seat;
-use super::shared::{Rest, Shared, Stay, kick};
+use super::shared::{Rest, Shared, Stay, kick, start_thread};
 use crate::spawner::Spawner;
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{Quiet, catch, drop_quietly};
 
 /// How many children a driver runs in one poll.
 const TURN: usize = 256;
@@ -146,15 +146,36 @@ impl<S: Spawner> Source<S> {
     ///
     /// A panic of the spawner is contained, as this may be inside of a driver or of its destructor.
     fn start(&self, shared: &Arc<Shared>, enough: usize) -> bool {
-        let start = |spawner: &S| catch(|| start_or_panic(spawner, self.clone(), shared, enough));
-        let started = match self {
-            Self::Own(spawner) => start(spawner),
-            Self::Handles(inner) => inner.upgrade().map_or(Ok(false), |inner| start(&inner.spawner)),
-        };
-        started.unwrap_or_else(|payload| {
+        let refused = |payload| {
             drop_quietly(payload);
             false
-        })
+        };
+        let source = match catch(|| self.clone()) {
+            Ok(source) => source,
+            Err(payload) => {
+                // Nobody comes, and nobody would try again.
+                shared.die();
+                return refused(payload);
+            }
+        };
+        let start = |spawner: &S| catch(|| start_or_panic(spawner, source, shared, enough));
+        let started = match self {
+            Self::Own(spawner) => start(spawner),
+            Self::Handles(inner) => {
+                let Some(inner) = inner.upgrade() else { return false };
+                let started = start(&inner.spawner);
+                let_go(inner);
+                started
+            }
+        };
+        started.unwrap_or_else(refused)
+    }
+}
+
+/// All handles may have gone meanwhile. Then the spawner goes, which may wait for what is running, so it does not go on a driver.
+fn let_go<S: Spawner>(inner: Arc<Inner<S>>) {
+    if let Some(inner) = Arc::into_inner(inner).map(Quiet::new) {
+        start_thread("taskgroup-pool", move || drop(inner));
     }
 }
 

@@ -122,6 +122,8 @@ impl Shared {
             let _ = HOLDS.try_with(|held| self.queue.push_many(&mut held.borrow_mut()));
             self.see_to_driver::<S>(tasks.len() > 0 || Here::look().is_in_child());
         }
+        // Its memory goes as well.
+        let _ = HOLDS.try_with(RefCell::take);
     }
 
     #[cold]
@@ -291,7 +293,7 @@ impl Shared {
             return;
         }
         let shared = self.clone();
-        if !start_thread(move || shared.drain()) {
+        if !start_thread("taskgroup-drain", move || shared.drain()) {
             self.word.end_draining();
         }
     }
@@ -418,12 +420,12 @@ impl Drop for Stay {
 
 /// Runs `f` on a new thread, if one can be had.
 #[cfg(not(taskgroup_loom))]
-fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
-    std::thread::Builder::new().name("taskgroup-drain".into()).spawn(f).is_ok()
+pub(super) fn start_thread(name: &str, f: impl FnOnce() + Send + 'static) -> bool {
+    std::thread::Builder::new().name(name.into()).spawn(f).is_ok()
 }
 
 #[cfg(taskgroup_loom)]
-fn start_thread(f: impl FnOnce() + Send + 'static) -> bool {
+pub(super) fn start_thread(_: &str, f: impl FnOnce() + Send + 'static) -> bool {
     loom::thread::spawn(f);
     true
 }

@@ -2,13 +2,15 @@
 
 use std::future::{Future, Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_lite::future::block_on;
+use taskgroup::futures::Scope;
 use taskgroup::group::Ready;
-use taskgroup::runtime::{Hooked, SpawnHook, Timer};
+use taskgroup::runtime::{Adopt, Hooked, SpawnBlocking, SpawnHook, Timer};
 use taskgroup::{Group, Spawner, Task, TaskGroup, adopt, scope};
 use taskgroup_conformance::ledger::{Ledger, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
@@ -88,7 +90,7 @@ fn wrappers_of_a_hook_on_smol() {
     watched(|| children_end_as_ever(Hooked::new(taskgroup::Smol, BadHook)));
 }
 
-/// It panics when the last of those who hold it goes, and has no clock.
+/// It panics when the last of those who hold it goes, and has neither a clock nor threads for work.
 #[derive(Clone)]
 struct BadSpawner(#[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
 
@@ -98,6 +100,25 @@ impl Spawner for BadSpawner {
         F: Future<Output = ()> + Send + 'static,
     {
         ThreadEach.spawn(future)
+    }
+}
+
+impl BadSpawner {
+    fn new() -> Self {
+        Self(Arc::new(Bomb))
+    }
+}
+
+impl SpawnBlocking for BadSpawner {
+    fn spawn_blocking<W, O>(&self, _: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        fn task<O>() -> Task<O> {
+            quiet_panic("no threads")
+        }
+        task()
     }
 }
 
@@ -122,10 +143,10 @@ fn panic_of<R>(f: impl FnOnce() -> R) -> String {
 fn a_spawner_that_goes_with_the_last_results() {
     watched(|| {
         let values = Ledger::default();
-        let group = TaskGroup::new(BadSpawner(Arc::new(Bomb)));
+        let group = TaskGroup::new(BadSpawner::new());
         let results = group.results();
         for _ in 0..3 {
-            let value = values.capture();
+            let value = (values.capture(), Bomb);
             results.spawn(async move { Ok(value) });
         }
         block_on(group.join()).unwrap();
@@ -135,15 +156,58 @@ fn a_spawner_that_goes_with_the_last_results() {
     });
 }
 
-#[test]
-fn a_clock_beside_what_a_body_captures() {
-    watched(|| {
-        let bomb = Bomb;
-        let opened = scope(BadSpawner(Arc::new(Bomb)), |_: Group<_, &str>| async move {
+/// A scope that was not polled, and whose body captures something that panics.
+fn opened()
+-> Scope<BadSpawner, &'static str, (), impl FnOnce(Group<BadSpawner, &'static str>) -> Boxed, Boxed> {
+    let bomb = Bomb;
+    scope(BadSpawner::new(), |_| {
+        Box::pin(async move {
             drop(bomb);
             Ok(())
+        }) as Boxed
+    })
+}
+
+type Boxed = Pin<Box<dyn Future<Output = Result<(), &'static str>>>>;
+
+#[test]
+fn a_clock_beside_what_a_group_begins_with() {
+    watched(|| {
+        assert_eq!(panic_of(|| block_on(opened().timeout(Duration::ZERO))), "clock");
+        let group = TaskGroup::builder::<&str>(BadSpawner::new()).timeout(Duration::ZERO);
+        assert_eq!(panic_of(|| group.open()), "clock");
+    });
+}
+
+#[test]
+fn what_is_dropped_before_it_begins() {
+    watched(|| {
+        assert_eq!(panic_of(opened), "dropped");
+        let (group, bomb) = (TaskGroup::new(BadSpawner::new()), Bomb);
+        let waiting = group.spawn_when_free(async move { drop(bomb) });
+        drop(group);
+        assert_eq!(panic_of(|| waiting), "dropped");
+    });
+}
+
+#[test]
+fn a_body_that_is_the_last_to_hold_a_spawner() {
+    watched(|| {
+        let opened: Scope<_, _, (), _, _> = scope(BadSpawner::new(), |group: Group<_, &str>| async move {
+            let _last = group;
+            quiet_panic("body")
         });
-        assert_eq!(panic_of(|| block_on(opened.timeout(Duration::ZERO))), "clock");
+        assert_eq!(panic_of(|| block_on(opened)), "body");
+    });
+}
+
+#[test]
+fn threads_that_cannot_be_had_for_work() {
+    watched(|| {
+        let (group, bomb) = (TaskGroup::new(BadSpawner::new()), Bomb);
+        let spawning = || group.spawn_blocking(move || drop(bomb));
+        assert_eq!(panic_of(spawning), "no threads");
+        block_on(group.join()).unwrap();
     });
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn, ready};
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -16,7 +17,7 @@ use taskgroup::runtime::Timer;
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
-use taskgroup_conformance::watched;
+use taskgroup_conformance::{quiet_panic, text, watched};
 
 use crate::hostile::OnDrop;
 
@@ -83,6 +84,41 @@ fn children_that_are_started_late_are_waited_for() {
         }
         block_on(join).unwrap();
         assert_eq!((children.read().completed, children.read().alive()), (10, 0));
+    });
+}
+
+/// As by whoever runs a group to its end in a destructor.
+#[test]
+fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            quiet_panic("value");
+        }
+    }
+
+    struct Runs(Option<(Later, TaskGroup<Later>)>, mpsc::Sender<String>);
+
+    impl Drop for Runs {
+        fn drop(&mut self) {
+            let (later, group) = self.0.take().unwrap();
+            later.run();
+            let ended = catch_unwind(AssertUnwindSafe(|| block_on(group.join())));
+            self.1.send(text(&*ended.unwrap_err())).unwrap();
+        }
+    }
+
+    watched(|| {
+        let (later, (send, told)) = (Later::default(), mpsc::channel());
+        let group = TaskGroup::new(later.clone());
+        drop(group.spawn(async { Ok(Bomb) }));
+        let outer = catch_unwind(AssertUnwindSafe(|| {
+            let _runs = Runs(Some((later, group)), send);
+            quiet_panic("outer")
+        }));
+        assert_eq!(text(&*outer.unwrap_err()), "outer");
+        assert_eq!(told.recv().unwrap(), "value");
     });
 }
 

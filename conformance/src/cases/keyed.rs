@@ -279,16 +279,32 @@ pub async fn keys_that_panic_when_dropped_do_so_once(t: &Test) {
     assert_eq!(panic_text(group.join()).await, "key");
 }
 
-pub async fn a_hash_and_a_future_that_is_not_started_may_both_panic(t: &Test) {
+/// All that is done with it panics, but to clone it.
+#[derive(Clone, PartialEq, Eq)]
+struct Worst;
+
+impl Hash for Worst {
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        quiet_panic("in the hash")
+    }
+}
+
+impl Drop for Worst {
+    fn drop(&mut self) {
+        quiet_panic("key")
+    }
+}
+
+pub async fn a_key_and_a_future_that_is_not_started_may_both_panic(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let peers = group.keyed();
     let future = || {
         let bomb = Bomb(1);
         t.child(async move { drop(bomb) })
     };
-    let replacing = async { drop(peers.replace(Hostile(0), future())) };
+    let replacing = async { drop(peers.replace(Worst, future())) };
     assert_eq!(panic_text(replacing).await, "in the hash");
-    let spawning = async { drop(peers.spawn_if_absent(Hostile(0), future())) };
+    let spawning = async { drop(peers.spawn_if_absent(Worst, future())) };
     assert_eq!(panic_text(spawning).await, "in the hash");
     assert_eq!(t.ledger.read(), Entry { made: 2, polls: 0, started: 0, completed: 0, dropped: 2 });
     group.join().await.unwrap();

@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
+use taskgroup::async_task::Runnable;
 use taskgroup_conformance::quiet_panic;
 
 use super::*;
@@ -137,6 +138,94 @@ fn kicks_and_handles_of_drivers_may_panic() {
         block_on(all_parked(&pool));
         drop(pool);
         block_on(at_most(&drivers, 0));
+    });
+}
+
+/// All handles go while a driver is about to start another, and then that one is the last to hold the spawner.
+#[test]
+fn no_driver_is_where_a_spawner_ends() {
+    /// Its tasks run on threads of a name, and it panics when it goes. From the second task on it waits for the gate.
+    struct Named {
+        tasks: AtomicUsize,
+        begun: Tally,
+        gate: Gate,
+        ended_on: mpsc::Sender<Option<String>>,
+    }
+
+    impl Drop for Named {
+        fn drop(&mut self) {
+            self.ended_on.send(thread::current().name().map(str::to_owned)).unwrap();
+            quiet_panic("spawner");
+        }
+    }
+
+    #[derive(Clone)]
+    struct Shared(Arc<Named>);
+
+    impl Spawner for Shared {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            let named = &self.0;
+            if named.tasks.fetch_add(1, SeqCst) > 0 {
+                named.begun.add();
+                block_on(named.gate.wait());
+            }
+            let run = thread::Builder::new().name("driver".into());
+            let (runnable, task) = async_task::spawn(future, |runnable: Runnable| {
+                runnable.run();
+            });
+            run.spawn(move || runnable.run()).unwrap();
+            task
+        }
+    }
+
+    watched(|| {
+        let (begun, gate, (ended_on, told)) = (Tally::new(), Gate::new(), mpsc::channel());
+        let named = Named { tasks: AtomicUsize::new(0), begun: begun.clone(), gate: gate.clone(), ended_on };
+        let group = TaskGroup::new(Pool::new(Shared(Arc::new(named))));
+        let child = group.spawn(async { Ok(7) });
+        block_on(begun.take(1));
+        drop(group);
+        gate.open();
+        assert_eq!(told.recv().unwrap().as_deref(), Some("taskgroup-pool"));
+        assert!(block_on(child).unwrap_err().is_cancelled());
+    });
+}
+
+/// A child that blocks for one behind it would wait for ever.
+#[test]
+fn a_spawner_whose_clone_panics_loses_the_children() {
+    struct Once(Arc<AtomicUsize>);
+
+    impl Clone for Once {
+        fn clone(&self) -> Self {
+            match self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+                Ok(_) => Self(self.0.clone()),
+                Err(_) => quiet_panic("clone"),
+            }
+        }
+    }
+
+    impl Spawner for Once {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future)
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(Self(self.0.clone()))
+        }
+    }
+
+    watched(|| {
+        let group = TaskGroup::new(Pool::new(Once(Arc::default())));
+        let child = group.spawn(async { Ok(()) });
+        assert!(block_on(child).unwrap_err().is_lost());
+        assert!(block_on(group.join()).unwrap_err().is_lost());
     });
 }
 
