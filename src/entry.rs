@@ -85,12 +85,24 @@ impl Entry<'_> {
         let swept = self.table.sweep();
         drop(self.table);
         // Nothing unwinds from here on: who is counted is about to be made.
-        swept.into_iter().flatten().flatten().for_each(detach);
+        if let Some(swept) = swept {
+            detach_all(swept);
+        }
         if self.group.is_observed() {
-            drop_quietly(catch(|| self.group.observe_child(self.ticket, self.kind)));
+            observe(self.group, self.ticket, self.kind);
         }
         self.ticket
     }
+}
+
+#[inline(never)]
+fn detach_all(tasks: impl IntoIterator<Item = Option<Task<()>>>) {
+    tasks.into_iter().flatten().for_each(detach);
+}
+
+#[cold]
+fn observe(group: &State, child: Ticket, kind: Kind) {
+    drop_quietly(catch(|| group.observe_child(child, kind)));
 }
 
 impl State {

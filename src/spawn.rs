@@ -49,7 +49,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// # Panics
     ///
-    /// Panics if the spawner does. A panic of the child cancels the group and is resumed in whoever joins it.
+    /// Panics if the spawner does: a child that it has not taken is lost then, which cancels the group. A panic of the child cancels the
+    /// group and is resumed in whoever joins it.
     ///
     /// # Examples
     ///

@@ -36,6 +36,8 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_task::Task;
+
 use crate::config::Config;
 use crate::crowd::{Ended, Turn};
 use crate::effects::{Effects, detach};
@@ -211,8 +213,8 @@ impl State {
         }
         let task = if table.keeps_ended { task.and_then(|task| table.keep(task)) } else { task };
         drop(table);
-        // From here on the group need not be there any more.
-        task.into_iter().for_each(detach);
+        // From here on the group need not be there any more. Nothing is left to be done, should this panic.
+        task.into_iter().for_each(Task::detach);
     }
 
     #[cold]

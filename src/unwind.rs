@@ -80,7 +80,9 @@ impl<T> Deref for GivesWay<T> {
 
 impl<T> Drop for GivesWay<T> {
     fn drop(&mut self) {
-        drop_each(self.0.take());
+        if std::thread::panicking() {
+            drop_quietly(self.0.take());
+        }
     }
 }
 
