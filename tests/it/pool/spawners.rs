@@ -93,9 +93,9 @@ fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
     drop(for_tasks);
 }
 
-/// Its kicks panic, and so do the handles of its tasks when they are let go of.
+/// The handles of its drivers panic when they are let go of.
 #[test]
-fn kicks_and_handles_of_drivers_may_panic() {
+fn a_schedule_function_that_panics_for_a_driver_and_kicks_that_do_are_nobodys() {
     static KICKS: AtomicUsize = AtomicUsize::new(0);
 
     #[derive(Clone)]
