@@ -28,8 +28,8 @@ use crate::unwind::{Quiet, catch, drop_unread, resume};
 /// # Panics
 ///
 /// If `Hash` or `Eq` of a key panics, or what makes a name of it, the panic goes to whoever called, and no child is
-/// started; where a child that ends takes its own key away, it is the child's, and the key stays. `Hash` and `Eq` run under the lock of the set:
-/// neither may use this very set, nor wait for whoever does, as that is a deadlock.
+/// started; where a child that ends takes its own key away, it is the child's, and the key stays. `Hash` and `Eq` run under the lock
+/// of the set: neither may use this very set, nor wait for whoever does, as that is a deadlock.
 ///
 /// # Examples
 ///

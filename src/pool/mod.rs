@@ -68,6 +68,8 @@
 //!   refuses the new one, which is to drop it before it got anywhere, the runtime is gone and so is the pool. This does
 //!   not wait for the last driver to be dropped, as another one may be at a child that blocks for one that is queued,
 //!   and the runtime waits for both. If a driver that nobody polls or drops is the only one, nobody finds out.
+//! * *The last handle goes while a driver starts another.* Then that driver is the last to hold the spawner, and leaves it to a thread of
+//!   its own: it is the user's, may wait for its tasks to end, and the driver has a child in its hands.
 //! * *Dying against spawning.* The group is on the list before its first child is started. The list is closed after
 //!   the word says *dead*, and a group that comes later is told at once. A group that was told drops every `Task`
 //!   that it has or that is stored later; what is started later is dropped, as the word says *dead* by then.
