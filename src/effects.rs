@@ -180,11 +180,16 @@ impl Effects {
 
 /// Lets go of the `Task` of a child that has ended. What a spawner has put around that may be scheduled by it, and the schedule function
 /// of a runtime may panic.
-#[inline]
 pub(crate) fn detach(task: Task<()>) {
     if let Err(payload) = catch(|| task.detach()) {
         drop_quietly(payload);
     }
+}
+
+/// The same with several, where there mostly are none: inside of its callers it would be in the way of those who have none.
+#[inline(never)]
+pub(crate) fn detach_all(tasks: impl IntoIterator<Item = Task<()>>) {
+    tasks.into_iter().for_each(detach);
 }
 
 /// How deep `Task`s are dropped inside of one another before they are queued.

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::effects::dispose;
+use crate::group::Group;
 use crate::lock::Guard;
-use crate::spawner::Dependent;
+use crate::spawner::{Dependent, Spawner};
 use crate::state::State;
 use crate::table::Table;
 
@@ -43,6 +44,45 @@ impl Elsewhere {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Spawner, E> Group<S, E> {
+    /// Before the group's first child on this spawner: has it tell the group when its runtime is gone. It may do so at once, and
+    /// drop children whose destructors spawn.
+    #[inline]
+    pub(crate) fn register(&self) {
+        if !self.is_registered() {
+            self.register_first();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_registered(&self) -> bool {
+        match self.elsewhere() {
+            Some(elsewhere) => elsewhere.is_registered(),
+            None => self.state().flags.is_registered(),
+        }
+    }
+
+    /// Not where the group is opened, which asks nothing of its spawner.
+    #[cold]
+    pub(crate) fn register_first(&self) {
+        let first = match self.elsewhere() {
+            Some(elsewhere) => elsewhere.register(),
+            None => self.state().flags.register(&mut self.state().lock().locked),
+        };
+        if !first {
+            return;
+        }
+        let dependent: Weak<dyn Dependent> = match self.elsewhere() {
+            Some(elsewhere) => Arc::downgrade(elsewhere) as _,
+            None => Arc::downgrade(self.state()) as _,
+        };
+        self.spawner().register(dependent);
+        if self.spawner().keeps_ended() {
+            self.state().lock().keeps_ended = true;
+        }
     }
 }
 

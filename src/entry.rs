@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::effects::{detach, dispose};
+use crate::effects::{detach, detach_all, dispose};
 use crate::error::Refusal;
 use crate::facts::Fact;
 use crate::limit::Place;
@@ -20,7 +20,6 @@ use crate::spawner::{Counted, Inside, Spawner};
 use crate::state::State;
 use crate::table::Table;
 use crate::ticket::Ticket;
-use crate::unwind::{catch, drop_quietly};
 
 /// A child that has just entered, with the lock still held.
 pub(crate) struct Entry<'a> {
@@ -86,23 +85,13 @@ impl Entry<'_> {
         drop(self.table);
         // Nothing unwinds from here on: who is counted is about to be made.
         if let Some(swept) = swept {
-            detach_all(swept);
+            detach_all(swept.into_iter().flatten());
         }
         if self.group.is_observed() {
-            observe(self.group, self.ticket, self.kind);
+            self.group.observe_child(self.ticket, self.kind);
         }
         self.ticket
     }
-}
-
-#[inline(never)]
-fn detach_all(tasks: impl IntoIterator<Item = Option<Task<()>>>) {
-    tasks.into_iter().flatten().for_each(detach);
-}
-
-#[cold]
-fn observe(group: &State, child: Ticket, kind: Kind) {
-    drop_quietly(catch(|| group.observe_child(child, kind)));
 }
 
 impl State {

@@ -19,7 +19,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::elsewhere::Elsewhere;
 use crate::error::CancelReason;
 use crate::member::{BODY, Kind};
 use crate::signal::Waiter;
-use crate::spawner::{Dependent, Spawner};
+use crate::spawner::Spawner;
 use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::GivesWay;
@@ -82,8 +82,8 @@ struct Inner<S> {
 }
 
 impl<S, E> Group<S, E> {
-    pub(crate) fn new(spawner: S, state: Arc<State>) -> Self {
-        Self::of(Inner { spawner: GivesWay::new(spawner), state, elsewhere: None })
+    pub(crate) fn new(spawner: GivesWay<S>, state: Arc<State>) -> Self {
+        Self::of(Inner { spawner, state, elsewhere: None })
     }
 
     fn of(inner: Inner<S>) -> Self {
@@ -445,45 +445,6 @@ impl<S, E> fmt::Debug for Group<S, E> {
             .field("closed", &self.is_closed())
             .field("cancelled", &self.is_cancelled())
             .finish_non_exhaustive()
-    }
-}
-
-impl<S: Spawner, E> Group<S, E> {
-    /// Before the group's first child on this spawner: has it tell the group when its runtime is gone. It may do so at once, and
-    /// drop children whose destructors spawn.
-    #[inline]
-    pub(crate) fn register(&self) {
-        if !self.is_registered() {
-            self.register_first();
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_registered(&self) -> bool {
-        match &self.inner.elsewhere {
-            Some(elsewhere) => elsewhere.is_registered(),
-            None => self.state().flags.is_registered(),
-        }
-    }
-
-    /// Not where the group is opened, which asks nothing of its spawner.
-    #[cold]
-    fn register_first(&self) {
-        let first = match &self.inner.elsewhere {
-            Some(elsewhere) => elsewhere.register(),
-            None => self.state().flags.register(&mut self.state().lock().locked),
-        };
-        if !first {
-            return;
-        }
-        let dependent: Weak<dyn Dependent> = match &self.inner.elsewhere {
-            Some(elsewhere) => Arc::downgrade(elsewhere) as _,
-            None => Arc::downgrade(self.state()) as _,
-        };
-        self.spawner().register(dependent);
-        if self.spawner().keeps_ended() {
-            self.state().lock().keeps_ended = true;
-        }
     }
 }
 

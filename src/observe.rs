@@ -13,6 +13,7 @@ use crate::metrics::{Ended, Metrics};
 use crate::outcome::Raw;
 use crate::state::{End, State};
 use crate::ticket::Ticket;
+use crate::unwind::{catch, drop_quietly};
 
 /// What is noted of a member.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +96,12 @@ impl State {
     /// A child was entered, and not handed to its runtime yet.
     #[cold]
     pub(crate) fn observe_child(&self, ticket: Ticket, kind: Kind) {
-        self.metrics_of(kind).into_iter().for_each(Metrics::spawn);
-        #[cfg(feature = "tracing")]
-        self.trace_child(ticket, kind);
+        // Who is counted is yet to be made, so nothing unwinds out of here.
+        drop_quietly(catch(|| {
+            self.metrics_of(kind).into_iter().for_each(Metrics::spawn);
+            #[cfg(feature = "tracing")]
+            self.trace_child(ticket, kind);
+        }));
         // Only spans ask for it.
         let _ = ticket;
     }

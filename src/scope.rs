@@ -20,7 +20,7 @@ use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
 use crate::ticket::Standing;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{Quiet, catch, drop_each, drop_quietly, drop_unread, resume};
+use crate::unwind::{GivesWay, catch, drop_each, drop_quietly};
 
 /// Opens a group, runs `body` in it, and waits until nothing of either is left.
 ///
@@ -101,8 +101,12 @@ where
     B: FnOnce(Group<S, E>) -> F,
     F: Future<Output = Result<T, E>>,
 {
-    let start =
-        Start { spawner, body, config: Config::new(Location::caller()), error: std::marker::PhantomData };
+    let start = Start {
+        body: GivesWay::new(body),
+        spawner: GivesWay::new(spawner),
+        config: Config::new(Location::caller()),
+        error: std::marker::PhantomData,
+    };
     Scope {
         start: Some(start),
         body: None,
@@ -187,13 +191,6 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(Start { spawner, body, .. }) = this.start.take() {
-                // It was never polled.
-                let mut panic = None;
-                drop_unread(body, &mut panic);
-                drop_unread(spawner, &mut panic);
-                resume(panic);
-            }
             let Some(state) = this.state.take() else { return };
             state.cancel(CancelReason::ScopeDropped);
             if this.body.is_some() {
@@ -208,8 +205,8 @@ pin_project! {
 
 /// What the first poll begins with.
 struct Start<S, E, B> {
-    spawner: S,
-    body: B,
+    body: GivesWay<B>,
+    spawner: GivesWay<S>,
     config: Config,
     error: std::marker::PhantomData<fn(E) -> E>,
 }
@@ -254,15 +251,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(Start { spawner, body, config, .. }) = this.start.take() {
-            // Among them the clock is the user's as well, and may panic.
-            let (spawner, body) = (Quiet::new(spawner), Quiet::new(body));
             *this.watch = config.watch();
             let state = State::open(config, true);
             *this.state = Some(state.clone());
             if let Some(watch) = this.watch {
                 watch.look(&state, cx);
             }
-            let group = Group::new(spawner.into_inner(), state.clone());
+            let group = Group::new(spawner, state.clone());
             let body = body.into_inner();
             if state.is_cancelled() {
                 let (_, dropped) = as_body(&state, false, || catch(|| drop(body)));

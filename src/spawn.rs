@@ -267,7 +267,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         // Made where it is handed over: to move what was just written part by part takes as long as a locked instruction.
         let child = || Child::new(self.state(), ticket, future, deliver);
         if !self.is_registered() {
-            if let Err(payload) = catch(|| self.register()) {
+            if let Err(payload) = catch(|| self.register_first()) {
                 // So it is counted off.
                 drop(child());
                 resume_unwind(payload);

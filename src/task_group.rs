@@ -20,7 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{Quiet, drop_quietly};
+use crate::unwind::{GivesWay, drop_quietly};
 
 /// The one owner of a free-standing group: a field of a server, say.
 ///
@@ -116,7 +116,7 @@ impl<S> TaskGroup<S> {
     #[track_caller]
     pub fn builder<E>(spawner: S) -> Builder<S, E> {
         Builder {
-            spawner,
+            spawner: GivesWay::new(spawner),
             config: Config::new(Location::caller()),
             root: false,
             watch: None,
@@ -335,7 +335,7 @@ impl<S, E> fmt::Debug for Join<S, E> {
 /// ```
 #[must_use = "nothing is opened before `open`"]
 pub struct Builder<S, E = Infallible> {
-    spawner: S,
+    spawner: GivesWay<S>,
     config: Config,
     root: bool,
     /// Starts the child that keeps the deadline.
@@ -354,14 +354,12 @@ impl<S, E> Builder<S, E> {
 
     /// Opens the group, linked to the child or body that is being polled on this thread.
     pub fn open(self) -> TaskGroup<S, E> {
-        // The clock is the user's as well, and may panic.
-        let spawner = Quiet::new(self.spawner);
         let state = if self.root {
             State::open_root(self.config, false, None)
         } else {
             State::open(self.config, false)
         };
-        let group = TaskGroup { group: Group::new(spawner.into_inner(), state) };
+        let group = TaskGroup { group: Group::new(self.spawner, state) };
         if let Some(watch) = self.watch {
             watch(&group);
         }
@@ -372,7 +370,7 @@ impl<S, E> Builder<S, E> {
 impl<S: Spawner + Timed, E: Send + 'static> Builder<S, E> {
     time_settings!(|builder| builder.config, {
         builder.watch = Some(Group::watch_deadline);
-        AnyTimer::of(&builder.spawner)
+        AnyTimer::of(&*builder.spawner)
     });
 }
 

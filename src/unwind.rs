@@ -56,10 +56,16 @@ pub(crate) fn drop_quietly<T>(value: T) {
     }
 }
 
-/// A value whose destructor may panic, and gives way to a panic under way: two at once would abort.
-pub(crate) struct GivesWay<T>(Option<T>);
+/// A value whose destructor may panic, where whoever lets go of it has its own to see to.
+pub(crate) type Quiet<T> = Contained<T, true>;
 
-impl<T> GivesWay<T> {
+/// A value whose destructor may panic, and gives way to a panic under way: two at once would abort.
+pub(crate) type GivesWay<T> = Contained<T, false>;
+
+/// A value whose destructor panics for nobody, ever or while the thread unwinds.
+pub(crate) struct Contained<T, const EVER: bool>(Option<T>);
+
+impl<T, const EVER: bool> Contained<T, EVER> {
     pub(crate) fn new(value: T) -> Self {
         Self(Some(value))
     }
@@ -69,7 +75,7 @@ impl<T> GivesWay<T> {
     }
 }
 
-impl<T> Deref for GivesWay<T> {
+impl<T, const EVER: bool> Deref for Contained<T, EVER> {
     type Target = T;
 
     #[inline]
@@ -78,32 +84,11 @@ impl<T> Deref for GivesWay<T> {
     }
 }
 
-impl<T> Drop for GivesWay<T> {
+impl<T, const EVER: bool> Drop for Contained<T, EVER> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if EVER || std::thread::panicking() {
             drop_quietly(self.0.take());
         }
-    }
-}
-
-/// A value whose destructor may panic, where whoever lets go of it has its own to see to.
-pub(crate) struct Quiet<T>(Option<T>);
-
-impl<T> Quiet<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Some(value))
-    }
-
-    pub(crate) fn into_inner(mut self) -> T {
-        self.0.take().expect("it is there until it is dropped")
-    }
-}
-
-impl<T> Deref for Quiet<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
     }
 }
 
@@ -127,9 +112,3 @@ impl<T: PartialEq> PartialEq for Quiet<T> {
 }
 
 impl<T: Eq> Eq for Quiet<T> {}
-
-impl<T> Drop for Quiet<T> {
-    fn drop(&mut self) {
-        drop_quietly(self.0.take());
-    }
-}

@@ -146,17 +146,10 @@ impl<S: Spawner> Source<S> {
     ///
     /// A panic of the spawner is contained, as this may be inside of a driver or of its destructor.
     fn start(&self, shared: &Arc<Shared>, enough: usize) -> bool {
-        let refused = |payload| {
-            drop_quietly(payload);
-            false
-        };
-        let source = match catch(|| self.clone()) {
-            Ok(source) => source,
-            Err(payload) => {
-                // Nobody comes, and nobody would try again.
-                shared.die();
-                return refused(payload);
-            }
+        let Ok(source) = catch(|| self.clone()).map_err(drop_quietly) else {
+            // Nobody comes, and nobody would try again.
+            shared.die();
+            return false;
         };
         let start = |spawner: &S| catch(|| start_or_panic(spawner, source, shared, enough));
         let started = match self {
@@ -168,7 +161,7 @@ impl<S: Spawner> Source<S> {
                 started
             }
         };
-        started.unwrap_or_else(refused)
+        started.map_err(drop_quietly).unwrap_or(false)
     }
 }
 

@@ -16,7 +16,8 @@ use taskgroup_conformance::ledger::{Ledger, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
 use taskgroup_conformance::{quiet_panic, text, watched};
 
-struct Bomb;
+/// Panics when it is dropped.
+pub(crate) struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
@@ -135,7 +136,7 @@ impl Timer for BadSpawner {
 }
 
 /// What `f` panics with.
-fn panic_of<R>(f: impl FnOnce() -> R) -> String {
+pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     text(&*catch_unwind(AssertUnwindSafe(|| drop(f()))).unwrap_err())
 }
 

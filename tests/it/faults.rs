@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn, ready};
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -17,8 +16,9 @@ use taskgroup::runtime::Timer;
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
-use taskgroup_conformance::{quiet_panic, text, watched};
+use taskgroup_conformance::{quiet_panic, watched};
 
+use crate::brittle::{Bomb, panic_of};
 use crate::hostile::OnDrop;
 
 /// Keeps what it is given until it is told to run it, or to drop it.
@@ -90,22 +90,13 @@ fn children_that_are_started_late_are_waited_for() {
 /// As by whoever runs a group to its end in a destructor.
 #[test]
 fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
-    struct Bomb;
-
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            quiet_panic("value");
-        }
-    }
-
     struct Runs(Option<(Later, TaskGroup<Later>)>, mpsc::Sender<String>);
 
     impl Drop for Runs {
         fn drop(&mut self) {
             let (later, group) = self.0.take().unwrap();
             later.run();
-            let ended = catch_unwind(AssertUnwindSafe(|| block_on(group.join())));
-            self.1.send(text(&*ended.unwrap_err())).unwrap();
+            self.1.send(panic_of(|| block_on(group.join()))).unwrap();
         }
     }
 
@@ -113,12 +104,12 @@ fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
         let (later, (send, told)) = (Later::default(), mpsc::channel());
         let group = TaskGroup::new(later.clone());
         drop(group.spawn(async { Ok(Bomb) }));
-        let outer = catch_unwind(AssertUnwindSafe(|| {
+        let outer = || {
             let _runs = Runs(Some((later, group)), send);
             quiet_panic("outer")
-        }));
-        assert_eq!(text(&*outer.unwrap_err()), "outer");
-        assert_eq!(told.recv().unwrap(), "value");
+        };
+        assert_eq!(panic_of(outer), "outer");
+        assert_eq!(told.recv().unwrap(), "dropped");
     });
 }
 

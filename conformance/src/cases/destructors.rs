@@ -118,21 +118,12 @@ pub async fn a_shielded_future_and_its_value_that_both_panic_are_one_panic(t: &T
     assert_eq!(panic_text(group.join()).await, "destructor");
 }
 
-/// Panics when it is dropped.
-struct Bomb;
-
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        quiet_panic("value");
-    }
-}
-
 pub async fn a_value_that_nobody_reads_may_panic_beside_its_reader(t: &Test) {
     let reading: Scope<_, _, (), _, _> = scope(t.spawner(), |group: Group<_, &str>| async move {
         let (value, late) = (
-            group.spawn(async { Ok(Bomb) }),
-            group.start(|ready: Ready<Bomb>| async move {
-                ready.set(Bomb);
+            group.spawn(async { Ok(Brittle::<()>(None)) }),
+            group.start(|ready: Ready<_>| async move {
+                ready.set(Brittle::<()>(None));
             }),
         );
         while !value.is_finished() {
@@ -150,7 +141,7 @@ pub async fn and_so_may_the_value_of_a_scope(t: &Test) {
     outer.launch(async move {
         let mut inner = Box::pin(scope(spawner, |group: Group<_, &str>| async move {
             group.launch(child);
-            Ok(Bomb)
+            Ok(Brittle::<()>(None))
         }));
         assert!(poll_once(inner.as_mut()).await.is_none());
         there.take(1).await;
