@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::effects::{Effects, detach_all};
+use crate::effects::{Effects, detach, detach_all};
 use crate::lock::{Guard, Lock};
 use crate::member::{Key, Kind};
 use crate::state::State;
@@ -252,7 +252,10 @@ impl State {
         }
         drop(table);
         // From here on the group is there only if it is held here.
-        detach_all(tasks.iter_mut().filter_map(Option::take).chain(yard));
+        tasks.iter_mut().filter_map(Option::take).for_each(detach);
+        if !yard.is_empty() {
+            detach_all(yard);
+        }
         if let Some(group) = group.filter(|_| seen.is_news()) {
             group.tell(seen);
         }

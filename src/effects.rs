@@ -143,7 +143,14 @@ impl Effects {
         self.lists().settle.push(group.clone());
     }
 
-    pub(crate) fn run(mut self) {
+    #[inline]
+    pub(crate) fn run(self) {
+        if self.0.is_some() {
+            self.run_all();
+        }
+    }
+
+    fn run_all(mut self) {
         while let Some(lists) = &mut self.0 {
             #[cfg(feature = "tracing")]
             if let Some(cancelled) = lists.tell.pop() {
