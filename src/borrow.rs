@@ -13,6 +13,7 @@
 //! it first.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -81,6 +82,23 @@ use crate::scope::scope;
 /// # Ok::<(), GroupError<std::io::Error>>(()) }).unwrap();
 /// ```
 ///
+/// If nothing can fail, the compiler cannot infer the error type (E0283). Then name the argument's type:
+///
+/// ```
+/// use taskgroup::{borrowing, group::Borrowing};
+///
+/// # futures_lite::future::block_on(async {
+/// let words = ["one", "two"].map(String::from);
+/// let total = borrowing(async |group: Borrowing<'_, '_>| {
+///     let first = group.spawn(async { Ok(words[0].len()) });
+///     let second = group.spawn(async { Ok(words[1].len()) });
+///     Ok(first.value().await + second.value().await)
+/// })
+/// .await?;
+/// assert_eq!(total, 6);
+/// # Ok::<(), taskgroup::error::Cut>(()) }).unwrap();
+/// ```
+///
 /// What the body itself owns does not outlive the group:
 ///
 /// ```compile_fail,E0373
@@ -112,8 +130,8 @@ where
     }
 }
 
-/// Where children of a [`borrowing`] group are spawned into.
-pub struct Borrowing<'a, 'env, E> {
+/// Where children of a [`borrowing`] group are spawned into. If none of them can fail, the body takes a `Borrowing<'_, '_>`.
+pub struct Borrowing<'a, 'env, E = Infallible> {
     executor: &'a Executor<'env>,
     group: Group<(), E>,
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::{fmt, vec};
+use std::{fmt, io, vec};
 
 mod failure;
 mod join;
@@ -36,8 +36,9 @@ use crate::unwind::{drop_each, drop_quietly};
 /// its error gets here, so a neighbour that fails for that, at a closed channel say, may come first. Let it end well there, or
 /// look at all [`failures`](Self::failures).
 ///
-/// It is an [`Error`] without a source whenever `E` can be displayed, so `?` turns it into a boxed one. The crate
-/// itself never calls a trait of `E`.
+/// It is an [`Error`] whenever `E` can be displayed, so `?` turns it into a boxed one. It has no source: its text holds that of the
+/// first error in the alternate form (`{:#}`), which for `anyhow` and `eyre` includes the causes. The crate itself never calls a
+/// trait of `E`.
 ///
 /// # Examples
 ///
@@ -56,8 +57,40 @@ use crate::unwind::{drop_each, drop_quietly};
 /// # }
 /// ```
 ///
-/// In code that has one error type for everything, a boxed one or that of `anyhow`, `?` hides the first error behind this one. This
-/// hands it on as it is, with its type and its causes, and this one only where there is none:
+/// With [`io::Error`] as the error type, `?` passes on the first error itself. An error type of your own gets the same by a
+/// conversion:
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// use taskgroup::{GroupError, Smol, scope};
+///
+/// #[derive(Debug)]
+/// enum MyError {
+///     Offline,
+///     Group(Box<GroupError<MyError>>),
+/// }
+///
+/// impl From<GroupError<MyError>> for MyError {
+///     fn from(error: GroupError<MyError>) -> Self {
+///         error.into_primary().unwrap_or_else(|error| MyError::Group(Box::new(error)))
+///     }
+/// }
+///
+/// async fn sync() -> Result<(), MyError> {
+///     scope(Smol, |group| async move {
+///         group.launch(async { Err::<(), _>(MyError::Offline) });
+///         Ok(())
+///     })
+///     .await?;
+///     Ok(())
+/// }
+///
+/// assert!(matches!(smol::block_on(sync()), Err(MyError::Offline)));
+/// # }
+/// ```
+///
+/// With a boxed error, or that of `anyhow`, `?` wraps the `GroupError`. This passes on the first error itself, with its type and
+/// its causes, and the `GroupError` only if there is no such error:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -218,7 +251,7 @@ impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
 impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.failures.first(), &self.0.reason) {
-            (Some((origin, failure)), _) => write!(f, "{} failed: {failure}", origin.subject())?,
+            (Some((origin, failure)), _) => write!(f, "{} failed: {failure:#}", origin.subject())?,
             (None, Some(reason)) => write!(f, "the group was cut short: {reason}")?,
             (None, None) => f.write_str("the group was cut short")?,
         }
@@ -230,3 +263,13 @@ impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
 }
 
 impl<E: fmt::Debug + fmt::Display + 'static> Error for GroupError<E> {}
+
+/// Passes on the first error, or, if the group was only cut short, an error of the kind [`Other`](io::ErrorKind::Other) that holds
+/// the `GroupError`.
+///
+/// So `?` works on a group in a function or child that returns [`io::Result`].
+impl From<GroupError<io::Error>> for io::Error {
+    fn from(error: GroupError<io::Error>) -> Self {
+        error.into_primary().unwrap_or_else(io::Error::other)
+    }
+}

@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use futures_core::FusedFuture;
+
 use crate::context::{self, Withheld};
 use crate::effects::{self, Effects};
 use crate::error::{JoinError, Name, Origin, Why};
@@ -174,6 +176,13 @@ impl<T> Future for JoinHandle<T> {
     }
 }
 
+impl<T> FusedFuture for JoinHandle<T> {
+    /// Whether it has given its result, and must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.packet.is_taken()
+    }
+}
+
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle").field("child", &self.child).finish_non_exhaustive()
@@ -332,6 +341,10 @@ impl<T> Packet<T> {
 
     pub(crate) fn is_resolved(&self) -> bool {
         !matches!(*self.0.lock(), Slot::Waiting(_))
+    }
+
+    fn is_taken(&self) -> bool {
+        matches!(*self.0.lock(), Slot::Taken)
     }
 
     /// Leaves the result.

@@ -95,6 +95,11 @@ impl Limit {
         (self.most, self.taken)
     }
 
+    /// How many wait to spawn.
+    pub(crate) fn spawners(&self) -> usize {
+        self.queue.iter().filter(|one| matches!(one, Waiting::Spawner(spawner) if spawner.waits())).count()
+    }
+
     fn is_full(&self) -> bool {
         self.taken >= self.most
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 
 use crate::child::{Deliver, Returned, sort};
 use crate::error::{JoinError, Why};
@@ -159,8 +160,39 @@ impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
 impl<S, T, E> Results<S, T, E> {
     /// Waits for the next result, whichever child it is of. `None` when no more can come.
     ///
-    /// More can come until the group takes no more children. So in an open group this waits, and gives no `None`, when nothing is
-    /// outstanding: look at [`outstanding`](Self::outstanding), or [close](Group::close) the group first.
+    /// More can come as long as the group takes children. **So in an open group this waits for ever when nothing is outstanding.**
+    /// [Close](Group::close) the group first, or use [`join_next`](Self::join_next), which does not wait then.
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let mut results = group.results();
+    /// for number in 0..3 {
+    ///     results.spawn(async move { Ok(number) });
+    /// }
+    /// group.close();
+    /// let mut sum = 0;
+    /// while let Some(result) = results.next().await {
+    ///     sum += result?;
+    /// }
+    /// assert_eq!(sum, 3);
+    /// group.join().await.unwrap();
+    /// # Ok::<(), taskgroup::JoinError>(()) }).unwrap();
+    /// # }
+    /// ```
+    pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
+        std::future::poll_fn(|cx| self.poll_result(cx)).await
+    }
+
+    /// Waits for the next result, whichever child it is of. `None` when nothing is [outstanding](Self::outstanding).
+    ///
+    /// The group may stay open, so this is for one batch after another, as with Tokio's `JoinSet`.
     ///
     /// Dropping the future loses nothing.
     ///
@@ -179,8 +211,8 @@ impl<S, T, E> Results<S, T, E> {
     ///     for number in 0..3 {
     ///         results.spawn(async move { Ok(batch + number) });
     ///     }
-    ///     while results.outstanding() > 0 {
-    ///         sum += results.next().await.expect("one is outstanding")?;
+    ///     while let Some(result) = results.join_next().await {
+    ///         sum += result?;
     ///     }
     /// }
     /// assert_eq!(sum, 96);
@@ -188,8 +220,8 @@ impl<S, T, E> Results<S, T, E> {
     /// # Ok::<(), taskgroup::JoinError>(()) }).unwrap();
     /// # }
     /// ```
-    pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
-        std::future::poll_fn(|cx| self.poll_result(cx)).await
+    pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
+        if self.outstanding() == 0 { None } else { self.next().await }
     }
 
     /// The same results in the order of spawning.
@@ -293,6 +325,13 @@ impl<S, T, E> Stream for Results<S, T, E> {
     }
 }
 
+impl<S, T, E> FusedStream for Results<S, T, E> {
+    /// Whether the group takes no more children, and all results were taken.
+    fn is_terminated(&self) -> bool {
+        self.group.is_closed() && self.outstanding() == 0
+    }
+}
+
 impl<S, T, E> Drop for Results<S, T, E> {
     fn drop(&mut self) {
         let mut inner = self.queue.lock();
@@ -352,6 +391,13 @@ impl<S, T, E> InOrder<S, T, E> {
         std::future::poll_fn(|cx| self.poll_turn(cx)).await
     }
 
+    /// Waits like [`next`](Self::next). `None` when nothing is [outstanding](Self::outstanding), also in an open group.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
+        if self.outstanding() == 0 { None } else { self.next().await }
+    }
+
     /// How many results are still to be taken. See [`Results::outstanding`].
     pub fn outstanding(&self) -> usize {
         self.results.outstanding() + self.early.len()
@@ -387,6 +433,13 @@ impl<S, T, E> Stream for InOrder<S, T, E> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_turn(cx)
+    }
+}
+
+impl<S, T, E> FusedStream for InOrder<S, T, E> {
+    /// Whether the group takes no more children, and all results were taken.
+    fn is_terminated(&self) -> bool {
+        self.results.is_terminated() && self.early.is_empty()
     }
 }
 

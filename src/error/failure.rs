@@ -69,7 +69,7 @@ impl<E: fmt::Display + 'static> fmt::Display for Failure<E> {
                 f.write_str("an error nobody was left to look at")?;
                 path.first().map_or(Ok(()), |origin| write!(f, " in {origin}"))?;
                 // Of another type it is not known how to show it.
-                match (error.inspect(|error: &E| error.to_string()), error.message()) {
+                match (error.inspect(|error: &E| format!("{error:#}")), error.message()) {
                     (Some(text), _) | (None, Some(text)) => write!(f, ": {text}"),
                     (None, None) => Ok(()),
                 }

@@ -20,7 +20,7 @@ use crate::error::Origin;
 /// # });
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinError {
     pub(crate) why: Why,
     pub(crate) origin: Option<Origin>,

@@ -28,7 +28,7 @@ const LONGEST_PATH: usize = 1024;
 /// # });
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub(crate) group: &'static Location<'static>,
     pub(crate) child: Option<(u64, &'static Location<'static>)>,
@@ -97,6 +97,13 @@ impl fmt::Display for Origin {
             (None, Some(path)) => write!(f, "the body of {path}, opened at {}", self.group),
             (None, None) => write!(f, "the body of the scope at {}", self.group),
         }
+    }
+}
+
+/// In words, as it is part of what a program prints whose `main` returns a [`GroupError`](crate::GroupError).
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Origin").field(&format_args!("{self}")).finish()
     }
 }
 

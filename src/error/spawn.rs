@@ -110,7 +110,7 @@ pub enum StartError<E> {
 impl<E: fmt::Display> fmt::Display for StartError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Failed(error) => write!(f, "failed before it was ready: {error}"),
+            StartError::Failed(error) => write!(f, "failed before it was ready: {error:#}"),
             StartError::NeverReady => f.write_str("ended without having been ready"),
             StartError::Cancelled => f.write_str("cancelled before it was ready"),
             StartError::Rejected => f.write_str("the group takes no more children"),

@@ -35,11 +35,17 @@ impl fmt::Display for Snapshot {
 }
 
 fn standing(group: GroupView<'_>) -> &'static str {
-    match (group.is_finished(), group.is_abandoned()) {
-        (true, _) => "has ended",
+    match (has_ended(group), group.is_abandoned()) {
+        (true, true) => "was dropped by its owner and has ended",
+        (true, false) => "has ended",
         (false, true) => "was dropped by its owner and is still open",
         (false, false) => "is still open",
     }
+}
+
+/// Nobody joins a group whose owner is gone: it has ended when nothing is left in it.
+fn has_ended(group: GroupView<'_>) -> bool {
+    group.is_finished() || (group.is_abandoned() && group.members().len() == 0)
 }
 
 impl Snapshot {
@@ -47,7 +53,7 @@ impl Snapshot {
         let culprits = self.blame();
         if culprits.is_empty() {
             return match (self.members.is_empty(), self.group()) {
-                (_, group) if group.is_finished() => Ok(()),
+                (_, group) if has_ended(group) => Ok(()),
                 (true, group) if group.is_awaited() => writeln!(f, "held up by nobody: it is about to end"),
                 (true, _) => writeln!(f, "held up by nobody: it ends when its owner joins or drops it"),
                 (false, _) => writeln!(f, "held up by nobody: what is left ends when the others have"),
@@ -194,6 +200,11 @@ impl fmt::Display for Facts<'_> {
         if let (Some(most), Some(taken)) = (group.limit(), group.places_taken()) {
             write!(f, ", {taken} of {most} places taken")?;
         }
+        match group.waiting_to_spawn() {
+            0 => {}
+            1 => f.write_str(", 1 task waits to spawn")?,
+            more => write!(f, ", {} tasks wait to spawn", Number(more))?,
+        }
         f.write_str(match group.policy() {
             Policy::FailFast => "",
             Policy::Collect => ", collects failures",
@@ -211,13 +222,14 @@ impl fmt::Display for Facts<'_> {
             ago(f, group.cancelled_for())?;
             write!(f, " ({})", Why(reason))?;
         } else if group.is_finished() {
-            f.write_str(", ended")?;
+            // Of the outermost one the line says so before.
+            f.write_str(if group.opener().is_some() { ", ended" } else { "" })?;
         } else if group.is_stopping() {
             f.write_str(", asked to stop")?;
         } else if group.is_closed() {
             f.write_str(", closed")?;
         }
-        if !group.is_finished() {
+        if !has_ended(group) {
             f.write_str(if group.is_awaited() { ", awaited by its owner" } else { ", nobody waits for it" })?;
         }
         group.age().map_or(Ok(()), |age| write!(f, ", open for {age:.1?}"))

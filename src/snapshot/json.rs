@@ -49,6 +49,7 @@ impl Serialize for Record<GroupView<'_>> {
         map.serialize_entry("policy", policy(group.policy()))?;
         map.serialize_entry("limit", &group.limit())?;
         map.serialize_entry("places_taken", &group.places_taken())?;
+        map.serialize_entry("waiting_to_spawn", &group.waiting_to_spawn())?;
         map.serialize_entry("deadline", &seconds(group.deadline()))?;
         map.serialize_entry("closed", &group.is_closed())?;
         map.serialize_entry("stopping", &group.is_stopping())?;

@@ -71,6 +71,11 @@ impl<'a> GroupView<'a> {
         self.entry().places.map(|(_, taken)| taken)
     }
 
+    /// How many tasks wait to spawn, in [`spawn_when_free`](crate::Group::spawn_when_free).
+    pub fn waiting_to_spawn(self) -> usize {
+        self.entry().spawners
+    }
+
     /// Its own deadline, by the clock that was given with it.
     pub fn deadline(self) -> Option<Duration> {
         self.entry().deadline

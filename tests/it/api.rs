@@ -182,6 +182,57 @@ fn debug_and_display_say_something() {
     assert!(format!("{error:?}").contains("disk full"));
 }
 
+/// A program whose `main` returns it prints this.
+#[test]
+fn the_debug_form_of_an_error_is_one_readable_line() {
+    let group = TaskGroup::fallible::<&str>(ThreadEach);
+    group.launch(async { Err::<(), _>("disk full") });
+    let line = format!("{:?}", block_on(group.join()).unwrap_err());
+    let origin = "Origin(child 1, spawned at tests/it/api.rs:";
+    assert!(line.starts_with(&format!("GroupError {{ failures: [({origin}")), "{line}");
+    assert!(!line.contains("Location {") && line.len() < 250, "{line}");
+}
+
+/// As the errors of `anyhow` and `eyre`, which show their causes in the alternate form alone.
+#[derive(Debug)]
+struct Layered;
+
+impl std::fmt::Display for Layered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if f.alternate() { "reading the config: not found" } else { "reading the config" })
+    }
+}
+
+#[test]
+fn the_causes_of_an_error_are_shown_with_it() {
+    let group = TaskGroup::fallible::<Layered>(ThreadEach);
+    group.launch(async { Err::<(), _>(Layered) });
+    let error = block_on(group.join()).unwrap_err();
+    assert!(error.to_string().ends_with("failed: reading the config: not found"), "{error}");
+    let error = StartError::Failed(Layered);
+    assert!(error.to_string().ends_with("ready: reading the config: not found"), "{error}");
+}
+
+#[test]
+fn in_a_function_of_io_results_a_group_is_asked_with_a_question_mark() {
+    async fn child_of_its_own(cancelled: bool) -> std::io::Result<()> {
+        scope(ThreadEach, |group| async move {
+            match cancelled {
+                true => group.cancel(),
+                false => group.launch(async { Err::<(), _>(std::io::ErrorKind::NotFound.into()) }),
+            }
+            std::future::pending().await
+        })
+        .await?;
+        Ok(())
+    }
+
+    assert_eq!(block_on(child_of_its_own(false)).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    let error = block_on(child_of_its_own(true)).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::Other);
+    assert!(error.get_ref().unwrap().downcast_ref::<GroupError<std::io::Error>>().unwrap().is_cancelled());
+}
+
 #[test]
 fn a_group_is_one_pointer_whatever_its_spawner() {
     struct Large([u64; 100]);

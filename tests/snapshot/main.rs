@@ -291,7 +291,48 @@ fn a_group_that_nobody_joins_says_so() {
     assert!(snapshot.culprits().is_empty());
     let handle = group.group();
     smol::block_on(group.join()).unwrap();
-    assert!(line(&handle.snapshot(), 0).ends_with("has ended: no children, ended"), "{}", handle.snapshot());
+    assert!(line(&handle.snapshot(), 0).ends_with("has ended: no children"), "{}", handle.snapshot());
+}
+
+#[test]
+fn a_group_that_was_dropped_has_ended_when_nothing_is_left_in_it() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        let handle = group.group();
+        handle.launch(std::future::pending::<()>());
+        drop(group);
+        let ends = |nth, end: &str| {
+            let snapshot = handle.snapshot();
+            assert!(line(&snapshot, nth).contains(end), "{snapshot}");
+        };
+        ends(0, " was dropped by its owner and is still open: 1 child, cancelled");
+        settle(&executor);
+        ends(0, " was dropped by its owner and has ended: no children, cancelled");
+        assert_eq!(handle.snapshot().to_string().lines().count(), 1, "{}", handle.snapshot());
+    });
+}
+
+#[test]
+fn those_who_wait_to_spawn_are_counted() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).limit(NonZero::new(1).unwrap()).open();
+        let holder = group.spawn(std::future::pending::<()>());
+        let mut waiting: Vec<_> =
+            (0..3).map(|_| Box::pin(group.spawn_when_free(std::future::pending::<()>()))).collect();
+        for (waiting, told) in
+            waiting.iter_mut().zip([", 1 task waits to spawn,", ", 2 tasks wait to spawn,", ", 3 tasks"])
+        {
+            assert!(poll(waiting.as_mut()).is_pending());
+            assert!(line(&group.snapshot(), 0).contains(told), "{}", group.snapshot());
+        }
+        waiting.pop();
+        assert_eq!(group.snapshot().group().waiting_to_spawn(), 2);
+        holder.cancel();
+        settle(&executor);
+        assert_eq!(group.snapshot().group().waiting_to_spawn(), 1, "one of them has a place");
+    });
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use futures_core::FusedFuture;
+use futures_core::stream::FusedStream;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{TaskGroup, scope};
@@ -245,4 +247,45 @@ pub async fn a_cancelled_group_gives_a_result_for_each_child(t: &Test) {
     assert!(results.next().await.is_none());
     group.join().await.unwrap();
     assert_eq!(t.ledger.read().dropped, 3);
+}
+
+pub async fn join_next_does_not_wait_in_an_open_group_where_nothing_is_outstanding(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (mut plain, mut ordered) = (group.results(), group.results().in_order());
+    assert!(plain.join_next().await.is_none() && ordered.join_next().await.is_none(), "nothing was spawned");
+    for batch in [10, 20] {
+        for number in 0..3 {
+            plain.spawn(t.child(async move { Ok(batch + number) }));
+            ordered.spawn(t.child(async move { Ok(batch + number) }));
+        }
+        for turn in 0..3 {
+            plain.join_next().await.unwrap().unwrap();
+            assert_eq!(ordered.join_next().await.unwrap().unwrap(), batch + turn);
+        }
+        assert!(plain.join_next().await.is_none() && ordered.join_next().await.is_none());
+    }
+    let mut waits = pin!(plain.next());
+    assert!(poll_once(&mut waits).await.is_none(), "more may come");
+    group.join().await.unwrap();
+}
+
+pub async fn what_is_over_says_so_to_select(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let mut handle = group.spawn(t.child(async {}));
+    assert!(!handle.is_terminated());
+    (&mut handle).await.unwrap();
+    assert!(handle.is_terminated(), "it must not be awaited again");
+    let (mut plain, mut ordered) = (group.results(), group.results().in_order());
+    plain.spawn(t.child(async { Ok(1) }));
+    ordered.spawn(t.child(async { Ok(1) }));
+    ordered.spawn(t.child(async { Ok(2) }));
+    assert!(!plain.is_terminated() && !ordered.is_terminated());
+    plain.next().await.unwrap().unwrap();
+    ordered.next().await.unwrap().unwrap();
+    assert!(!plain.is_terminated(), "more may come");
+    group.close();
+    assert!(plain.is_terminated() && !ordered.is_terminated(), "one is left there");
+    ordered.next().await.unwrap().unwrap();
+    assert!(ordered.is_terminated());
+    group.join().await.unwrap();
 }
