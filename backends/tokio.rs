@@ -41,7 +41,7 @@ use crate::{Spawner, Task, adopt};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Tokio(());
+pub struct Tokio;
 
 impl Tokio {
     /// The handle of the runtime in whose context this is called.

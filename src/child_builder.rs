@@ -112,11 +112,14 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     }
 }
 
-impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     /// Takes the child into the group, queued if that is full.
     #[track_caller]
     #[inline]
-    pub(crate) fn enter(&self) -> Result<Entered, Refusal> {
+    pub(crate) fn enter(&self) -> Result<Entered, Refusal>
+    where
+        S: Spawner,
+    {
         let mut entry = self.group.state().entry(Location::caller(), self.member(), Place::Queue)?;
         let counted = entry.keep(self.group.spawner());
         Ok(Entered { ticket: entry.leave(), counted })
@@ -126,6 +129,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -141,6 +145,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -153,6 +158,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[inline]
     fn spawn_at<F>(self, place: Place, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -166,6 +172,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn launch<F>(self, future: F)
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
@@ -177,6 +184,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[inline]
     fn take_in<F, D>(&self, place: Place, future: F, deliver: D) -> Result<Ticket, SpawnError<F>>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
     {
@@ -231,6 +239,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
         future: F,
     ) -> impl Future<Output = JoinHandle<Value<F::Output, E>>> + Send + use<S, E, F>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -273,6 +282,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn adopt<A>(mut self, task: A) -> JoinHandle<Value<A::Output, E>>
     where
+        S: Spawner,
         A: Adopt,
         A::Output: ChildOutput<E>,
         Value<A::Output, E>: Send + 'static,
@@ -295,7 +305,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn spawn_blocking<W, O>(mut self, work: W) -> JoinHandle<Value<O, E>>
     where
-        S: SpawnBlocking,
+        S: Spawner + SpawnBlocking,
         W: FnOnce() -> O + Send + 'static,
         O: ChildOutput<E> + Send + 'static,
         Value<O, E>: Send + 'static,
@@ -314,11 +324,12 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     }
 }
 
-impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     /// Starts it on this thread. See [`Group::spawn_local`].
     #[track_caller]
     pub fn spawn_local<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
     where
+        S: LocalSpawner,
         F: Future + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: 'static,
@@ -333,6 +344,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn launch_local<F>(self, future: F)
     where
+        S: LocalSpawner,
         F: Future + 'static,
         F::Output: ChildOutput<E>,
     {
@@ -343,6 +355,7 @@ impl<S: LocalSpawner, E: Send + 'static> ChildBuilder<'_, S, E> {
 
     fn hand_over_local<F, D>(&self, ticket: Ticket, future: F, deliver: D)
     where
+        S: LocalSpawner,
         F: Future + 'static,
         D: Deliver<F::Output> + 'static,
     {

@@ -379,7 +379,7 @@ macro_rules! settings {
 
 /// Defines the settings that have to do with time, where the spawner has a clock.
 macro_rules! time_settings {
-    (|$this:ident| $config:expr, $clock:expr) => {
+    (S: $first:path $(, $more:path)*; |$this:ident| $config:expr, $clock:expr) => {
         /// Cancels the group at this time of the spawner's clock, with
         /// [`CancelReason::Deadline`](crate::CancelReason::Deadline).
         ///
@@ -405,7 +405,10 @@ macro_rules! time_settings {
         /// # }
         /// ```
         #[track_caller]
-        pub fn deadline(mut self, at: std::time::Duration) -> Self {
+        pub fn deadline(mut self, at: std::time::Duration) -> Self
+        where
+            S: $first $(+ $more)*,
+        {
             let $this = &mut self;
             let clock = $clock;
             $config.set_deadline(crate::config::When::At(at), clock);
@@ -428,7 +431,10 @@ macro_rules! time_settings {
         /// # }
         /// ```
         #[track_caller]
-        pub fn timeout(mut self, after: std::time::Duration) -> Self {
+        pub fn timeout(mut self, after: std::time::Duration) -> Self
+        where
+            S: $first $(+ $more)*,
+        {
             let $this = &mut self;
             let clock = $clock;
             $config.set_deadline(crate::config::When::After(after), clock);
@@ -456,7 +462,10 @@ macro_rules! time_settings {
         /// # }
         /// ```
         #[track_caller]
-        pub fn cleanup_timeout(mut self, time: std::time::Duration) -> Self {
+        pub fn cleanup_timeout(mut self, time: std::time::Duration) -> Self
+        where
+            S: $first $(+ $more)*,
+        {
             let $this = &mut self;
             let clock = $clock;
             $config.set_cleanup_timeout(time, clock);

@@ -398,7 +398,7 @@ impl<S, E> Group<S, E> {
     }
 }
 
-impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
+impl<S, E: Send + 'static> Group<S, E> {
     /// Moves the deadline to this time of the spawner's clock, or takes it away.
     ///
     /// It need not be the clock that the deadline was set by before: a group that is [on](Self::on) another runtime has that one's. A
@@ -419,14 +419,20 @@ impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
     /// # });
     /// # }
     /// ```
-    pub fn set_deadline(&self, at: Option<Duration>) {
+    pub fn set_deadline(&self, at: Option<Duration>)
+    where
+        S: Spawner + Timed,
+    {
         if self.state().set_deadline(at, AnyTimer::of(self.spawner())) {
             self.watch_deadline();
         }
     }
 
     /// Starts the child that keeps the deadline.
-    pub(crate) fn watch_deadline(&self) {
+    pub(crate) fn watch_deadline(&self)
+    where
+        S: Spawner,
+    {
         self.child().of_kind(Kind::Watch).launch(Watch::default().run(self.state().clone()));
     }
 }

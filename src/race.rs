@@ -213,11 +213,12 @@ pub struct Racers<S, T, E = Infallible> {
     finish: Finish<T>,
 }
 
-impl<S: Spawner, T: Send + 'static, E: Send + 'static> Racers<S, T, E> {
+impl<S, T: Send + 'static, E: Send + 'static> Racers<S, T, E> {
     /// Starts a child that wins the race if it is the first to succeed.
     #[track_caller]
     pub fn enter<F>(&self, racer: F) -> JoinHandle<()>
     where
+        S: Spawner,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let finish = self.finish.clone();
@@ -294,11 +295,11 @@ where
     }
 }
 
-impl<S: Timed, E, T, B, F> Finishing<S, E, T, B, F>
+impl<S, E, T, B, F> Finishing<S, E, T, B, F>
 where
     F: Future,
 {
-    time_settings!(|this| this.config(), AnyTimer::of(this.scope.spawner()));
+    time_settings!(S: Timed; |this| this.config(), AnyTimer::of(this.scope.spawner()));
 }
 
 impl<S, E, T, B, F> Future for Finishing<S, E, T, B, F>

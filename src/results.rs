@@ -128,13 +128,14 @@ impl<S, E> Group<S, E> {
     }
 }
 
-impl<S: Spawner, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
+impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
     /// Starts a child whose result comes here, and gives a handle that can cancel it.
     ///
     /// If the group is closed or cancelled, the future is dropped unpolled and no result comes of it.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> CancelHandle
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E, Value = T>,
     {

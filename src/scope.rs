@@ -233,11 +233,11 @@ where
     }
 }
 
-impl<S: Timed, E, T, B, F> Scope<S, E, T, B, F>
+impl<S, E, T, B, F> Scope<S, E, T, B, F>
 where
     F: Future,
 {
-    time_settings!(|scope| scope.config(), AnyTimer::of(scope.spawner()));
+    time_settings!(S: Timed; |scope| scope.config(), AnyTimer::of(scope.spawner()));
 }
 
 impl<S, E, T, B, F> Future for Scope<S, E, T, B, F>

@@ -35,7 +35,7 @@ impl<S, E> Group<S, E> {
     }
 }
 
-impl<S: Spawner, E: Send + 'static> Group<S, E> {
+impl<S, E: Send + 'static> Group<S, E> {
     /// Starts a child, and gives a handle for its value.
     ///
     /// The child returns `Result<T, E>`, `()` or `!`, see [`ChildOutput`]. Dropping the handle neither cancels nor
@@ -70,6 +70,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<Value<F::Output, E>>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -98,6 +99,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn try_spawn<F>(&self, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -126,6 +128,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn launch<F>(&self, future: F)
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
@@ -169,6 +172,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
         future: F,
     ) -> impl Future<Output = JoinHandle<Value<F::Output, E>>> + Send + use<S, E, F>
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
@@ -204,7 +208,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn spawn_blocking<W, O>(&self, work: W) -> JoinHandle<Value<O, E>>
     where
-        S: SpawnBlocking,
+        S: Spawner + SpawnBlocking,
         W: FnOnce() -> O + Send + 'static,
         O: ChildOutput<E> + Send + 'static,
         Value<O, E>: Send + 'static,
@@ -249,6 +253,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn adopt<A>(&self, task: A) -> JoinHandle<Value<A::Output, E>>
     where
+        S: Spawner,
         A: Adopt,
         A::Output: ChildOutput<E>,
         Value<A::Output, E>: Send + 'static,
@@ -260,6 +265,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[inline]
     pub(crate) fn hand_over<F, D>(&self, child: Entered, future: F, deliver: D)
     where
+        S: Spawner,
         F: Future + Send + 'static,
         D: Deliver<F::Output> + Send + 'static,
     {
@@ -282,7 +288,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     }
 }
 
-impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
+impl<S, E: Send + 'static> Group<S, E> {
     /// Starts a child that stays on this thread, and gives a handle for its value. Neither need be `Send`.
     ///
     /// Otherwise it is [`spawn`](Self::spawn). It may be cancelled from any thread: that marks it, and its future is
@@ -313,6 +319,7 @@ impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn spawn_local<F>(&self, future: F) -> JoinHandle<Value<F::Output, E>>
     where
+        S: LocalSpawner,
         F: Future + 'static,
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: 'static,
@@ -324,6 +331,7 @@ impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn launch_local<F>(&self, future: F)
     where
+        S: LocalSpawner,
         F: Future + 'static,
         F::Output: ChildOutput<E>,
     {

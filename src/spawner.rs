@@ -72,6 +72,13 @@ use crate::word::FEW;
 /// group.group().launch(async { println!("on a thread of its own") });
 /// futures_lite::future::block_on(group.join()).unwrap();
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a spawner",
+    label = "not a spawner",
+    note = "on smol a spawner is `Smol`, or an `Arc<Executor>` of your own",
+    note = "on Tokio it is a `Handle`: `Tokio::current()?` inside of the runtime, else `runtime.handle().clone()`",
+    note = "an `Rc<LocalExecutor>` or `Rc<LocalSet>` starts children with `spawn_local` and `launch_local`"
+)]
 pub trait Spawner: Clone + Send + Sync + 'static {
     /// Starts `future`, and gives the handle that cancels it when dropped.
     ///
@@ -234,6 +241,11 @@ pub trait Dependent: Send + Sync {
 /// }
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not keep futures on one thread",
+    label = "not a local spawner",
+    note = "on smol it is an `Rc<LocalExecutor>`, on Tokio an `Rc<LocalSet>`; other spawners start children with `spawn` and `launch`"
+)]
 pub trait LocalSpawner: Clone + 'static {
     /// Starts `future` on this thread, and gives the handle that cancels it when dropped.
     fn spawn_local<F>(&self, future: F) -> Task<()>

@@ -154,7 +154,7 @@ impl<S, E> TaskGroup<S, E> {
     }
 }
 
-impl<S: Timed, E: 'static> TaskGroup<S, E> {
+impl<S, E: 'static> TaskGroup<S, E> {
     /// Asks everybody to come to an end, cancels what is left after `grace`, and waits until nothing is.
     ///
     /// ```text
@@ -196,7 +196,10 @@ impl<S: Timed, E: 'static> TaskGroup<S, E> {
     /// # });
     /// # }
     /// ```
-    pub fn shutdown(self, grace: Duration) -> Shutdown<S, E> {
+    pub fn shutdown(self, grace: Duration) -> Shutdown<S, E>
+    where
+        S: Timed,
+    {
         let clock = AnyTimer::of(self.spawner());
         Shutdown::new(self.join(), clock, grace)
     }
@@ -241,7 +244,7 @@ impl<S, E> Join<S, E> {
     }
 }
 
-impl<S: Timed, E> Join<S, E> {
+impl<S, E> Join<S, E> {
     /// Shows `warn` what is left if that is more than nothing after `patience`, by the clock of the spawner, and again
     /// whenever the wait has doubled. The wait begins with the first poll, and goes on.
     ///
@@ -273,7 +276,10 @@ impl<S: Timed, E> Join<S, E> {
     /// # });
     /// # }
     /// ```
-    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self {
+    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self
+    where
+        S: Timed,
+    {
         let clock = self.group.as_ref().map(|group| AnyTimer::of(group.spawner()));
         self.patience = clock.map(|clock| Patience::new(clock, patience, Box::new(warn)));
         self
@@ -367,8 +373,8 @@ impl<S, E> Builder<S, E> {
     }
 }
 
-impl<S: Spawner + Timed, E: Send + 'static> Builder<S, E> {
-    time_settings!(|builder| builder.config, {
+impl<S, E: Send + 'static> Builder<S, E> {
+    time_settings!(S: Spawner, Timed; |builder| builder.config, {
         builder.watch = Some(Group::watch_deadline);
         AnyTimer::of(&*builder.spawner)
     });

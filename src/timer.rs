@@ -81,6 +81,12 @@ pub trait Timer: Clone + Send + Sync + 'static {
 ///
 /// Every [`Timer`] that is a spawner is one. A spawner that owns its executor gives a clock that does not: groups keep
 /// the clock, children keep the group, and an executor that its own children keep is never dropped.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no clock",
+    label = "no clock",
+    note = "a deadline, a timeout, `shutdown` and `warn_after` need a spawner that implements `Timed`",
+    note = "`AnySpawner` has no clock: `AnyTimedSpawner` has one"
+)]
 pub trait Timed {
     /// The clock.
     type Timer: Timer;
