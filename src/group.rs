@@ -423,8 +423,9 @@ impl<S, E> Group<S, E> {
 impl<S: Spawner + Timed, E: Send + 'static> Group<S, E> {
     /// Moves the deadline to a time of the spawner's clock, or removes it.
     ///
-    /// The clock is that of this handle's spawner, which after [`on`](Self::on) is another one than before. A group without a
-    /// deadline gets one. A deadline that has passed cannot be moved any more.
+    /// The clock is that of this handle's spawner. It need not be the clock of the previous deadline: a handle from
+    /// [`on`](Self::on) has the clock of the other runtime. A group without a deadline gets one. A deadline that has passed
+    /// cannot be moved any more.
     ///
     /// # Examples
     ///
