@@ -62,8 +62,8 @@ use crate::unwind::{GivesWay, catch, drop_each, drop_quietly};
 ///
 /// # Errors
 ///
-/// [`GroupError`] with the first failure as the primary one. If nothing failed and a member was cut short, it has the
-/// reason.
+/// [`GroupError`] with the first failure as the primary one. If nothing failed and the group was cut short, it has the
+/// reason. An explicit cancel is an error only if the body was dropped.
 ///
 /// # Examples
 ///
