@@ -259,8 +259,8 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     ///
     /// # Cancellation
     ///
-    /// Cancelling the child asks for the task to be aborted. The group *counts the child until the task has ended*. A task of
-    /// async-std for blocking work ends before that work does, because the work runs in another task. Use
+    /// Cancelling the child asks for the task to be aborted. The group *counts the child until the task has ended*. If a task of
+    /// async-std for blocking work is aborted, it ends before the work does, because the work runs in another task. Use
     /// [`spawn_blocking`](Self::spawn_blocking), which waits for the work.
     ///
     /// # Panics
@@ -324,6 +324,7 @@ impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
     /// Neither the child nor its value needs to be `Send`. Otherwise it is [`spawn`](Self::spawn). The child can be cancelled
     /// from any thread: that marks it, and its future is dropped on its own thread.
     ///
+
     /// If the spawner of a group is only local, an `Rc<LocalExecutor>` or an `Rc<LocalSet>`, the group has these methods to
     /// start children: this one, [`launch_local`](Self::launch_local), and the same two after [`child`](Self::child). It does
     /// not have:
@@ -332,6 +333,10 @@ impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
     ///   `Send`. [`on`](Self::on) gives a handle with another spawner, which has them.
     /// * A deadline of a `TaskGroup`, which is kept by such a child. A [`scope`](crate::scope()) keeps its deadline itself, so
     ///   `timeout` of a scope works on an `Rc<LocalSet>`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Examples
     ///
