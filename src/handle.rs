@@ -95,9 +95,10 @@ impl<T> JoinHandle<T> {
     /// **Panics if there is no value and the caller is not about to be dropped.** In these cases await the handle itself, which
     /// gives a `Result`:
     ///
-    /// * the child failed or panicked, and the group [collects](crate::group::Builder::collect) failures or
-    ///   [supervises](crate::group::Builder::supervise);
+    /// * the child failed or panicked, and that does not cancel the group: it [collects](crate::group::Builder::collect)
+    ///   failures, [supervises](crate::group::Builder::supervise), or is a [`race`](crate::race()) in which a racer failed;
     /// * the child was cancelled alone, by its handle;
+    /// * the child was lost;
     /// * the child was refused because the group was closed;
     /// * the caller is under a [`shield`](crate::shield());
     /// * the caller is not in the group.

@@ -324,7 +324,6 @@ impl<S: LocalSpawner, E: Send + 'static> Group<S, E> {
     /// Neither the child nor its value needs to be `Send`. Otherwise it is [`spawn`](Self::spawn). The child can be cancelled
     /// from any thread: that marks it, and its future is dropped on its own thread.
     ///
-
     /// If the spawner of a group is only local, an `Rc<LocalExecutor>` or an `Rc<LocalSet>`, the group has these methods to
     /// start children: this one, [`launch_local`](Self::launch_local), and the same two after [`child`](Self::child). It does
     /// not have:
