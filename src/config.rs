@@ -164,8 +164,8 @@ macro_rules! settings {
 
         /// Isolates the children: only `hook` sees their failures and panics.
         ///
-        /// A child that fails or panics cancels nothing, and the group ends with success. A failure of the body still cancels
-        /// the children and is the error of the group. `hook` is the [failure hook](Self::on_failure), and sees both kinds.
+        /// A child that fails or panics cancels nothing, and does not make the group fail. A failure of the body still cancels
+        /// the children, and makes the group fail. `hook` is the [failure hook](Self::on_failure), and sees both kinds.
         ///
         /// # Examples
         ///
@@ -307,7 +307,7 @@ macro_rules! settings {
             self
         }
 
-        /// Counts in [`metrics`](crate::group::Metrics) how children end, and how long it took.
+        /// Counts in [`metrics`](crate::group::Metrics) how the children end.
         ///
         /// It applies to this group, and to all groups inside it that have no metrics of their own. It costs as much as
         /// [`observe_polls`](Self::observe_polls), plus a few counters that all threads share.
