@@ -41,8 +41,9 @@ use crate::unwind::{drop_quietly, drop_unread};
 ///
 /// # Errors
 ///
-/// [`GroupError`] if no racer won. If all racers failed, it has their errors, the first one as the primary one. If there
-/// was no racer, its reason is [`CancelReason::NoWinner`].
+/// [`GroupError`] if no racer won. If racers failed, it has their errors, the first one as the primary one. If nothing
+/// failed and the group was not cancelled, for instance because there was no racer, its reason is
+/// [`CancelReason::NoWinner`].
 ///
 /// # Examples
 ///
