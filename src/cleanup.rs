@@ -40,8 +40,9 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// A failure of a clean-up, by error or panic, is a failure of the group. It comes after the failures that happened
     /// before it.
     ///
-    /// **Exception:** if the body of a scope is cancelled, its clean-ups begin at the cancel. The body may still run up to its
-    /// next await, and its future may be destroyed after the clean-ups.
+    /// **Exception:** if the body of a scope is cancelled, its clean-ups begin as soon as the body may be dropped: when it is
+    /// under no shield, and the groups opened in it have ended. The body may then still run up to its next await, and its
+    /// future may be destroyed after the clean-ups.
     ///
     /// # Cancellation
     ///

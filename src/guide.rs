@@ -8,7 +8,7 @@
 //! | [`seeing`] | why a group is still open; traces, and Tokio's console |
 //! | [`performance`] | what a child costs, and which spawner to choose |
 //! | [`backends`] | how to write a spawner |
-//! | [`rosetta`] | ten programs, each with another library and with a group |
+//! | [`rosetta`] | the same ten programs, written with other libraries and with a group |
 //! | [`from_tokio`] | coming from `JoinSet`, or from `TaskTracker` with a token |
 //! | [`from_smol`] | coming from smol's `Task`, or from async-std |
 //! | [`from_python`] | coming from asyncio, AnyIO or Trio |

@@ -28,8 +28,9 @@ use crate::unwind::{catch, drop_quietly};
 /// next().await               dropped here
 /// ```
 ///
-/// A cancel from outside does not reach a group that is opened inside the shield; that group's own `cancel` works as usual.
-/// The shield does not protect children that are spawned from inside it into a group outside.
+/// A cancel from outside does not drop members of a group that is opened inside the shield: it only asks them to end, see
+/// [`Group::is_stopping`](crate::Group::is_stopping). That group's own `cancel` works as usual. The shield does not protect
+/// children that are spawned from inside it into a group outside.
 ///
 /// # Cancellation
 ///
