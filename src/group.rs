@@ -281,7 +281,9 @@ impl<S, E> Group<S, E> {
         self.len() == 0
     }
 
-    /// Returns whether the group takes no more children: it was closed or cancelled, or has ended.
+    /// Returns whether the group takes no more children.
+    ///
+    /// It takes none if it was closed or cancelled, or has ended.
     pub fn is_closed(&self) -> bool {
         self.state().refusal().is_some()
     }

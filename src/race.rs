@@ -365,7 +365,9 @@ where
 }
 
 pin_project! {
-    /// The body of a [`scope_with`]. Its own value counts only if no member ended the group.
+    /// The body of a [`scope_with`].
+    ///
+    /// Its own value counts only if no member ended the group.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Finally<F, T> {
         #[pin]
