@@ -188,7 +188,7 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl<T> FusedFuture for JoinHandle<T> {
-    /// Whether it has given its result, and must not be awaited again.
+    /// Returns whether the handle has given its result, and must not be awaited again.
     fn is_terminated(&self) -> bool {
         self.packet.is_taken()
     }
