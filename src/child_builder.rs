@@ -1,4 +1,4 @@
-//! A child that is about to start, and how it is handed to its runtime.
+//! The builder of a child, and how a child is handed to its runtime.
 
 use std::fmt;
 use std::future::Future;
@@ -25,17 +25,19 @@ use crate::state::State;
 use crate::ticket::Ticket;
 use crate::unwind::GivesWay;
 
-/// How large a child may be that is made under the lock of its group, in bytes.
+/// The largest size in bytes of a child that is made under the lock of its group.
 const SMALL: usize = 1024;
 
-/// What a child with the output `O` leaves to its handle.
+/// The type of the value that a child with the output `O` gives its handle.
 pub(crate) type Value<O, E> = <O as ChildOutput<E>>::Value;
 
-/// A child that is about to start: made by [`Group::child`].
+/// Configures a child before it starts: its name, or that it runs in the background.
+///
+/// It is made by [`Group::child`].
 ///
 /// # Examples
 ///
-/// A child that serves the others and ends when they have:
+/// A child that serves the others and is cancelled when they have ended:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -62,22 +64,26 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         Self { group, name: None, kind: Kind::Ordinary, work: Work::Future }
     }
 
-    /// Names the child, for its handle and for reports.
+    /// Names the child; the name appears in its handle and in reports.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Has the child end when the others have: a service that they use, say.
+    /// Cancels this child when all ordinary children have ended.
     ///
-    /// When the group is being joined and neither the body nor an ordinary child is left, the group is closed and its
-    /// background children are cancelled and waited for. That is not a failure. Until then they are like the others, but
-    /// are not counted by [`len`](Group::len), not waited for by [`idle`](Group::idle), and need no place under a limit. Whatever a
-    /// clean-up launches from then on is refused.
+    /// It is for a service that the other children use. When the group is being joined and neither the body nor an ordinary
+    /// child is left, the group is closed, and its background children are cancelled and waited for. That is not a failure.
+    /// From then on, children that a clean-up launches are refused.
+    ///
+    /// Until then a background child is like the others, except that:
+    ///
+    /// * [`len`](Group::len) does not count it, and [`idle`](Group::idle) does not wait for it;
+    /// * it needs no place under a limit.
     ///
     /// # Panics
     ///
-    /// Starting one panics where the group has 134,217,727 background children, clean-ups and groups opened in its body.
+    /// Starting the child panics if the group has 134,217,727 background children, clean-ups and groups opened in its body.
     pub fn background(self) -> Self {
         self.of_kind(Kind::Background)
     }
@@ -96,7 +102,7 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         member.at(self.group.elsewhere())
     }
 
-    /// Takes in a child that is not for the spawner of the group.
+    /// Enters a child that is not handed to the group's spawner by `Group::hand_over`.
     #[track_caller]
     pub(crate) fn enter_alone(&self) -> Result<Ticket, Refusal> {
         self.group.state().enter(Location::caller(), self.member(), Place::Queue)
@@ -113,7 +119,7 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
 }
 
 impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
-    /// Takes the child into the group, queued if that is full.
+    /// Enters the child into the group; it is queued if the group is full.
     #[track_caller]
     #[inline]
     pub(crate) fn enter(&self) -> Result<Entered, Refusal>
@@ -125,7 +131,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         Ok(Entered { ticket: entry.leave(), counted })
     }
 
-    /// Starts it. See [`Group::spawn`].
+    /// Starts the child, and returns a handle for its value. See [`Group::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
     where
@@ -137,11 +147,15 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         self.spawn_at(Place::Queue, future).unwrap_or_else(JoinHandle::refused)
     }
 
-    /// Starts it, or gives its future back. See [`Group::try_spawn`].
+    /// Starts the child, or returns its future. See [`Group::try_spawn`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Errors
     ///
-    /// [`SpawnError`] if the group is closed, cancelled or full.
+    /// [`SpawnError`] with the unpolled future, if the group is closed, cancelled or full.
     #[track_caller]
     pub fn try_spawn<F>(self, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
     where
@@ -153,7 +167,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         self.spawn_at(Place::Now, future)
     }
 
-    /// Starts it in this place, or gives its future back.
+    /// Starts the child in this place, or returns its future.
     #[track_caller]
     #[inline]
     fn spawn_at<F>(self, place: Place, future: F) -> Result<JoinHandle<Value<F::Output, E>>, SpawnError<F>>
@@ -168,7 +182,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         Ok(self.handle(packet, ticket, Location::caller()))
     }
 
-    /// Starts it without a handle. See [`Group::launch`].
+    /// Starts the child without a handle. See [`Group::launch`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn launch<F>(self, future: F)
     where
@@ -179,7 +197,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         let _refused = self.take_in(Place::Queue, future, Discard(PhantomData::<fn(E)>));
     }
 
-    /// Enters a child and hands it to the runtime, or gives its future back.
+    /// Enters a child and hands it to the runtime, or returns its future.
     #[track_caller]
     #[inline]
     fn take_in<F, D>(&self, place: Place, future: F, deliver: D) -> Result<Ticket, SpawnError<F>>
@@ -214,7 +232,14 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         Ok(ticket)
     }
 
-    /// Starts it when there is a place for it. See [`Group::spawn_when_free`]. A background child needs none.
+    /// Starts the child when it has a place. See [`Group::spawn_when_free`].
+    ///
+    /// A background child needs no place.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if the spawner does, when it starts the child. The child that the spawner has not taken is lost then,
+    /// which cancels the group.
     ///
     /// # Examples
     ///
@@ -264,7 +289,12 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         }
     }
 
-    /// Takes in a task that already runs. See [`Group::adopt`].
+    /// Makes a child of a task that already runs. See [`Group::adopt`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does, which runs the child that waits for the task. That child is lost then, which cancels the
+    /// group.
     ///
     /// # Examples
     ///
@@ -289,7 +319,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     {
         let run = task.run(MemberCancelled);
         self.work = Work::Adopted;
-        // Shielded before the first poll: a cancel that came earlier would let go of a task that still runs.
+        // Shielded before the first poll: otherwise a cancel that comes earlier would drop the child while the task still runs.
         let (state, location) = (self.group.state(), Location::caller());
         let Ok(ticket) = state.enter(location, self.member().shielded(), Place::Exempt) else {
             return JoinHandle::refused(run);
@@ -301,7 +331,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         self.handle(packet, ticket, location)
     }
 
-    /// Runs `work` where it may block. See [`Group::spawn_blocking`].
+    /// Runs `work` on a thread where it may block. See [`Group::spawn_blocking`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. A child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn spawn_blocking<W, O>(mut self, work: W) -> JoinHandle<Value<O, E>>
     where
@@ -310,11 +344,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         O: ChildOutput<E> + Send + 'static,
         Value<O, E>: Send + 'static,
     {
-        // It begins at the first poll, and so not at all in a child that is cancelled before it, or queued.
+        // The work begins at the child's first poll. So it does not begin in a child that is queued, or cancelled before that.
         let claim = Claim::new(work);
         let (cancelled, unbegun) = (CancelledBefore(claim.clone()), Unbegun(claim.clone()));
         let begin = move || claim.take().map(|work| work());
-        // Its task is asked for nothing: that would wait for what the runtime has queued, and for a thread that is free.
+        // The work's task is never asked to end: that would wait for what the runtime has queued, and for a free thread.
         let run = self.group.spawner().spawn_blocking(begin).run(std::future::pending());
         let output = Mapped::new(unless(run, cancelled), |output: Option<Option<Option<O>>>| {
             Adopted(output.flatten().flatten())
@@ -325,7 +359,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
 }
 
 impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
-    /// Starts it on this thread. See [`Group::spawn_local`].
+    /// Starts the child on this thread. See [`Group::spawn_local`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn spawn_local<F>(self, future: F) -> JoinHandle<Value<F::Output, E>>
     where
@@ -340,7 +378,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         self.handle(packet, ticket, Location::caller())
     }
 
-    /// Starts it on this thread without a handle. See [`Group::launch_local`].
+    /// Starts the child on this thread, without a handle. See [`Group::launch_local`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn launch_local<F>(self, future: F)
     where
@@ -373,7 +415,7 @@ impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
     }
 }
 
-/// Has `spawn` start a child that was entered, and stores its `Task`.
+/// Lets `spawn` start a child that was entered, and stores its `Task`.
 #[inline]
 pub(crate) fn hand_over(state: &Arc<State>, ticket: Ticket, spawn: impl FnOnce() -> Task<()>) {
     state.store(ticket, handing_over(state, ticket, spawn));

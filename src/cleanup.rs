@@ -1,8 +1,8 @@
-//! Clean-ups: asynchronous work that is registered by a member, for when it is gone.
+//! Clean-ups: asynchronous work that a member registers, and that runs when the member is gone.
 //!
-//! A *clean-up* is a child under a shield from the start, which waits until the member that registered it is gone. The
-//! one that was registered last begins first, and each begins the one before it when it has ended, in whatever way.
-//! It is taken in even if the group is cancelled: the member that registers it lives, so the group has not ended.
+//! A *clean-up* is a child under a shield from the start. It waits until the member that registered it is gone. The clean-up
+//! registered last begins first. When a clean-up has ended, in any way, the one registered before it begins. A clean-up is
+//! taken in even if the group is cancelled: the member that registers it lives, so the group has not ended.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -30,24 +30,30 @@ use crate::timer::poll_sleep;
 use crate::unwind::{catch, drop_quietly};
 
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
-    /// Registers an asynchronous clean-up, to run when the current member of the group has ended.
+    /// Registers an asynchronous clean-up, which runs when the current member has ended.
     ///
-    /// A destructor cannot wait. This is for an end that has to be awaited: to say goodbye on a connection, or to remove a
-    /// file. The member is the child, or the body, inside of which this is called. However it ends, its future is
-    /// destroyed first, then its clean-ups run, the one that was registered last first. The group ends after them, and
-    /// [`cleanup_timeout`](crate::group::Builder::cleanup_timeout) bounds how long each may take.
+    /// A destructor cannot wait. A clean-up is for an end that has to be awaited: to say goodbye on a connection, or to remove
+    /// a file. The current member is the child or body of this group in which `defer` is called. However the member ends, its
+    /// future is destroyed first. Then its clean-ups run, the one registered last first. The group ends after them.
+    /// [`cleanup_timeout`](crate::group::Builder::cleanup_timeout) limits how long each may take.
     ///
-    /// A clean-up is not cut by a cancel of the group, and may be registered under a shield even if that came before. Its
-    /// error or panic is a failure of the group: kept as suppressed behind what went before it. If the runtime goes away,
-    /// what has not run is dropped.
+    /// A failure of a clean-up, by error or panic, is a failure of the group. It comes after the failures that happened
+    /// before it.
     ///
-    /// In the body of a scope that is cut, clean-ups begin with the cut: its future may go on to its next await, and be destroyed
-    /// after them.
+    /// **Exception:** if the body of a scope is cancelled, its clean-ups begin as soon as the body may be dropped: when it is
+    /// under no shield, and the groups opened in it have ended. The body may then still run up to its next await, and its
+    /// future may be destroyed after the clean-ups.
+    ///
+    /// # Cancellation
+    ///
+    /// A cancel of the group does not drop a clean-up. Under a shield, a clean-up can be registered even after the cancel. If
+    /// the runtime goes away, clean-ups that have not ended are dropped.
     ///
     /// # Panics
     ///
-    /// Panics outside of the group: there is no member that it could run after. Panics if the spawner does. Panics where the group has
-    /// 134,217,727 background children, clean-ups and groups opened in its body.
+    /// * Panics outside the group, because there is no member after which the clean-up could run.
+    /// * Panics if the spawner does. The clean-up is lost then, which cancels the group.
+    /// * Panics if the group has 134,217,727 background children, clean-ups and groups opened in its body.
     ///
     /// # Examples
     ///
@@ -108,7 +114,7 @@ impl State {
         let ticket = self
             .enter(Location::caller(), member, Place::Exempt)
             .expect("a group with a living member has not ended");
-        // In all other cases it is the child that is polled, or destroyed, which is in its group.
+        // In all other cases the host is the child that is being polled or destroyed, and that child is still in its group.
         if key == BODY || id.is_some() {
             self.relink();
         }
@@ -144,7 +150,7 @@ impl State {
         let _held = Held::child(self.clone(), ticket);
         turn.begins().await;
         self.lock().member(ticket.key(), |member, _| member.begin());
-        // Without such a clock that panics. It is told of, and the clean-up is done all the same.
+        // This panics if there is no such clock. The panic is recorded, and the clean-up runs all the same.
         let mut sleep = catch(|| self.config.cleanup_sleep()).unwrap_or_else(|payload| {
             self.record(ticket.key(), Raw::Panic(payload));
             None
@@ -164,7 +170,7 @@ impl State {
         })
         .await;
         let output = ended.map_err(|failure| self.record(ticket.key(), failure)).ok();
-        // What its destructor panics with is told of besides.
+        // A panic of its destructor is recorded as well.
         if let Err(payload) = catch(|| cleanup.set(None)) {
             self.record(ticket.key(), Raw::Panic(payload));
         }
@@ -172,10 +178,10 @@ impl State {
     }
 }
 
-/// The place of one clean-up in the order of those of its member.
+/// The place of one clean-up in the order of its member's clean-ups.
 pub(crate) struct Turn {
     mine: Arc<Packet<()>>,
-    /// Who comes next.
+    /// The clean-up that begins next, which was registered before this one.
     before: Option<Arc<Packet<()>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the owner of a group sets when it is opened.
+//! The settings of a group, made when it is opened.
 
 use std::any::Any;
 use std::fmt;
@@ -20,17 +20,17 @@ pub(crate) struct Config {
     /// How many failures are kept besides the primary one.
     pub(crate) keep: usize,
     pub(crate) limit: Option<NonZeroUsize>,
-    /// The member that opens the group owns its children: it drops them when it is dropped.
+    /// The member that opens the group owns its children, and drops them when it is dropped itself.
     pub(crate) owned: bool,
     /// Polls are marked.
     pub(crate) observe_polls: bool,
-    /// What becomes of children is counted here.
+    /// Here the group counts how its children end.
     pub(crate) metrics: Option<Metrics>,
     pub(crate) location: &'static Location<'static>,
     extras: Option<Box<Extras>>,
 }
 
-/// What few groups set. In a place of its own, as a group that has one child costs mostly what its state is large.
+/// Settings that few groups have. They are boxed, because the cost of a group with one child is mostly the size of its state.
 #[derive(Default)]
 struct Extras {
     name: Option<Name>,
@@ -42,7 +42,7 @@ struct Extras {
 
 impl Drop for Extras {
     fn drop(&mut self) {
-        // Whoever is the last to hold the group has its own to see to: a runtime, or somebody who is given the outcome.
+        // The last holder of the group may be a runtime, or be taking the outcome: a panic here must not reach it.
         drop_quietly(self.on_failure.take());
         drop_quietly(self.on_abandoned.take());
     }
@@ -56,7 +56,7 @@ pub(crate) type AbandonedHook = Box<dyn Fn(usize) + Send + Sync>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum When {
     At(Duration),
-    /// So long after the group was opened.
+    /// This long after the group was opened.
     After(Duration),
 }
 
@@ -114,7 +114,7 @@ impl Config {
         self.extras.as_ref()?.deadline.as_ref()
     }
 
-    /// The deadline of a group that is opened now.
+    /// The deadline of a group that opens now.
     pub(crate) fn deadline(&self) -> Option<Box<Deadline>> {
         let (when, clock) = self.timed()?;
         let at = match when {
@@ -124,12 +124,12 @@ impl Config {
         Some(Deadline::new(at, clock.clone()))
     }
 
-    /// For whoever keeps that deadline.
+    /// The watch for a scope, which keeps that deadline itself.
     pub(crate) fn watch(&self) -> Option<Watch> {
         self.timed().map(|_| Watch::default())
     }
 
-    /// How long a clean-up that begins now may take.
+    /// The timeout of a clean-up that begins now.
     pub(crate) fn cleanup_sleep(&self) -> Option<Sleep> {
         self.extras.as_ref()?.cleanup_timeout.as_ref().map(|(time, clock)| clock.sleep(*time))
     }
@@ -147,13 +147,14 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Defines the settings, once for all that open a group. `$config` is the `Config` of `$this`, or panics once it is too late.
+/// Defines the settings, once for all types that open a group. `$config` is the `Config` of `$this`; it panics if it is too late
+/// to change it.
 macro_rules! settings {
     (|$this:ident| $config:expr) => {
-        /// Lets the others go on when a child fails or panics: all failures are gathered.
+        /// Lets the other members go on when a member fails or panics.
         ///
-        /// At the end there is an error if anything failed. What the others returned is in their handles, or in
-        /// [`Group::results`](crate::Group::results).
+        /// The group collects all failures, and ends with an error if there were any. The values of the other children are in
+        /// their handles, or in [`Group::results`](crate::Group::results).
         #[track_caller]
         pub fn collect(mut self) -> Self {
             let $this = &mut self;
@@ -161,10 +162,10 @@ macro_rules! settings {
             self
         }
 
-        /// Isolates the children: one that fails or panics does so for itself alone, and only `hook` is told.
+        /// Isolates the children: only `hook` sees their failures and panics.
         ///
-        /// The group ends well whatever becomes of its children; a failure of the body ends it. `hook` is the
-        /// [failure hook](Self::on_failure) and sees both.
+        /// A child that fails or panics cancels nothing, and does not make the group fail. A failure of the body still cancels
+        /// the children, and makes the group fail. `hook` is the [failure hook](Self::on_failure), and sees both kinds.
         ///
         /// # Examples
         ///
@@ -195,12 +196,16 @@ macro_rules! settings {
             self.on_failure(hook)
         }
 
-        /// Shows every failure to `hook` as it happens, on the thread of the child; also those that are not kept. Failures
-        /// of a group inside come here when nobody is left to look at them, as many as that group has kept.
+        /// Calls `hook` with every failure as it happens, on the child's thread.
         ///
-        /// The siblings have been cancelled by then, if the policy has them cancelled. The hook may spawn and cancel. A
-        /// panic of the hook is one more failure, of which the hook is not told. What it captures goes with the last that knows the
-        /// group, and of a panic in that only std's hook tells.
+        /// The hook sees all failures, also those that the group does not [keep](Self::keep). It also sees failures of a group
+        /// inside this one that nobody is left to read, as many as that group has kept.
+        ///
+        /// If the policy cancels the siblings, they are cancelled before the hook is called. The hook may spawn and cancel. A
+        /// panic of the hook is one more failure, for which the hook is not called.
+        ///
+        /// Values captured by the hook are dropped with the last handle of the group. A panic while dropping them is ignored;
+        /// only std's panic hook reports it.
         #[track_caller]
         pub fn on_failure(
             mut self,
@@ -214,8 +219,10 @@ macro_rules! settings {
             self
         }
 
-        /// Calls `hook` with the number of living children if the owner of a group that is linked to nothing goes without
-        /// joining: nobody waits for them any more. Groups inside do not tell.
+        /// Calls `hook` with the number of living children if the group is dropped unjoined.
+        ///
+        /// Nobody waits for these children any more. The hook is not called if no child lives, nor if the group was opened
+        /// inside another one, which then waits for the children.
         #[track_caller]
         pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
             let $this = &mut self;
@@ -223,7 +230,9 @@ macro_rules! settings {
             self
         }
 
-        /// Keeps at most so many failures besides the primary one; the default is 16. The hook sees them all.
+        /// Sets how many failures are kept besides the primary one; 16 by default.
+        ///
+        /// The [failure hook](Self::on_failure) sees them all.
         ///
         /// # Examples
         ///
@@ -246,7 +255,7 @@ macro_rules! settings {
             self
         }
 
-        /// Names the group, for reports: see [`Origin`](crate::error::Origin).
+        /// Names the group in reports: see [`Origin`](crate::error::Origin).
         ///
         /// # Examples
         ///
@@ -268,12 +277,13 @@ macro_rules! settings {
             self
         }
 
-        /// Notes when each poll of a member begins and ends, for [`Group::snapshot`](crate::Group::snapshot), here and in
-        /// all groups inside.
+        /// Records when each poll of a member begins and ends, for [`Group::snapshot`](crate::Group::snapshot).
         ///
-        /// With it a snapshot tells a member that is in the middle of a poll from one that waits, and since when. It costs
-        /// an allocation a child, and at each poll the time is read and the group's lock taken, twice. Without it nothing of
-        /// that is done.
+        /// It applies to this group and to all groups inside it. A snapshot then shows which members are in the middle of a
+        /// poll and which ones wait, and since when.
+        ///
+        /// It costs an allocation for each child. At each poll the time is read twice and the group's lock is taken twice.
+        /// Without this setting none of that is done.
         ///
         /// # Examples
         ///
@@ -297,10 +307,10 @@ macro_rules! settings {
             self
         }
 
-        /// Counts what becomes of the children in [`metrics`](crate::group::Metrics), here and in all groups inside that are
-        /// given none of their own.
+        /// Counts in [`metrics`](crate::group::Metrics) how the children end.
         ///
-        /// It costs what [`observe_polls`](Self::observe_polls) does, and a few counters that all threads share.
+        /// It applies to this group, and to all groups inside it that have no metrics of their own. It costs as much as
+        /// [`observe_polls`](Self::observe_polls), plus a few counters that all threads share.
         ///
         /// # Examples
         ///
@@ -325,25 +335,41 @@ macro_rules! settings {
             self
         }
 
-        /// Lets at most so many children run at once.
+        /// Limits how many children run at once: each needs a *place*.
         ///
-        /// More can be spawned. They are *queued*, which means counted and not polled, and start in the order in which
-        /// they were spawned, when others have ended in whatever way.
-        /// [`spawn_when_free`](crate::Group::spawn_when_free) waits instead, and
-        /// [`try_spawn`](crate::Group::try_spawn) refuses. Background children, clean-ups and adopted tasks need no place.
+        /// More children can be spawned. They are *queued*, that is, counted but not polled. They start in the order in which
+        /// they were spawned, when other children have ended in any way.
+        /// [`spawn_when_free`](crate::Group::spawn_when_free) waits for a place instead of queueing the child, and
+        /// [`try_spawn`](crate::Group::try_spawn) refuses the child. Background children, clean-ups, adopted tasks and the body
+        /// of a scope need no place.
         ///
-        /// A child that awaits the [handle](crate::JoinHandle) of a sibling lends it its place, so it takes none beside it: a recursion
-        /// that awaits what it has spawned has as many at work as may be, and children that only await each other's handles,
-        /// and not in a circle, all end. If it awaits several, one after the other is lent its place. What is lent is not given back
-        /// before that sibling has [ended](crate::group::CancelHandle::is_finished), and whomever it has lent the place on to. One that
-        /// goes on meanwhile runs beside them, and has no place to lend: after a timeout, after [`start`](crate::Group::start), or where
-        /// the handle is ready and a shielded group inside of that sibling is not.
+        /// **A child lends its place** to a sibling while it awaits
         ///
-        /// One that waits in another way keeps its place: on a channel, for [`Results`](crate::group::Results), in
-        /// `spawn_when_free`, for a child of another group, for an adopted task or work that blocks and waits for a sibling itself, in
-        /// `cancel` where that runs a destructor that waits, for one that somebody else has begun to await since (through a `Shared`
-        /// future, say), or because a scope that it began was carried into a queued sibling. If all who have places wait so for
-        /// children that have none, nobody goes on.
+        /// * the [handle](crate::JoinHandle) of that sibling, directly or from a group opened inside the child;
+        /// * [`start`](crate::Group::start), which waits for the new child.
+        ///
+        /// The two then take one place together, also if both had one before. Therefore a recursion in which children await
+        /// what they have spawned has as many children at work as the limit allows. Children that only await each other's
+        /// handles, and not in a circle, all end. These rules apply to a place that is lent:
+        ///
+        /// * A child that awaits several siblings lends its place to one after the other.
+        /// * The place stays lent until the sibling has [ended](crate::group::CancelHandle::is_finished), and with it every
+        ///   child to which the sibling has lent the place on.
+        /// * A child that goes on before that runs in addition to the limit, and has no place to lend. That happens after a
+        ///   timeout, after `start`, or if the handle is ready while a shielded group inside the sibling still runs.
+        ///
+        /// **A child keeps its place** while it waits in any other way:
+        ///
+        /// * on a channel;
+        /// * for [`Results`](crate::group::Results);
+        /// * in `spawn_when_free`;
+        /// * for a child of another group;
+        /// * for an adopted task, or blocking work, that itself waits for a sibling;
+        /// * in `cancel`, if `cancel` runs a destructor that waits;
+        /// * for a sibling that another child has begun to await later, for instance through a `Shared` future;
+        /// * for a scope that it has begun, and that was then moved into a queued sibling.
+        ///
+        /// If all children that have places wait in these ways for children that have none, the group hangs.
         ///
         /// # Examples
         ///
@@ -380,15 +406,19 @@ macro_rules! settings {
 /// Defines the settings that have to do with time, where the spawner has a clock.
 macro_rules! time_settings {
     (S: $first:path $(, $more:path)*; |$this:ident| $config:expr, $clock:expr) => {
-        /// Cancels the group at this time of the spawner's clock, with
-        /// [`CancelReason::Deadline`](crate::CancelReason::Deadline).
+        /// Cancels the group at this time of the spawner's clock.
         ///
-        /// If it has passed already, a body is not polled. If everybody has ended in time, nothing happens; if anybody
-        /// was cut short, the group ends with an error that says so, behind a real failure if there is one. So it does
-        /// if a child comes later and is refused, as nobody would be told otherwise. Children
-        /// that are left when the body has ended are under it as well. [`Group::set_deadline`](crate::Group::set_deadline)
-        /// moves it. If the clock goes away before, as Tokio's does with its runtime, the group is cancelled as one that is
-        /// [lost](crate::CancelReason::Lost).
+        /// The reason is [`CancelReason::Deadline`](crate::CancelReason::Deadline).
+        ///
+        /// * If the time has already passed, the body is not polled.
+        /// * If all members have ended in time, nothing happens.
+        /// * If a member was dropped, the group ends with an error that has this reason. Failures come before the reason.
+        /// * If a child is spawned after the deadline and therefore refused, the group ends with that error as well, because
+        ///   nothing else would report it.
+        /// * The deadline also applies to children that are left when the body has ended.
+        ///
+        /// [`Group::set_deadline`](crate::Group::set_deadline) moves the deadline. If the clock goes away first, as Tokio's does
+        /// with its runtime, the group is cancelled as [lost](crate::CancelReason::Lost).
         ///
         /// # Examples
         ///
@@ -415,7 +445,7 @@ macro_rules! time_settings {
             self
         }
 
-        /// Sets a [deadline](Self::deadline) that counts from when the group is opened.
+        /// Sets a [deadline](Self::deadline) this long after the group is opened.
         ///
         /// # Examples
         ///
@@ -441,9 +471,13 @@ macro_rules! time_settings {
             self
         }
 
-        /// Gives each [clean-up](crate::Group::defer) so much time. What takes longer is dropped, and is one more failure:
-        /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout). Once the clock has gone away with its runtime, one that still runs
-        /// has all the time. Where there was no clock to begin with, on Tokio without `enable_time`, each has that and is told of as panicked.
+        /// Limits the time of each [clean-up](crate::Group::defer).
+        ///
+        /// A clean-up that takes longer is dropped, and is one more failure:
+        /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout).
+        ///
+        /// When the clock has gone away with its runtime, a clean-up that still runs has no limit. If there never was a clock,
+        /// as on Tokio without `enable_time`, no clean-up has a limit, and a panic is reported for each.
         ///
         /// # Examples
         ///

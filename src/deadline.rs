@@ -1,7 +1,7 @@
-//! Deadlines of groups: kept by the state, watched by the scope or by a background child.
+//! Deadlines of groups: stored in the state, watched by the scope or by a background child.
 //!
-//! A deadline may be moved at any time before it has passed. Whoever watches it is woken by the group's signal, and looks
-//! again. It is looked at *before* the body is polled, so a body is never polled after its deadline.
+//! A deadline can be moved at any time before it has passed. The group's signal then wakes the watcher, which looks again. The
+//! deadline is checked *before* the body is polled, so a body is never polled after its deadline.
 
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -17,31 +17,31 @@ use crate::timer::{AnyTimer, ClockGone, Sleep, Timer, poll_sleep};
 use crate::unwind::drop_quietly;
 use crate::word::Seen;
 
-/// What a group knows of its deadline.
+/// The deadline of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     at: Option<Duration>,
-    /// By whose clock it is.
+    /// The clock of which `at` is a time.
     clock: Option<AnyTimer>,
-    /// Somebody sees to it that it is kept.
+    /// The scope or a child watches it.
     watched: bool,
 }
 
 impl Deadline {
-    /// One that is watched from the beginning.
+    /// A deadline that is watched from the beginning.
     pub(crate) fn new(at: Duration, clock: AnyTimer) -> Box<Self> {
         Box::new(Self { at: Some(at), clock: Some(clock), watched: true })
     }
 }
 
 impl Table {
-    /// When the group is cut, and by whose clock.
+    /// When the group is cancelled, and by which clock.
     pub(crate) fn due(&self) -> Option<(Duration, AnyTimer)> {
         let deadline = self.deadline.as_ref()?;
         deadline.at.zip(deadline.clock.clone())
     }
 
-    /// Whether there is anybody whom a deadline could cut.
+    /// Whether there is a member that a deadline could cut, that is, stop polling and drop.
     pub(crate) fn may_cut(&self, seen: Seen) -> bool {
         let body = !self.body.is(Fact::GONE) && !self.body.is(Fact::CUT);
         body || seen.children() > 0
@@ -49,7 +49,7 @@ impl Table {
 }
 
 impl State {
-    /// The earliest deadline of this group and of those around it.
+    /// The earliest deadline of this group and the groups around it.
     pub(crate) fn effective_deadline(&self) -> Option<Duration> {
         let mut earliest = self.deadline();
         let mut around = self.parent();
@@ -64,7 +64,7 @@ impl State {
         self.lock().deadline.as_ref()?.at
     }
 
-    /// Moves the deadline to a time of this clock. Says whether somebody has yet to be found who watches it.
+    /// Moves the deadline to a time of this clock. Returns whether the caller has to start a watcher.
     pub(crate) fn set_deadline(&self, at: Option<Duration>, clock: AnyTimer) -> bool {
         let mut table = self.lock();
         let deadline = table.deadline.get_or_insert_default();
@@ -77,9 +77,9 @@ impl State {
         unwatched
     }
 
-    /// The deadline has passed, or its clock has gone by which it never would: cancels the group.
+    /// Cancels the group: the deadline has passed, or its clock is gone, by which it would never pass.
     ///
-    /// An explicit cancel that was asked for earlier, and that somebody still holds up, does not hide that it has passed.
+    /// If an explicit cancel came earlier and a member still delays its end, the reason is the deadline nevertheless.
     fn end_deadline(self: &Arc<Self>, reason: CancelReason) {
         let mut effects = Effects::default();
         let mut table = self.lock();
@@ -103,7 +103,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Looks at the deadline, and has the task woken when it has passed. That it is moved is told by the group's signal.
+    /// Checks the deadline, and has the task woken when it has passed. The group's signal reports that it was moved.
     pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
         loop {
             let due = group.lock().due();
@@ -118,7 +118,7 @@ impl Watch {
             };
             match poll_sleep(sleep, cx) {
                 Poll::Pending => return,
-                // It may have been moved meanwhile.
+                // The deadline may have been moved meanwhile: look again.
                 Poll::Ready(Ok(())) => self.sleep = None,
                 Poll::Ready(Err(ClockGone)) => {
                     self.sleep = None;
@@ -128,7 +128,7 @@ impl Watch {
         }
     }
 
-    /// Watches for as long as it is polled, or until a cancel has left nobody whom the deadline could cut.
+    /// Watches while it is polled, until the group is cancelled and no member is left that the deadline could cut.
     pub(crate) async fn run(mut self, group: Arc<State>) {
         let mut waiter = Waiter::default();
         group.watch();

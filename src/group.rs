@@ -1,4 +1,4 @@
-//! The group, and what goes with it: settings, children to be, results, keys, races.
+//! The group and the types around it: settings, builders of children, results, children by key, races, snapshots.
 
 #[cfg(feature = "borrowing")]
 pub use crate::backend::Borrowing;
@@ -34,17 +34,22 @@ use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::GivesWay;
 
-/// Where children are spawned into: what a scope's body is given, and children clone.
+/// A handle to a group, with which children are spawned into it.
 ///
-/// It is `'static`, one pointer, cheap to clone, and dropping it has no effect: the group ends when its body and its children
-/// have, however many clones there are. `E` is the error of children that may fail.
+/// The body of a scope is given one, and children clone it. It is `'static`, one pointer, and cheap to clone. Dropping it
+/// has no effect: the group ends when its body and its children have ended, however many clones there are. `E` is the error
+/// type of children that can fail.
 ///
-/// A clone holds the spawner. So a child that captures one keeps its executor alive, if that is an
-/// `Arc<Executor>`; `Weak<Executor>` is a spawner too and does not.
+/// A group is joined by its [`TaskGroup`](crate::TaskGroup), or by the [`scope`](crate::scope()) that opened it, and not
+/// through a `Group`.
+///
+/// A clone holds the spawner. If the spawner is an `Arc<Executor>`, a child that captures a clone keeps its executor alive.
+/// `Weak<Executor>` is a spawner too, and does not.
 ///
 /// # Examples
 ///
-/// A child that spawns its siblings. It is no `async fn`, as one that spawns itself does not compile (E0283):
+/// A function whose child spawns the next child. It is not an `async fn`: an `async fn` that spawns itself does not compile
+/// (E0283):
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -73,11 +78,11 @@ pub struct Group<S, E = Infallible> {
     error: PhantomData<fn(E) -> E>,
 }
 
-/// What all clones share, so that one is a single counted reference.
+/// What all clones share, so that a clone is a single counted reference.
 struct Inner<S> {
     spawner: GivesWay<S>,
     state: Arc<State>,
-    /// There where the spawner is not the one that the group was opened with.
+    /// `Some` if the spawner is not the one that the group was opened with.
     elsewhere: Option<Arc<Elsewhere>>,
 }
 
@@ -94,18 +99,20 @@ impl<S, E> Group<S, E> {
         &self.inner.state
     }
 
-    /// There where children spawned by this are not on the group's own runtime.
+    /// `Some` if children spawned through this handle are not on the group's own runtime.
     #[inline]
     pub(crate) fn elsewhere(&self) -> Option<&Arc<Elsewhere>> {
         self.inner.elsewhere.as_ref()
     }
 
-    /// The spawner: for its clock, its blocking pool, or a group inside this one.
+    /// Returns the spawner: for its clock, its blocking pool, or a group inside this one.
     pub fn spawner(&self) -> &S {
         &self.inner.spawner
     }
 
-    /// Takes no more children. Those that live go on.
+    /// Closes the group: it takes no more children.
+    ///
+    /// Living children go on.
     ///
     /// # Examples
     ///
@@ -127,14 +134,15 @@ impl<S, E> Group<S, E> {
 
     /// Cancels the body and every child, and takes no more children.
     ///
-    /// A member runs up to its next await, and is dropped there; one that was never polled never will be. In which
-    /// order is not specified. Groups opened in a child are cancelled with it and end before it; a
-    /// [`shield`](crate::shield()) puts the cut off. This does not wait: joining the group does.
+    /// A member runs up to its next await and is dropped there. A member that was never polled is dropped unpolled. The order
+    /// is not specified. Groups opened in a child are cancelled with the child, and end before it. A
+    /// [`shield`](crate::shield()) delays the drop. This method does not wait; joining the group does.
     ///
-    /// A member that is in the middle of a poll finishes it: it may find siblings gone already, and what it returns from
-    /// that poll counts.
+    /// A member that is in the middle of a poll finishes that poll. It may find siblings already gone, and what it returns
+    /// from that poll counts.
     ///
-    /// It may be called at any time, by anybody, again and again. The first reason is kept.
+    /// This can be called at any time, from anywhere, and more than once. The first reason is kept, except that a deadline
+    /// replaces an earlier explicit cancel if it passes before all members have ended.
     ///
     /// # Examples
     ///
@@ -154,7 +162,7 @@ impl<S, E> Group<S, E> {
         self.cancel_with("");
     }
 
-    /// Cancels like [`cancel`](Self::cancel), with a message for [`CancelReason::Explicit`].
+    /// Cancels as [`cancel`](Self::cancel) does, with a message for [`CancelReason::Explicit`].
     ///
     /// # Examples
     ///
@@ -172,11 +180,13 @@ impl<S, E> Group<S, E> {
         self.state().cancel(CancelReason::Explicit(message.into()));
     }
 
-    /// Takes no more children, and asks those that live, here and in every group inside, to come to an end.
+    /// Closes the group, and asks its members to end.
     ///
-    /// This cuts nothing: it sets the soft signal, [`is_stopping`](Self::is_stopping) and [`stopping`](Self::stopping),
-    /// which members look at. [`TaskGroup::shutdown`](crate::TaskGroup::shutdown) does this and cancels after a while.
-    /// Groups inside go on taking children, as these may be needed to come to the end.
+    /// It also asks the members of all groups inside. No member is dropped: members see the request with
+    /// [`is_stopping`](Self::is_stopping) or [`stopping`](Self::stopping), and end by themselves.
+    /// [`TaskGroup::shutdown`](crate::TaskGroup::shutdown) does the same, and cancels after a grace.
+    ///
+    /// Groups inside still take children, because their members may need them in order to end.
     ///
     /// # Examples
     ///
@@ -200,26 +210,30 @@ impl<S, E> Group<S, E> {
         self.state().stop();
     }
 
-    /// Whether members are asked to come to an end: the group or one around it was [stopped](Self::stop) or cancelled, or
-    /// the group has ended. Looking takes no lock.
+    /// Returns whether the members of the group are asked to end.
+    ///
+    /// They are if the group or a group around it was [stopped](Self::stop) or cancelled, or if the group has ended. This
+    /// takes no lock.
     pub fn is_stopping(&self) -> bool {
         self.state().is_stopping()
     }
 
-    /// Waits until [`is_stopping`](Self::is_stopping).
+    /// Waits until [`is_stopping`](Self::is_stopping) is true.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
         wait(self.state().clone(), |state| state.is_stopping())
     }
 
-    /// The earliest deadline of this group and of those around it, by the clocks that were given with them.
+    /// Returns the earliest deadline of this group and the groups around it.
+    ///
+    /// Each deadline is a time of the clock that was given with it.
     pub fn deadline(&self) -> Option<Duration> {
         self.state().effective_deadline()
     }
 
-    /// The same group with another spawner: for children that run on another runtime.
+    /// Returns the same group with another spawner, for children on another runtime.
     ///
-    /// They are children of this group like all others, and share its fate. If one of the runtimes goes away, what the group has there is
-    /// lost and the group is cancelled; what it has elsewhere ends as in any cancel.
+    /// They are children of this group like all others. If one of the runtimes goes away, the children on it are lost, and
+    /// the group is cancelled: the children on the other runtimes end as in any cancel.
     ///
     /// # Examples
     ///
@@ -241,9 +255,10 @@ impl<S, E> Group<S, E> {
         Group::of(Inner { spawner: GivesWay::new(spawner), state: self.state().clone(), elsewhere })
     }
 
-    /// How many children live: their futures, or groups opened in them, are not all gone yet.
+    /// Returns how many children live.
     ///
-    /// Queued children count, background children and clean-ups do not.
+    /// A child lives until its future and every group opened in it are gone. Queued children count; background children and
+    /// clean-ups do not.
     ///
     /// # Examples
     ///
@@ -261,22 +276,26 @@ impl<S, E> Group<S, E> {
         self.state().len()
     }
 
-    /// Whether no child lives.
+    /// Returns whether no child lives, as [`len`](Self::len) counts them.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether the group takes no more children: it was closed or cancelled, or has ended.
+    /// Returns whether the group takes no more children.
+    ///
+    /// It takes none if it was closed or cancelled, or has ended.
     pub fn is_closed(&self) -> bool {
         self.state().refusal().is_some()
     }
 
-    /// Whether the group was cancelled. Looking takes no lock.
+    /// Returns whether the group was cancelled.
+    ///
+    /// This takes no lock.
     pub fn is_cancelled(&self) -> bool {
         self.state().is_cancelled()
     }
 
-    /// Why the group was cancelled, if it was.
+    /// Returns why the group was cancelled, if it was.
     ///
     /// # Examples
     ///
@@ -294,14 +313,16 @@ impl<S, E> Group<S, E> {
         self.state().reason()
     }
 
-    /// What lives in this group and in all groups inside: the answer to why it is still open.
+    /// Shows what lives in this group and in all groups inside it.
+    ///
+    /// It answers why the group is still open:
     ///
     /// ```text
     /// group "server" at src/main.rs:9:17 is still open: 3 children, cancelled (shutting down), awaited by its owner
     /// held up by server/conn 17, child 2, spawned at src/main.rs:14:9: under a shield; asked to end with its group (…)
     /// ```
     ///
-    /// It may be called at any time, by anybody, and is displayed as a tree: see [`Snapshot`].
+    /// This can be called at any time, from anywhere. The result is displayed as a tree: see [`Snapshot`].
     ///
     /// # Examples
     ///
@@ -321,8 +342,9 @@ impl<S, E> Group<S, E> {
         Snapshot::take(self.state())
     }
 
-    /// Where the children of this group are counted, if anywhere: what it was [given](Builder::metrics), or has from the
-    /// group around it.
+    /// Returns the metrics in which the children of this group are counted, if any.
+    ///
+    /// They are the group's [own](Builder::metrics), or those inherited from the group around it.
     ///
     /// # Examples
     ///
@@ -346,8 +368,8 @@ impl<S, E> Group<S, E> {
 
     /// Waits until the group is cancelled or has ended.
     ///
-    /// For code outside of the group, and for code under a [`shield`](crate::shield()) that wants to finish early:
-    /// any other member is dropped when the group is cancelled.
+    /// It is for code outside the group, and for code under a [`shield`](crate::shield()) that wants to finish early. Other
+    /// members are dropped when the group is cancelled.
     ///
     /// # Examples
     ///
@@ -370,11 +392,13 @@ impl<S, E> Group<S, E> {
         wait(self.state().clone(), |state| state.is_cancelled() || state.is_finished())
     }
 
-    /// Waits until no child lives, which says nothing of the next moment: the group stays open.
+    /// Waits until no child lives, as [`len`](Self::len) counts them.
+    ///
+    /// The group stays open, so a child can be spawned in the next moment. Failures are not reported.
     ///
     /// # Panics
     ///
-    /// The future panics in a child of the group and in whatever runs inside one, as it would wait for itself.
+    /// The future panics in a child of the group, and in code that runs inside such a child: it would wait for itself.
     ///
     /// # Examples
     ///
@@ -399,10 +423,11 @@ impl<S, E> Group<S, E> {
 }
 
 impl<S, E: Send + 'static> Group<S, E> {
-    /// Moves the deadline to this time of the spawner's clock, or takes it away.
+    /// Moves the deadline to a time of the spawner's clock, or removes it.
     ///
-    /// It need not be the clock that the deadline was set by before: a group that is [on](Self::on) another runtime has that one's. A
-    /// group that was opened without one gets it by this. A deadline that has passed cannot be moved any more.
+    /// The clock is that of this handle's spawner. It need not be the clock of the previous deadline: a handle from
+    /// [`on`](Self::on) has the clock of the other runtime. A group without a deadline gets one. A deadline that has passed
+    /// cannot be moved any more.
     ///
     /// # Examples
     ///
@@ -454,7 +479,7 @@ impl<S, E> fmt::Debug for Group<S, E> {
     }
 }
 
-/// Waits for a condition whose coming true the group signals.
+/// Waits for a condition of which the group signals that it may have come true.
 async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
     let mut waiter = Waiter::default();
     std::future::poll_fn(|cx| {
@@ -464,7 +489,7 @@ async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
     .await
 }
 
-/// Panics in a child of the group, and in whatever runs inside one.
+/// Panics in a child of the group, and in code that runs inside such a child.
 pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
     if let Some(key) = context::member_of(state).filter(|key| *key != BODY) {
         panic!("{} would wait for itself: it {what}", state.origin(key).subject());

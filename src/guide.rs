@@ -1,16 +1,18 @@
-//! Longer texts. There is no code in here, and nothing of it in a build.
+//! Longer texts about the crate.
+//!
+//! This module exists only in the documentation. It contains no code.
 //!
 //! | | |
 //! |---|---|
-//! | [`cancellation`] | what a cancel cuts, and how to write code that can be cut |
+//! | [`cancellation`] | what a cancel drops, and how to write code that can be dropped |
 //! | [`seeing`] | why a group is still open; traces, and Tokio's console |
 //! | [`performance`] | what a child costs, and which spawner to choose |
-//! | [`backends`] | writing a spawner |
-//! | [`rosetta`] | the same ten programs as others write them, and on a group |
-//! | [`from_tokio`] | from `JoinSet`, and from `TaskTracker` with a token |
-//! | [`from_smol`] | from smol's `Task`, and from async-std |
-//! | [`from_python`] | from asyncio, AnyIO and Trio |
-//! | [`from_kotlin_and_go`] | from coroutine scopes, and from `errgroup` |
+//! | [`backends`] | how to write a spawner |
+//! | [`rosetta`] | the same ten programs, written with other libraries and with a group |
+//! | [`from_tokio`] | coming from `JoinSet`, or from `TaskTracker` with a token |
+//! | [`from_smol`] | coming from smol's `Task`, or from async-std |
+//! | [`from_python`] | coming from asyncio, AnyIO or Trio |
+//! | [`from_kotlin_and_go`] | coming from coroutine scopes, or from `errgroup` |
 
 #[allow(unused_imports, reason = "what the texts link to")]
 use crate::{Group, GroupError, JoinHandle, Spawner, TaskGroup, scope, shield};

@@ -19,29 +19,31 @@ use crate::table::slot_of;
 use crate::ticket::Ticket;
 use crate::unwind::{drop_quietly, wake};
 
-/// The value of one child, once it is there.
+/// A handle to one child, which gives the child's value.
 ///
 /// **Dropping the handle neither cancels nor detaches the child: the group owns it.** That differs from
-/// `async_task::Task`, which cancels, and from Tokio's and async-std's handles, which detach. What is given up is
-/// the value: it is destroyed where the child ends, before the group can be joined.
+/// `async_task::Task`, which cancels, and from the handles of Tokio and async-std, which detach. Only the value is given
+/// up: it is dropped where the child ends, before the group can be joined.
 ///
-/// Awaiting the handle gives `Result<T, JoinError>`, by value or by `&mut`. It may be dropped and awaited again at
-/// any time before it is ready, in `select!` for instance, and nothing is lost.
+/// Awaiting the handle, by value or by `&mut`, gives `Result<T, JoinError>`. With `&mut` the await can be dropped before it
+/// is ready, for instance in `select!`, and the handle can be awaited again: nothing is lost.
 ///
-/// When the handle is ready, the child's future and all it captured are destroyed.
+/// When the handle is ready, the child's future and all that it captured are destroyed.
 ///
 /// # Cancellation
 ///
-/// [`cancel`](Self::cancel) ends this one child. The group and the siblings do not notice.
+/// [`cancel`](Self::cancel) ends only this child. The group and the siblings go on.
 ///
 /// # Panics
 ///
-/// Awaiting the handle panics in the child itself and in whatever runs inside that child, as it would wait for
-/// ever; and when it has given its result already.
+/// Awaiting the handle panics
+///
+/// * in the child itself, and in code that runs inside that child: it would wait for ever;
+/// * after it has given its result.
 ///
 /// # Errors
 ///
-/// [`JoinError`] says why there is no value. The child's own error is not in it: that went to the group.
+/// [`JoinError`] says why there is no value. It does not contain the child's own error, which went to the group.
 ///
 /// # Examples
 ///
@@ -74,8 +76,8 @@ impl<T> JoinHandle<T> {
         Self { packet, child: CancelHandle::new(group, ticket, spawned) }
     }
 
-    /// The handle of a child that was refused. That one is dropped first: if its destructor panics, what whoever has it was about to
-    /// return would be leaked.
+    /// The handle of a child that was refused. The child is dropped first: if its destructor panicked later, the handle that
+    /// the caller is about to return would be leaked.
     pub(crate) fn refused(child: impl Sized) -> Self {
         drop(child);
         let packet = Packet::new();
@@ -83,54 +85,63 @@ impl<T> JoinHandle<T> {
         Self { packet, child: CancelHandle::refused() }
     }
 
-    /// Waits for the child's value, where a child without one means that the awaiter is being cut as well.
+    /// Waits for the value.
     ///
-    /// This is for the body and the children of the same group. If the child fails or panics, the group is
-    /// cancelled, and the awaiter is dropped at this await: it never sees the failure.
+    /// It is for the body and the children of the same fail-fast group. If the child fails or panics, the group is cancelled,
+    /// and the caller is dropped at this await. So the caller never sees the failure.
     ///
     /// # Panics
     ///
-    /// Panics where there is no value and the awaiter is not about to be cut: the child was cancelled by itself, lost, or
-    /// refused by a closed group; the group collects failures or supervises; the awaiter is under a shield, or not in the group at
-    /// all. Await the handle itself there. Panics like the handle does, too.
+    /// **Panics if there is no value and the caller is not about to be dropped.** In these cases await the handle itself, which
+    /// gives a `Result`:
+    ///
+    /// * the child failed or panicked, and that does not cancel the group: it [collects](crate::group::Builder::collect)
+    ///   failures, [supervises](crate::group::Builder::supervise), or is a [`race`](crate::race()) in which a racer failed;
+    /// * the child was cancelled alone, by its handle;
+    /// * the child was lost;
+    /// * the child was refused because the group was closed;
+    /// * the caller is under a [`shield`](crate::shield());
+    /// * the caller is not in the group.
+    ///
+    /// It also panics where awaiting the [handle](Self#panics) does.
     #[track_caller]
     pub fn value(self) -> Value<T> {
         Value { handle: self, missing: None, withheld: Withheld::default(), caller: Location::caller() }
     }
 
-    /// Cancels this child only: its future is dropped, at its next await at the latest.
+    /// Cancels only this child: its future is dropped, at its next await at the latest.
     ///
-    /// It is not a failure. A child that has finished keeps its result. See [`CancelHandle::cancel`].
+    /// That is not a failure. A child that has already ended keeps its result. See [`CancelHandle::cancel`].
     pub fn cancel(&self) {
         self.child.cancel();
     }
 
-    /// Splits off a handle that can only cancel.
+    /// Returns a handle that can only cancel the child.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.child.clone()
     }
 
-    /// Whether the result is there: awaiting would not wait.
+    /// Returns whether the result is there, so that awaiting would not wait.
     pub fn is_finished(&self) -> bool {
         self.packet.is_resolved()
     }
 
-    /// The child's number within its group, counted from 1; `None` if it was refused.
+    /// Returns the child's number in its group, counted from 1; `None` if it was refused.
     pub fn id(&self) -> Option<u64> {
         self.child.id()
     }
 
-    /// The child's name, if it was given one.
+    /// Returns the child's name, if it has one; `None` if it was refused.
     pub fn name(&self) -> Option<&str> {
         self.child.child.as_ref()?.2.name.as_deref()
     }
 
-    /// Where the child was spawned; `None` if it was refused.
+    /// Returns where the child was spawned; `None` if it was refused.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.child.child.as_ref().map(|(_, _, spawned)| spawned.location)
     }
 
-    /// Gives the group an error of the child, which may be gone by now.
+    /// Records an error of the child in the group. The child may be gone by now.
     pub(crate) fn fail<E: Send + 'static>(&self, error: E) {
         let Some(origin) = self.child.origin() else { return };
         let (group, ..) = self.child.child.as_ref().expect("it has an origin");
@@ -143,12 +154,12 @@ impl<T> JoinHandle<T> {
         self.child.child.as_ref().is_some_and(|(group, ..)| group.is_cancelled())
     }
 
-    /// Refuses to wait for the child inside that child, and under a limit lends it the awaiter's place.
+    /// Panics inside the child itself, which would wait for itself. Under a limit, lends the awaiter's place to the child.
     #[track_caller]
     fn check(&self) {
         let Some((group, ticket, _)) = &self.child.child else { return };
         let Some(awaiter) = context::member_of(group) else { return };
-        // While there is no result the child has its slot, so the key is still its own.
+        // While there is no result, the child has its slot, so the key is still its own.
         assert!(
             awaiter != ticket.key(),
             "a child would wait for itself: the handle of {} was awaited inside of that child",
@@ -177,7 +188,7 @@ impl<T> Future for JoinHandle<T> {
 }
 
 impl<T> FusedFuture for JoinHandle<T> {
-    /// Whether it has given its result, and must not be awaited again.
+    /// Returns whether the handle has given its result, and must not be awaited again.
     fn is_terminated(&self) -> bool {
         self.packet.is_taken()
     }
@@ -193,7 +204,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Value<T> {
     handle: JoinHandle<T>,
-    /// Why there is no value, where the awaiter is not to see it.
+    /// Why there is no value, kept while the awaiter must not see it.
     missing: Option<JoinError>,
     withheld: Withheld,
     caller: &'static Location<'static>,
@@ -224,15 +235,15 @@ impl<T> fmt::Debug for Value<T> {
     }
 }
 
-/// Cancels one child, and can do nothing else with it.
+/// A handle that can cancel one child, and say whether it has ended.
 ///
-/// It is split off a [`JoinHandle`] and can be cloned. It keeps neither the child nor its value.
+/// It is made by [`JoinHandle::cancel_handle`], and can be cloned. It keeps neither the child nor its value alive.
 #[derive(Clone)]
 pub struct CancelHandle {
     child: Option<(Arc<State>, Ticket, Spawned)>,
 }
 
-/// What a handle knows of how its child was spawned, for when that is gone.
+/// How a child was spawned. The handle keeps it for when the child is gone.
 #[derive(Clone)]
 pub(crate) struct Spawned {
     pub(crate) location: &'static Location<'static>,
@@ -250,19 +261,19 @@ impl CancelHandle {
 
     /// Cancels the child: its future is dropped, at its next await at the latest.
     ///
-    /// Groups opened in the child are cancelled with it and end first; a [`shield`](crate::shield()) is run to its
-    /// end. The group counts the child until all that is done. Cancelling again, or late, does nothing.
+    /// Groups opened in the child are cancelled with it, and end first. A [`shield`](crate::shield()) is run to its end. The
+    /// group counts the child until all of that is done. A second cancel, or one after the child has ended, does nothing.
     pub fn cancel(&self) {
         if let Some((group, ticket, _)) = &self.child {
             group.cancel_child(*ticket);
         }
     }
 
-    /// Whether nothing is left of the child: its future is destroyed, groups opened in it have ended, and its own does not count it
-    /// any more.
+    /// Returns whether nothing is left of the child.
     ///
-    /// That may be later than its [`JoinHandle`] is ready, which waits for the future alone. Of a child that was refused there
-    /// never was anything.
+    /// That means that its future is destroyed, the groups opened in it have ended, and its own group does not count it any
+    /// more. It can become true later than the [`JoinHandle`] is ready, which waits only for the child's future. It is true
+    /// for a child that was refused.
     ///
     /// # Examples
     ///
@@ -284,7 +295,7 @@ impl CancelHandle {
         slot_of(&mut group.lock().slots, *ticket).is_none()
     }
 
-    /// The child's number within its group, counted from 1; `None` if it was refused.
+    /// Returns the child's number in its group, counted from 1; `None` if it was refused.
     pub fn id(&self) -> Option<u64> {
         self.child.as_ref().map(|(_, ticket, _)| ticket.id())
     }
@@ -294,8 +305,8 @@ impl CancelHandle {
         Some(group.origin_of_child(ticket.id(), spawned.location, spawned.name.clone()))
     }
 
-    /// Whether the task that polls on this thread belongs to the child's group and will not be polled again. The handle of a child
-    /// that was refused does not know by which group: then it may be any that was cancelled.
+    /// Whether the task that polls on this thread belongs to the child's group and will not be polled again. The handle of a
+    /// refused child does not know which group refused it: then any cancelled group counts.
     fn awaiter_is_cut(&self) -> bool {
         let group = self.child.as_ref().map(|(group, ..)| group);
         for (state, key) in context::ancestry() {
@@ -328,7 +339,7 @@ enum Slot<T> {
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Of a value that panics as well nobody would be told: that would abort.
+            // A second panic, of the value's destructor, would abort.
             drop_quietly(std::mem::replace(&mut *self.0.lock(), Slot::Taken));
         }
     }
@@ -359,7 +370,7 @@ impl<T> Packet<T> {
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<T, Why>> {
         let taken = self.take().or_else(|| {
             effects::catch_up();
-            // Cloned and dropped where no lock is held, and no result.
+            // Cloned and dropped while no lock and no result is held.
             let mut waker = Some(waker.clone());
             let is_kept = match &mut *self.0.lock() {
                 Slot::Waiting(before) => {
@@ -378,7 +389,7 @@ impl<T> Packet<T> {
         }
     }
 
-    /// What nobody has taken.
+    /// The result, if there is one that was not taken.
     pub(crate) fn into_result(self) -> Option<Result<T, Why>> {
         match self.take()? {
             Slot::Ready(result) => Some(result),
@@ -386,7 +397,7 @@ impl<T> Packet<T> {
         }
     }
 
-    /// Whoever waits here does not any more: its waker goes now, where no lock is held.
+    /// Nobody waits here any more: drops the waker now, where no lock is held.
     pub(crate) fn forget(&self) {
         let waker = match &mut *self.0.lock() {
             Slot::Waiting(waker) => waker.take(),
@@ -395,7 +406,7 @@ impl<T> Packet<T> {
         drop_quietly(waker);
     }
 
-    /// What there is, unless that is yet to come.
+    /// Takes what is there: the result, or that it was taken before. `None` while there is no result.
     fn take(&self) -> Option<Slot<T>> {
         let mut slot = self.0.lock();
         match *slot {

@@ -20,16 +20,19 @@ use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{Quiet, catch, drop_unread, resume};
 
-/// Children of a group by key: a connection for each peer, a watcher for each file.
+/// A set of children by key: a connection for each peer, a watcher for each file.
 ///
-/// Made by [`Group::keyed`]; a clone is the same set. A key is there for as long as its child has not ended. The children
+/// It is made by [`Group::keyed`]. All clones are the same set. A key is in the set until its child has ended. The children
 /// are children of the group like all others.
+///
+/// `Hash` and `Eq` of the keys run under the lock of the set. They must not use the same set, nor wait for code that uses
+/// it: that is a deadlock.
 ///
 /// # Panics
 ///
-/// If `Hash` or `Eq` of a key panics, or what makes a name of it, the panic goes to whoever called, and no child is
-/// started; where a child that ends takes its own key away, it is the child's, and the key stays. `Hash` and `Eq` run under the lock
-/// of the set: neither may use this very set, nor wait for whoever does, as that is a deadlock.
+/// A panic in `Hash` or `Eq` of a key, or in the function that makes a name of it, is raised in the caller, and no child is
+/// started. A child that ends removes its own key. If `Hash` or `Eq` panics then, it counts as a panic of the child, and the
+/// key stays in the set.
 ///
 /// # Examples
 ///
@@ -65,7 +68,7 @@ impl<K> Children<K> {
 }
 
 impl<K: Hash + Eq> Children<K> {
-    /// Takes a key away that is still this child's.
+    /// Removes a key if it still belongs to this child.
     fn remove(&self, key: &K, entry: &Arc<Entry>) -> Option<K> {
         let mut map = self.lock();
         if !map.get(key).is_some_and(|there| Arc::ptr_eq(there, entry)) {
@@ -79,13 +82,13 @@ impl<K: Hash + Eq> Children<K> {
     }
 }
 
-/// What is known of the child under a key.
+/// The child under a key.
 #[derive(Default)]
 struct Entry(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    /// Not there until the group has taken it.
+    /// `None` until the group has taken the child.
     child: Option<CancelHandle>,
     cancelled: bool,
 }
@@ -118,7 +121,7 @@ impl Entry {
 }
 
 impl<S, E> Group<S, E> {
-    /// A set of children that are found by a key.
+    /// Makes an empty set of children that are found by a key.
     pub fn keyed<K>(&self) -> Keyed<S, K, E> {
         Keyed { group: self.clone(), children: Arc::new(Children(Mutex::new(HashMap::new()))), name: None }
     }
@@ -130,9 +133,14 @@ where
     K: Hash + Eq + Clone + Send + 'static,
     E: Send + 'static,
 {
-    /// Starts a child under `key`, and cancels the one that was there.
+    /// Starts a child under `key`, and cancels the child that was there.
     ///
-    /// That one may still be on its way out when the new one starts. Await its handle first where that matters.
+    /// The old child may not have ended yet when the new one starts. If that matters, cancel the old child and await its
+    /// handle first.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn replace<F>(&self, key: K, future: F) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
     where
@@ -140,7 +148,7 @@ where
         F::Output: ChildOutput<E>,
         <F::Output as ChildOutput<E>>::Value: Send + 'static,
     {
-        // What is done with the key is the user's and may panic.
+        // Hashing, comparing and cloning the key is the user's code, and may panic.
         let (key, future) = (Quiet::new(key), Quiet::new(future));
         // Neither cloned nor dropped under the lock.
         let (own, entry, child) = (Quiet::new(K::clone(&key)), Arc::<Entry>::default(), self.child(&key));
@@ -157,7 +165,13 @@ where
         self.start(child, own.into_inner(), entry, future.into_inner())
     }
 
-    /// Starts a child under `key`, unless there is one: `None` then, and the future is dropped unpolled.
+    /// Starts a child under `key`, unless there is one already.
+    ///
+    /// If there is one, this returns `None`, and the future is dropped unpolled.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn spawn_if_absent<F>(
         &self,
@@ -212,7 +226,7 @@ where
         let Ok(entered) = builder.enter() else { return JoinHandle::refused(child) };
         let packet = Packet::new();
         let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());
-        // Before it may run: from its first poll on it can be cancelled by its key.
+        // Before the child can run, so that it can be cancelled by its key from its first poll on.
         entry.learn(handle.cancel_handle());
         self.group.hand_over(entered, child, ToHandle::new(packet));
         handle
@@ -220,21 +234,25 @@ where
 }
 
 impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
-    /// Cancels the child under `key`, and says whether there is one. The key is there until that has ended.
+    /// Cancels the child under `key`, and returns whether there is one.
+    ///
+    /// The key stays in the set until the child has ended.
     pub fn cancel(&self, key: &K) -> bool {
         let Some(entry) = self.children.lock().get(key).cloned() else { return false };
         entry.cancel();
         true
     }
 
-    /// Whether there is a child under `key` that has not ended.
+    /// Returns whether there is a child under `key` that has not ended.
     pub fn contains(&self, key: &K) -> bool {
         self.children.lock().contains_key(key)
     }
 }
 
 impl<S, K, E> Keyed<S, K, E> {
-    /// Names each child after its key, for its handle and for reports. Clones made before do not know of it.
+    /// Names each child after its key; the name appears in its handle and in reports.
+    ///
+    /// It does not apply to clones of the set that were made before.
     ///
     /// # Examples
     ///
@@ -254,28 +272,28 @@ impl<S, K, E> Keyed<S, K, E> {
         self
     }
 
-    /// How many keys there are.
+    /// Returns how many keys there are.
     pub fn len(&self) -> usize {
         self.children.lock().len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Takes the key away when its child ends.
+/// Removes the key when its child ends.
 struct Place<K: Hash + Eq> {
     children: Arc<Children<K>>,
-    /// There until it is dropped.
+    /// `Some` until this is dropped.
     key: Option<K>,
     entry: Arc<Entry>,
 }
 
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
-        // The keys are the user's: no destructor of theirs runs under the lock, and their hash may panic.
+        // Keys are the user's: their destructors must not run under the lock, and hashing them may panic.
         let mut panic = None;
         let removed = catch(|| self.key.as_ref().and_then(|key| self.children.remove(key, &self.entry)));
         let removed = removed.unwrap_or_else(|payload| {

@@ -1,15 +1,17 @@
-//! What a child may return.
+//! The types that a child can return.
 
 use std::convert::Infallible;
 
-/// What a child of a group may return: `Result<T, E>`, `()` or `!`.
+/// What a child of a group can return: `Result<T, E>`, `()` or `!`.
 ///
-/// `E` is the error of the group. `Err(E)` is a failure of the child and goes to the group; the rest is its value.
-/// A child that returns `()` or `!` cannot fail. To keep an error to yourself, return it as a value: `Ok(Err(e))`.
+/// `E` is the error type of the group. `Err(E)` is a failure of the child, and goes to the group. `Ok(T)` and `()` are the
+/// child's value, which goes to its handle. A child that returns `()` or `!` cannot fail. To hand an error to the handle and
+/// not to the group, return it as a value: `Ok(Err(e))`.
 ///
 /// This trait is sealed.
 ///
-/// A loop without end that uses `?` has no type of its own in an `async` block: make it an `async fn` that returns `Result<(), E>`.
+/// If an endless loop in an `async` block uses `?`, the compiler cannot infer the type of the block. Make it an `async fn`
+/// that returns `Result<(), E>`.
 ///
 /// # Examples
 ///
@@ -27,7 +29,7 @@ use std::convert::Infallible;
 /// # }
 /// ```
 ///
-/// A value that is no `Result` is refused:
+/// The compiler refuses a value that is not a `Result`:
 ///
 /// ```compile_fail,E0277
 /// # use taskgroup::{Smol, TaskGroup};
@@ -35,7 +37,7 @@ use std::convert::Infallible;
 /// group.spawn(async { 7 }); // error: a child of this group cannot return `{integer}`
 /// ```
 ///
-/// And so is an error in a group that has none:
+/// It also refuses an error in a group that has no errors:
 ///
 /// ```compile_fail,E0277
 /// # use taskgroup::{Smol, TaskGroup};
@@ -49,7 +51,7 @@ use std::convert::Infallible;
     note = "a group of `TaskGroup::new` has no errors (`Infallible`): open it with `TaskGroup::fallible::<MyError>` for children that fail"
 )]
 pub trait ChildOutput<E>: sealed::Sealed {
-    /// What the child leaves to its [`JoinHandle`](crate::JoinHandle).
+    /// The value that the child's [`JoinHandle`](crate::JoinHandle) gives.
     type Value;
 
     #[doc(hidden)]
@@ -60,16 +62,16 @@ pub trait ChildOutput<E>: sealed::Sealed {
 pub(crate) mod sealed {
     pub trait Sealed {}
 
-    /// A child's output, told apart.
+    /// A child's output, sorted into value and error.
     #[derive(Debug)]
     pub enum Sorted<T, E> {
         Value(T),
         Failed(E),
-        /// The output of an adopted task that was aborted, or went down with its runtime.
+        /// An adopted task was aborted, or went away with its runtime, and left no output.
         Nothing,
     }
 
-    /// Names `!`, the output of a function that does not return, which cannot be written on stable.
+    /// Names `!`, the return type of a function that does not return. It cannot be written on stable.
     pub trait Returns {
         type Output;
     }

@@ -1,4 +1,4 @@
-//! What a failure or a success means for the others: a pure state machine, events in, a verdict out.
+//! What the failure or success of a member means for the others. It is a pure state machine: events in, a verdict out.
 //!
 //! ```text
 //!             child fails      child panics      body fails, panics      a racer succeeds
@@ -8,20 +8,20 @@
 //! race        keep             cancel, keep      cancel, keep            cancel
 //! ```
 //!
-//! It has no clock, no lock and no future: the state asks it under its lock, and does what it says.
+//! It has no clock, no lock and no future. The state asks it under its own lock, and does what it says.
 
-/// How a group treats the failures of its members.
+/// Says how a group treats the failures of its members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// The first failure cancels all others.
+    /// The first failure cancels all other members.
     #[default]
     FailFast,
-    /// Everybody goes on, and all failures are gathered.
+    /// All other members go on after a failure, and all failures are collected.
     Collect,
-    /// Children fail for themselves alone: the hook is told, and that is all.
+    /// A child's failure affects no other member: only the failure hook sees it.
     Supervise,
-    /// The first success cancels all others, and failures before it do not count.
+    /// The first success cancels all other members, and failures before it do not count.
     Race,
 }
 
@@ -34,10 +34,10 @@ pub(crate) enum Event {
     BodyPanicked,
 }
 
-/// What follows for the group. The failure hook is told in any case.
+/// What follows for the group. The failure hook is called in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Whether everybody else is cancelled.
+    /// Whether all other members are cancelled.
     pub(crate) cancel: bool,
     /// Whether the failure is part of the group's outcome.
     pub(crate) keep: bool,

@@ -1,4 +1,4 @@
-//! Groups that end with a value as soon as somebody has one.
+//! Groups that end with a value as soon as a member has one.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,11 +24,12 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::{drop_quietly, drop_unread};
 
-/// Opens a group in which the first success ends it: all others are cancelled, *and gone*, before this returns.
+/// Opens a group that ends with the value of the first child that succeeds.
 ///
-/// `body` enters the racers and returns. A racer that fails leaves the race to the others. If all fail, the race ends with
-/// their errors, the first one in front; if there was none, with [`CancelReason::NoWinner`]. A panic ends the race, and a
-/// failure of the body does.
+/// All other children are then cancelled, *and gone*, before this returns.
+///
+/// `body` enters the racers and returns. A racer that fails leaves the race to the others. A panic or a failure of the body
+/// ends the race.
 ///
 /// # Cancellation
 ///
@@ -40,7 +41,9 @@ use crate::unwind::{drop_quietly, drop_unread};
 ///
 /// # Errors
 ///
-/// [`GroupError`] if nobody won.
+/// [`GroupError`] if no racer won. If racers failed, it has their errors, the first one as the primary one. If nothing
+/// failed and the group was not cancelled, for instance because there was no racer, its reason is
+/// [`CancelReason::NoWinner`].
 ///
 /// # Examples
 ///
@@ -77,10 +80,10 @@ where
     race
 }
 
-/// Opens a [`scope()`] that anybody in it can end with a value.
+/// Opens a [`scope()`] that any of its members can end with a value.
 ///
-/// The body and every child may call [`Finish::finish_with`]: that cancels all others, and the scope returns the value
-/// when they are gone. If nobody does, it ends with the value of the body as ever.
+/// The body and every child may call [`Finish::finish_with`]. That cancels all other members, and the scope returns the
+/// value when they are gone. If no member calls it, the scope ends with the value of the body, as usual.
 ///
 /// # Errors
 ///
@@ -132,15 +135,15 @@ where
 
 type Slot<T> = Arc<Mutex<Values<T>>>;
 
-/// What a group may end with.
+/// The values that the group may end with.
 struct Values<T> {
-    /// To be asked for the reason; not there before the body.
+    /// Knows the reason of a cancel. `None` before the body begins.
     group: Option<Arc<State>>,
-    /// The first value that somebody ended it with.
+    /// The first value given to `finish_with`.
     finish: Option<T>,
     /// What the body returned.
     own: Option<T>,
-    /// Nobody takes a value any more: the group has ended, or nobody waits for that.
+    /// No value is taken any more: the group has ended, or nobody waits for its end.
     over: bool,
 }
 
@@ -151,7 +154,7 @@ impl<T> Default for Values<T> {
 }
 
 impl<T> Values<T> {
-    /// Keeps the first value, and gives back what comes too late.
+    /// Keeps the first value, and returns a value that comes too late.
     fn finish(&mut self, value: T) -> Option<T> {
         if self.over || self.finish.is_some() {
             return Some(value);
@@ -160,7 +163,7 @@ impl<T> Values<T> {
         None
     }
 
-    /// Takes what there is, and no more from now on.
+    /// Takes the values that are there. From now on none is accepted.
     fn close(&mut self) -> Self {
         std::mem::replace(self, Self { over: true, ..Self::default() })
     }
@@ -170,25 +173,28 @@ fn lock<T>(slot: &Slot<T>) -> MutexGuard<'_, Values<T>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the body of the group is given to end it with.
+/// Makes the `Finish` that is passed to the body of the group.
 fn finish<S, E, T>(group: &Group<S, E>, slot: &Slot<T>) -> Finish<T> {
     lock(slot).group = Some(group.state().clone());
     Finish { state: group.state().clone(), slot: slot.clone() }
 }
 
-/// With which anybody ends a [`scope_with`] or a [`race`]: a clone is the same.
+/// Ends a [`scope_with`] or a [`race`] with a value.
+///
+/// All clones end the same group.
 pub struct Finish<T> {
     state: Arc<State>,
     slot: Slot<T>,
 }
 
 impl<T> Finish<T> {
-    /// Ends the group with this value: everybody else is cancelled, and it is returned when they are gone.
+    /// Ends the group with this value, and cancels all members.
     ///
-    /// The caller goes on to its next await. Only the first value counts, and none does that comes after the group was
-    /// cancelled for another reason.
+    /// The group returns the value when they are gone. The caller itself runs up to its next await.
+    ///
+    /// Only the first value counts. A value that comes after the group was cancelled for another reason does not count.
     pub fn finish_with(&self, value: T) {
-        // Before the cancel: a group that was cancelled for this reason has a value.
+        // Before the cancel, so that a group that was cancelled for this reason always has a value.
         let late = lock(&self.slot).finish(value);
         self.state.cancel(CancelReason::Finished);
         drop(late);
@@ -207,7 +213,9 @@ impl<T> fmt::Debug for Finish<T> {
     }
 }
 
-/// The group of a [`race`]: a [`Group`] whose children may be racers. A clone is the same.
+/// The group of a [`race`]: a [`Group`] whose children can be racers.
+///
+/// All clones stand for the same group.
 pub struct Racers<S, T, E = Infallible> {
     group: Group<S, E>,
     finish: Finish<T>,
@@ -215,6 +223,10 @@ pub struct Racers<S, T, E = Infallible> {
 
 impl<S, T: Send + 'static, E: Send + 'static> Racers<S, T, E> {
     /// Starts a child that wins the race if it is the first to succeed.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn enter<F>(&self, racer: F) -> JoinHandle<()>
     where
@@ -256,8 +268,9 @@ impl<S, T, E> fmt::Debug for Racers<S, T, E> {
 }
 
 pin_project! {
-    /// The future of [`race`] and of [`scope_with`]. Before it is first polled it takes the settings of a
-    /// [`Scope`].
+    /// The future of [`race`] and of [`scope_with`].
+    ///
+    /// Before it is first polled, it can be configured like a [`Scope`].
     #[must_use = "futures do nothing unless awaited"]
     pub struct Finishing<S, E, T, B, F>
     where
@@ -266,7 +279,7 @@ pin_project! {
         #[pin]
         scope: Scope<S, E, (), B, F>,
         slot: Slot<T>,
-        // Whether failures before the end do not count.
+        // Whether failures of those who lost do not count.
         race: bool,
     }
 
@@ -276,7 +289,7 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let Values { finish, own, .. } = lock(&this.slot).close();
-            // Perhaps while a panic of the group unwinds.
+            // Quietly, as this may run while a panic of the group unwinds.
             drop_quietly(finish);
             drop_quietly(own);
         }
@@ -325,7 +338,7 @@ where
                 let reason = reason.or(Some(CancelReason::NoWinner));
                 Err(GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason }))
             }
-            // Who failed before the winner won lost the race, and that is all.
+            // Racers that failed before the winner won have lost the race; their errors do not count.
             (Err(error), Some(value)) if finished && (*this.race || error.is_cancelled()) => {
                 drop_unread(error, &mut panic);
                 Ok(value)
@@ -353,7 +366,9 @@ where
 }
 
 pin_project! {
-    /// The body of a [`scope_with`], whose own value comes last.
+    /// The body of a [`scope_with`].
+    ///
+    /// Its own value counts only if no member ended the group.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Finally<F, T> {
         #[pin]

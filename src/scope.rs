@@ -22,7 +22,7 @@ use crate::ticket::Standing;
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::{GivesWay, catch, drop_each, drop_quietly};
 
-/// Opens a group, runs `body` in it, and waits until nothing of either is left.
+/// Opens a group, runs `body` in it, and waits until both have ended.
 ///
 /// ```text
 /// scope ─┬─ body ───────────────────────┐
@@ -35,33 +35,35 @@ use crate::unwind::{GivesWay, catch, drop_each, drop_quietly};
 ///        └─ child ────────┴ dropped ────┴──────► then the scope ends with its error
 /// ```
 ///
-/// This is the normal way in. The body is a member like the children are: if a child fails, it is dropped at its
-/// next await; if it fails itself, the children are. Both wait for clones of the [`Group`] as little as for anything
-/// else but members that live.
+/// This is the usual way to open a group. When the scope ends, no child is left. The body is a member of the group like
+/// the children: if a child fails, the body is dropped at its next await, and if the body fails, the children are dropped
+/// at theirs. Clones of the [`Group`] do not keep the scope open; only living members do.
 ///
-/// Where the compiler cannot tell the error from the body, in one that uses `?` on its own for instance, name it:
-/// `|group: Group<_, MyError>|`. Where nothing can fail, nothing names an error at all (E0283): `|group: Group<_>|` makes it
-/// [`Infallible`](std::convert::Infallible).
+/// If the compiler cannot infer the error type from the body, for instance because the body uses `?`, write
+/// `|group: Group<_, MyError>|`. If nothing can fail, the compiler cannot infer the error type either (E0283): write
+/// `|group: Group<_>|`, which makes it [`Infallible`](std::convert::Infallible).
 ///
-/// Nothing happens before the first poll. The group then is linked to the child or body around it, if there is one.
-/// Set the policy and hooks on the returned [`Scope`] before awaiting it.
+/// Nothing happens before the first poll. At the first poll the group is linked to the child or body around it, if there
+/// is one. Set the policy and hooks on the returned [`Scope`] before awaiting it.
 ///
 /// # Cancellation
 ///
-/// If the scope is dropped half-way, by `select!`, a timeout or a `?` around it, its body is dropped and its children
-/// are cancelled, and *every group around it still waits for them*. Outside of any group nobody does.
+/// If the scope is dropped before it has ended, by `select!`, a timeout or a `?` around it, its body is dropped and its
+/// children are cancelled. *Every group around it still waits for the children.* Outside of every group, nothing waits for
+/// them.
 ///
-/// A scope that is carried away from the member in which it was first polled is cancelled when that member ends. Its children are
-/// gone then; its body is polled no more, and is dropped where the scope is.
+/// A scope can be moved out of the member in which it was first polled. It is then cancelled when that member ends. Its
+/// children are gone at that time. Its body is not polled again, and is dropped together with the scope.
 ///
 /// # Panics
 ///
-/// A panic of the body, of a child, or of a destructor is resumed by the scope when everybody has ended: the first
-/// one, if there are several. Polling the scope after it has ended panics.
+/// If the body, a child or a destructor panics, the scope resumes the first panic after all members have ended, unless the
+/// panic is a child's and the group [supervises](Scope::supervise). Polling the scope after it has ended panics.
 ///
 /// # Errors
 ///
-/// [`GroupError`] with the first failure as the primary one, or with the reason if the body was cut short.
+/// [`GroupError`] with the first failure as the primary one. If nothing failed and the group was cut short, it has the
+/// reason. An explicit cancel is an error only if the body was dropped.
 ///
 /// # Examples
 ///
@@ -119,7 +121,9 @@ where
 }
 
 pin_project! {
-    /// The future of [`scope`]. Before it is first polled it can be told how to treat failures, and more:
+    /// The future of [`scope`].
+    ///
+    /// Its methods configure the group, and are called before it is first polled:
     ///
     /// ```
     /// # #[cfg(feature = "smol")] {
@@ -141,11 +145,11 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// Under [`collect`](Self::collect) the scope still fails in the end, and the body's value is dropped: what is to survive
-    /// goes out by another way. A child that wants to report an error and go on launches it:
-    /// `group.launch(std::future::ready(Err::<(), _>(error)))`.
+    /// Under [`collect`](Self::collect) the scope still fails in the end if a child failed, and the body's value is dropped.
+    /// To keep a result, store it outside the scope, as `lengths` here. A child that wants to report an error and go on
+    /// launches the error: `group.launch(std::future::ready(Err::<(), _>(error)))`.
     ///
-    /// It is awaited once:
+    /// A scope can be awaited only once:
     ///
     /// ```compile_fail,E0382
     /// # use taskgroup::{Smol, scope};
@@ -156,7 +160,7 @@ pin_project! {
     /// # Ok::<(), taskgroup::GroupError<std::io::Error>>(()) });
     /// ```
     ///
-    /// And its policy cannot change once it may have been polled:
+    /// Its policy cannot change once it may have been polled:
     ///
     /// ```compile_fail,E0507
     /// # use taskgroup::{Smol, scope};
@@ -169,7 +173,7 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// Where the body is `Unpin` and so the compiler cannot refuse it, setting the policy after a poll panics.
+    /// Setting the policy after a poll panics. This compiles only if the body is `Unpin`.
     #[must_use = "futures do nothing unless awaited"]
     pub struct Scope<S, E, T, B, F>
     where
@@ -203,7 +207,7 @@ pin_project! {
     }
 }
 
-/// What the first poll begins with.
+/// What the scope holds until its first poll.
 struct Start<S, E, B> {
     body: GivesWay<B>,
     spawner: GivesWay<S>,
@@ -282,7 +286,7 @@ where
                 state.end_background();
                 let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
-                // No panic of that is to take the outcome away.
+                // A panic of its destructor must not lose the outcome.
                 this.watch.take().into_iter().for_each(drop_quietly);
                 return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
             }
@@ -326,13 +330,13 @@ where
     }
 }
 
-/// Runs `f` as the body of the group, and says whether it is shielded now.
+/// Runs `f` as the body of the group, and returns whether the body is shielded afterwards.
 fn as_body<R>(group: &Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
     let (standing, result) = run_as(group, Standing::of_body(shielded), f);
     (standing.is_shielded(), result)
 }
 
-/// Takes note that the body is gone, and of the panic of its destructor.
+/// Records that the body is gone, and the panic of its destructor, if there was one.
 fn end_body(state: &Arc<State>, cut: bool, dropped: Result<(), Box<dyn Any + Send>>) {
     if let Err(payload) = dropped {
         state.record(BODY, Raw::Panic(payload));

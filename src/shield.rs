@@ -1,4 +1,4 @@
-//! A section that a cancel has to wait for.
+//! Sections of code that a cancel has to wait for.
 
 use std::fmt;
 use std::future::Future;
@@ -16,10 +16,10 @@ use crate::state::State;
 use crate::ticket::Ticket;
 use crate::unwind::{catch, drop_quietly};
 
-/// Runs a future to its end, even if the child or body that awaits it is cancelled meanwhile.
+/// Runs a future to its end, even if its member is cancelled meanwhile.
 ///
-/// The cancel is put off, not undone: the child goes on up to and including the poll in which its last shield ends,
-/// and is dropped at the await it then reaches.
+/// The member is the child or body that awaits the shield. The cancel is delayed, not undone: the member goes on up to and
+/// including the poll in which its last shield ends, and is dropped at the await that it then reaches.
 ///
 /// ```text
 /// shield(commit()).await     cancelled in here: commit() runs to its end
@@ -28,24 +28,27 @@ use crate::unwind::{catch, drop_quietly};
 /// next().await               dropped here
 /// ```
 ///
-/// A group opened inside the shield is not reached by a cancel from outside; its own `cancel` works as ever. What
-/// was spawned into a group from inside a shield is not protected by it.
+/// A cancel from outside does not drop members of a group that is opened inside the shield: it only asks them to end, see
+/// [`Group::is_stopping`](crate::Group::is_stopping). That group's own `cancel` works as usual. The shield does not protect
+/// children that are spawned from inside it into a group outside.
 ///
 /// # Cancellation
 ///
-/// It shields from *groups*: from a cancel of the member's own group, and of every group around it. Code that drops
-/// the future itself, as `select!` does, still drops what is inside. Where no shield holds and the member is cancelled
-/// in its own poll, a shield that follows stays pending, and its future is dropped unpolled with the member.
+/// A shield protects from *groups*: from a cancel of the member's own group, of every group around it, and of the member
+/// alone. It does not protect from these:
 ///
-/// A runtime that goes away asks no shield: it drops what is inside, and a group that was cancelled before does not tell.
+/// * Code that drops the future itself, as `select!` does, drops the shielded future as well.
+/// * If the member is cancelled in its own poll while no shield holds, a shield that it awaits afterwards stays pending. The
+///   shielded future is dropped unpolled with the member.
+/// * A runtime that goes away drops the shielded future. If the group was cancelled before, it does not report that.
 ///
-/// **A loop that awaits nothing but shields is never cut**, as each begins in the poll in which the one before it
-/// ends. Give it an await without a shield, if only a `yield_now()`, or have it look at
-/// [`is_cancelled`](crate::Group::is_cancelled).
+/// **A loop that awaits only shields is never dropped**, because each shield begins in the poll in which the previous one
+/// ends. Add an await without a shield to the loop, for instance `yield_now()`, or check
+/// [`is_cancelled`](crate::Group::is_cancelled) in it.
 ///
-/// It holds the member that polls it first, and those around that in the same task: moved elsewhere, it goes on
-/// holding them. Outside of every group it only runs the future. If it is leaked, its member cannot be cut any more, and the group
-/// waits until that ends by itself.
+/// A shield holds the member that polls it first, and the members around that one in the same task. It goes on holding them
+/// if it is moved elsewhere. Outside of every group it only runs the future. If a shield is leaked, its member is not dropped
+/// by a cancel any more, and the group waits until the member ends by itself.
 ///
 /// # Examples
 ///
@@ -80,7 +83,7 @@ pin_project! {
     /// The future of [`shield`].
     #[must_use = "futures do nothing unless awaited"]
     pub struct Shield<F> {
-        // Before the hold, so that what is shielded is destroyed under its shield.
+        // Before the hold, so that the shielded future is destroyed under its shield.
         #[pin]
         future: Option<F>,
         hold: Hold,
@@ -89,10 +92,10 @@ pin_project! {
 
 enum Hold {
     Unpolled,
-    /// There is no group to shield from, or the future has ended.
+    /// There is no group to shield from, or the shielded future has ended.
     Free,
     Held(#[expect(dead_code, reason = "held for its destructor")] Held),
-    /// The member was cut before.
+    /// The member was cut (it is not polled again) before the shield began.
     Refused(Withheld),
 }
 
@@ -103,7 +106,8 @@ impl Hold {
             return Hold::Free;
         }
         context::set_shielded();
-        // From the task inwards: once the task cannot be cut, a refusal further in leaves nothing half held.
+        // From the outermost member of the task inwards: once that one cannot be cut, a refusal further in leaves nothing
+        // half held.
         let mut held = Held(Vec::with_capacity(task.len()));
         for (group, key) in task.into_iter().rev() {
             match group.begin_shield(key) {
@@ -115,7 +119,7 @@ impl Hold {
     }
 }
 
-/// A shield that has begun and not ended: the members it holds, which are all that the task was polling.
+/// A shield that has begun and not ended. It lists the members it holds, which are all that the task was polling.
 pub(crate) struct Held(Vec<(Arc<State>, Key, u64)>);
 
 impl Held {
@@ -130,7 +134,7 @@ impl Drop for Held {
         let task = context::task();
         let mut effects = Effects::default();
         for (group, key, id) in self.0.drain(..).rev() {
-            // In a poll of the member itself the cut waits for the end of the poll: another shield may follow.
+            // If the member itself is being polled, the cut waits for the end of the poll: another shield may follow.
             let polled = task.iter().any(|(other, at)| *at == key && Arc::ptr_eq(other, &group));
             group.end_shield(key, id, !polled, &mut effects);
         }
@@ -145,7 +149,7 @@ impl<F: Future> Future for Shield<F> {
         let mut this = self.project();
         match std::mem::replace(this.hold, Hold::Free) {
             Hold::Unpolled => *this.hold = Hold::begin(Withheld::default()),
-            // It may have moved to a member that is not cut.
+            // The shield may have been moved to a member that is not cut.
             Hold::Refused(withheld) => *this.hold = Hold::begin(withheld),
             held => *this.hold = held,
         }

@@ -1,4 +1,4 @@
-//! A group's end in two steps: asked for, and after a while forced.
+//! The end of a group in two steps: asked for, and after a grace forced.
 
 use std::fmt;
 use std::future::Future;
@@ -44,12 +44,12 @@ impl<S, E: 'static> Future for Shutdown<S, E> {
             this.sleep = Some(this.clock.sleep(this.grace));
         }
         loop {
-            // First, so that what has ended in time was in time.
+            // First, so that members that have ended in time count as such.
             if let Poll::Ready(joined) = Pin::new(&mut this.join).poll(cx) {
                 return Poll::Ready(joined.map(|()| this.report.take().unwrap_or_default()));
             }
             match &mut this.sleep {
-                // Without its clock the grace would never be over.
+                // If the clock is gone the grace is over: it would never end otherwise.
                 Some(sleep) => _ = std::task::ready!(poll_sleep(sleep, cx)),
                 None => return Poll::Pending,
             }
@@ -70,7 +70,9 @@ impl<S, E> fmt::Debug for Shutdown<S, E> {
     }
 }
 
-/// Who had not ended by itself when the grace of a [`shutdown`](crate::TaskGroup::shutdown) was over.
+/// Lists the children that had not ended when the grace of a shutdown was over.
+///
+/// See [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
 #[derive(Clone, Debug, Default)]
 pub struct ShutdownReport {
     forced: Vec<Origin>,
@@ -78,19 +80,20 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// The children that were cancelled, in this group and in those inside it; at most 64 are named.
+    /// Returns the children that had to be cancelled, at most 64 of them.
     ///
-    /// Background children are not: they wait for the others.
+    /// They are children of the group and of the groups inside it. Background children are not listed, because they run until
+    /// the others have ended; nor are clean-ups.
     pub fn forced(&self) -> &[Origin] {
         &self.forced
     }
 
-    /// How many more there were.
+    /// Returns how many more children had to be cancelled.
     pub fn more(&self) -> usize {
         self.more
     }
 
-    /// Whether everybody had ended in time.
+    /// Returns whether all children had ended in time.
     pub fn is_graceful(&self) -> bool {
         self.forced.is_empty()
     }
@@ -113,7 +116,7 @@ impl fmt::Display for ShutdownReport {
 }
 
 impl State {
-    /// The ordinary children of this group and of all groups inside that have not ended.
+    /// The ordinary children that have not ended, of this group and of all groups inside it.
     fn survivors(self: &Arc<Self>) -> ShutdownReport {
         let mut report = ShutdownReport::default();
         let mut groups = vec![self.clone()];

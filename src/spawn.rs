@@ -1,4 +1,4 @@
-//! Starting children: the ways there are, with what may be said of a child beforehand.
+//! The methods of `Group` that start children.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -16,7 +16,7 @@ use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 use crate::unwind::catch;
 
 impl<S, E> Group<S, E> {
-    /// A child that something is to be said of before it starts: a name, or that it is a background child.
+    /// Configures a child before it starts: its name, or that it runs in the background.
     ///
     /// # Examples
     ///
@@ -36,12 +36,14 @@ impl<S, E> Group<S, E> {
 }
 
 impl<S, E: Send + 'static> Group<S, E> {
-    /// Starts a child, and gives a handle for its value.
+    /// Starts a child, and returns a handle for its value.
     ///
-    /// The child returns `Result<T, E>`, `()` or `!`, see [`ChildOutput`]. Dropping the handle neither cancels nor
-    /// detaches it. If the group is closed or cancelled, the future is dropped unpolled and the handle says that it
-    /// was cancelled; [`try_spawn`](Self::try_spawn) gives it back instead. If the group has a
-    /// [limit](crate::group::Builder::limit) and is full, the child is queued.
+    /// The child returns `Result<T, E>`, `()` or `!`: see [`ChildOutput`]. Dropping the handle neither cancels nor detaches
+    /// the child.
+    ///
+    /// If the group is closed or cancelled, the future is dropped unpolled, and the handle reports that the child was
+    /// cancelled. [`try_spawn`](Self::try_spawn) returns the future instead. If the group is full under its
+    /// [limit](crate::group::Builder::limit), the child is queued.
     ///
     /// # Cancellation
     ///
@@ -49,8 +51,10 @@ impl<S, E: Send + 'static> Group<S, E> {
     ///
     /// # Panics
     ///
-    /// Panics if the spawner does: a child that it has not taken is lost then, which cancels the group. A panic of the child cancels the
-    /// group and is resumed in whoever joins it.
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
+    ///
+    /// A panic of the child is not raised here. Unless the group's policy says otherwise, it cancels the group, and it is
+    /// resumed when the group is joined.
     ///
     /// # Examples
     ///
@@ -78,11 +82,18 @@ impl<S, E: Send + 'static> Group<S, E> {
         self.child().spawn(future)
     }
 
-    /// Starts a child, or gives its future back if the group takes none.
+    /// Starts a child, or returns its future if the group takes no child.
+    ///
+    /// Otherwise it is [`spawn`](Self::spawn), but a child is never queued.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Errors
     ///
-    /// [`SpawnError`] if the group is closed or cancelled, or full under its limit. The future was not polled.
+    /// [`SpawnError`] with the unpolled future, if the group is closed, cancelled, or full under its
+    /// [limit](crate::group::Builder::limit).
     ///
     /// # Examples
     ///
@@ -107,11 +118,17 @@ impl<S, E: Send + 'static> Group<S, E> {
         self.child().try_spawn(future)
     }
 
-    /// Starts a child whose value nobody wants.
+    /// Starts a child without a handle; its value is dropped.
     ///
-    /// There is no handle, and no allocation besides the runtime's own, but for a small one on Tokio and async-std. Otherwise it is
-    /// [`spawn`](Self::spawn): an error and a panic are the group's, and a closed or cancelled group drops the future unpolled.
-    /// Where that is because of a deadline or of the member that opened the group, [`join`](crate::TaskGroup::join) says so.
+    /// Without a handle there is no allocation besides the runtime's own, except a small one on Tokio and async-std.
+    ///
+    /// Otherwise it is [`spawn`](Self::spawn): an error or a panic goes to the group, and a closed or cancelled group drops the
+    /// future unpolled. If the group was cancelled by a deadline or by the member that opened it,
+    /// [`join`](crate::TaskGroup::join) reports that.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Examples
     ///
@@ -135,21 +152,28 @@ impl<S, E: Send + 'static> Group<S, E> {
         self.child().launch(future);
     }
 
-    /// Waits until fewer children run than the [limit](crate::group::Builder::limit) allows, and starts one more.
+    /// Waits for a place under the [limit](crate::group::Builder::limit), and starts a child in it.
     ///
-    /// This is back-pressure for whoever makes work. Places are given in the order in which they are asked for. A child
-    /// keeps its place for as long as [`len`](Self::len) counts it: until its future is destroyed and every group opened in it
-    /// has ended. Without a limit it is [`spawn`](Self::spawn).
+    /// This gives back-pressure to the code that produces work. Places are given in the order in which they were asked for. A
+    /// child keeps its place until its future is destroyed and every group opened in it has ended. Without a limit this is
+    /// [`spawn`](Self::spawn).
     ///
-    /// It is for the body, and for code outside of the group. **A child of the same group keeps its own place while it waits
-    /// here**: if all who have places do, nobody goes on. There, use [`spawn`](Self::spawn), which queues the new child and does not
-    /// wait. And as with a permit of any fair semaphore, **a place may be given to this future while nobody polls it**, in a `select!`
-    /// that holds it by reference for instance: those behind it wait until it is polled or dropped.
+    /// Use it in the body, or outside the group. **A child of the same group keeps its own place while it waits here.** If all
+    /// children that have places wait here, the group hangs. In a child use [`spawn`](Self::spawn), which queues the new child
+    /// and does not wait.
+    ///
+    /// As with the permit of a fair semaphore, **this future can get a place while it is not polled**, for instance in a
+    /// `select!` that holds it by reference. The children behind it then wait until it is polled or dropped.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready drops the child's future unpolled, and gives a place back that it had. If the
-    /// group is closed or cancelled meanwhile, it is ready with a handle that says so.
+    /// Dropping the future before it is ready drops the child's future unpolled, and gives back the place if it had one. If
+    /// the group is closed or cancelled meanwhile, the future returns a handle that reports the child as cancelled.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if the spawner does, when it starts the child. The child that the spawner has not taken is lost then,
+    /// which cancels the group.
     ///
     /// # Examples
     ///
@@ -182,15 +206,23 @@ impl<S, E: Send + 'static> Group<S, E> {
 
     /// Runs `work` on a thread where it may block, as a child of the group.
     ///
-    /// It is for code that computes for long or waits without `await`; on the runtime's own threads that would hold up
-    /// everybody else. `work` returns what a child returns, and its error or panic is the group's.
+    /// It is for code that computes for long, or that waits without `await`: on the runtime's own threads it would delay all
+    /// other tasks. `work` returns what a child returns, and its error or panic goes to the group.
     ///
     /// # Cancellation
     ///
-    /// **A cancel cannot cut work that has begun**, as nothing in Rust could: the group waits until it returns, for ever if
-    /// it never does, and what it returns counts. Work that has not begun never will: it is dropped with the child, which waits for no
-    /// thread. Long work should look at [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone now and
-    /// then.
+    /// **A cancel cannot interrupt work that has begun**, because nothing in Rust can. The group waits until the work returns,
+    /// for ever if it never does, and what it returns counts. Work that has not begun is dropped together with the child, which
+    /// does not wait for a thread.
+    ///
+    /// Long work should look at [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone of the
+    /// group from time to time. If it stops early, it should return `Ok` with what it has so far, and not an error: an `Err`
+    /// is a failure of the group, whereas an explicit cancel is not an error.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. A child that the spawner has not taken is lost then, which cancels the group. A panic of
+    /// `work` is a panic of the child: see [`spawn`](Self::spawn).
     ///
     /// # Examples
     ///
@@ -216,25 +248,29 @@ impl<S, E: Send + 'static> Group<S, E> {
         self.child().spawn_blocking(work)
     }
 
-    /// Takes in a task that already runs, on whatever runtime, and gives a handle for its value.
+    /// Makes a child of a task that already runs, on any runtime.
     ///
-    /// Its output is what a child's is, see [`ChildOutput`], and it becomes a child like any other: the group waits for
-    /// it, its error and its panic are the group's. If it ends without an output, because somebody else aborted it or its
-    /// runtime went away, the child is lost. If the group is closed or cancelled, the task is aborted and the handle says
-    /// that it was cancelled. It needs no place under a [limit](crate::group::Builder::limit).
+    /// It returns a handle for the task's value. The task's output is that of a child (see [`ChildOutput`]), and the group
+    /// treats it as a child like any other:
     ///
-    /// What the task opens or shields while it runs is not linked to the group, which learns of it only here. If the
-    /// runtime of the *group* goes away, the child that waits is lost, and the task is only asked to end.
+    /// * The group waits for the task, and its error or panic goes to the group.
+    /// * If the task ends without an output, because other code aborted it or its runtime went away, the child is lost.
+    /// * If the group is closed or cancelled, the task is aborted, and the handle reports that the child was cancelled.
+    /// * It needs no place under a [limit](crate::group::Builder::limit).
+    ///
+    /// Groups and shields that the task opens while it runs are not linked to this group. If the runtime of the *group* goes
+    /// away, the child that waits for the task is lost, and the task is only asked to end.
     ///
     /// # Cancellation
     ///
-    /// Cancelling asks for the abort, and the group *goes on counting the child until the task has ended*. The task that async-std
-    /// gives for work that blocks has ended before that work, which is another one's:
-    /// [`spawn_blocking`](Self::spawn_blocking) waits for it.
+    /// Cancelling the child asks for the task to be aborted. The group *counts the child until the task has ended*. If a task of
+    /// async-std for blocking work is aborted, it ends before the work does, because the work runs in another task. Use
+    /// [`spawn_blocking`](Self::spawn_blocking), which waits for the work.
     ///
     /// # Panics
     ///
-    /// Panics if the spawner does, which runs the child that waits for the task.
+    /// Panics if the spawner does, which runs the child that waits for the task. That child is lost then, which cancels the
+    /// group.
     ///
     /// # Examples
     ///
@@ -261,7 +297,7 @@ impl<S, E: Send + 'static> Group<S, E> {
         self.child().adopt(task)
     }
 
-    /// Hands a child that was entered to the runtime.
+    /// Hands a child that was entered to its runtime.
     #[inline]
     pub(crate) fn hand_over<F, D>(&self, child: Entered, future: F, deliver: D)
     where
@@ -270,11 +306,11 @@ impl<S, E: Send + 'static> Group<S, E> {
         D: Deliver<F::Output> + Send + 'static,
     {
         let (Entered { ticket, counted }, spawner) = (child, self.spawner());
-        // Made where it is handed over: to move what was just written part by part takes as long as a locked instruction.
+        // Made where it is handed over: moving a value right after its parts were written takes as long as a locked instruction.
         let child = || Child::new(self.state(), ticket, future, deliver);
         if !self.is_registered() {
             if let Err(payload) = catch(|| self.register_first()) {
-                // So it is counted off.
+                // Dropping the child takes it out of the count.
                 drop(child());
                 resume_unwind(payload);
             }
@@ -289,16 +325,23 @@ impl<S, E: Send + 'static> Group<S, E> {
 }
 
 impl<S, E: Send + 'static> Group<S, E> {
-    /// Starts a child that stays on this thread, and gives a handle for its value. Neither need be `Send`.
+    /// Starts a child that stays on this thread, and returns a handle for its value.
     ///
-    /// Otherwise it is [`spawn`](Self::spawn). It may be cancelled from any thread: that marks it, and its future is
-    /// dropped on its own.
+    /// Neither the child nor its value needs to be `Send`. Otherwise it is [`spawn`](Self::spawn). The child can be cancelled
+    /// from any thread: that marks it, and its future is dropped on its own thread.
     ///
-    /// A group whose spawner is local alone, an `Rc<LocalExecutor>` or an `Rc<LocalSet>`, has only this,
-    /// [`launch_local`](Self::launch_local), and the same after [`child`](Self::child). What runs children that are `Send` it has
-    /// not: `spawn_blocking`, `adopt`, `start`, `defer`, children in `results` or `keyed`, and a deadline of a `TaskGroup`, which is
-    /// kept by a child. [`on`](Self::on) another spawner it has all of these but the last. A [`scope`](crate::scope()) keeps its
-    /// deadline itself, so there `timeout` works on an `Rc<LocalSet>`.
+    /// If the spawner of a group is only local, an `Rc<LocalExecutor>` or an `Rc<LocalSet>`, the group has these methods to
+    /// start children: this one, [`launch_local`](Self::launch_local), and the same two after [`child`](Self::child). It does
+    /// not have:
+    ///
+    /// * `spawn_blocking`, `adopt`, `start`, `defer`, and children in `results` or `keyed`, which need children that are
+    ///   `Send`. [`on`](Self::on) gives a handle with another spawner, which has them.
+    /// * A deadline of a `TaskGroup`, which is kept by such a child. A [`scope`](crate::scope()) keeps its deadline itself, so
+    ///   `timeout` of a scope works on an `Rc<LocalSet>`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Examples
     ///
@@ -327,7 +370,9 @@ impl<S, E: Send + 'static> Group<S, E> {
         self.child().spawn_local(future)
     }
 
-    /// Starts a child that stays on this thread and whose value nobody wants. See [`launch`](Self::launch).
+    /// Starts a child that stays on this thread, without a handle.
+    ///
+    /// See [`launch`](Self::launch) and [`spawn_local`](Self::spawn_local).
     #[track_caller]
     pub fn launch_local<F>(&self, future: F)
     where

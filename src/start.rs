@@ -1,8 +1,10 @@
 //! Children that say when they are ready.
 //!
-//! The child is a member of the group from the start: it is cancelled with it, and counted. Only what becomes of its error
-//! depends on whether it was ready: before, the error goes to whoever started it and the group has not failed; after, or if
-//! that one goes without having been told, it is a failure of the group like any other.
+//! The child is a member of the group from the start: it is counted, and it is cancelled with the group. Only its error is
+//! treated differently, depending on whether the child was ready:
+//!
+//! * An error before that goes to the caller of `start`, and the group has not failed.
+//! * An error after that, or one that the caller did not stay to receive, is a failure of the group like any other.
 
 use std::fmt;
 use std::future::Future;
@@ -24,19 +26,27 @@ use crate::unwind::{drop_each, drop_quietly, wake};
 impl<S: Spawner, E: Send + 'static> Group<S, E> {
     /// Starts a child, and waits until it says that it is ready.
     ///
-    /// The child is given a [`Ready`] to say so with, along with a value: the port that a server listens on, say. It then
-    /// goes on as a child like any other. Under a [limit](crate::group::Builder::limit) a child that awaits this lends it its place,
-    /// for as long as it lives if it needs it.
+    /// The child gets a [`Ready`], with which it says so and passes a value: the port that a server listens on, for instance.
+    /// It then goes on as a child like any other.
+    ///
+    /// If a child of the same group awaits this under a [limit](crate::group::Builder::limit), it lends its place to the new
+    /// child. The new child keeps that place until it has ended, also after it is ready. A child that needs no place, because
+    /// it is in the background, does not take it.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready cancels the child. The group still waits for it, and its error is the
-    /// group's, also one that it has returned already. A group that has ended by then tells its hook, and nobody else.
+    /// Dropping the future before it is ready cancels the child. The group still waits for the child. The child's error goes to
+    /// the group, also if the child has already returned it. If the group has ended by then, only the group's failure hook
+    /// sees the error.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Errors
     ///
-    /// [`StartError`], and then the child is gone. Its error, if it failed before it was ready, is in there and the group
-    /// has not failed; if it panicked, the group has.
+    /// [`StartError`], and then the child is gone. If the child failed before it was ready, its error is in there, and the
+    /// group has not failed. If the child panicked, the group has failed.
     ///
     /// # Examples
     ///
@@ -73,7 +83,11 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
 }
 
 impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
-    /// Starts it, and waits until it says that it is ready. See [`Group::start`].
+    /// Starts the child, and waits until it says that it is ready. See [`Group::start`].
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     ///
     /// # Examples
     ///
@@ -111,10 +125,12 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     }
 }
 
-/// With which a child says that it is ready. See [`Group::start`].
+/// Lets a child say that it is ready. See [`Group::start`].
 ///
-/// Dropped without having been set, it says that this will never be: the child is cancelled. In `|_ready| async { … }` it is dropped
-/// before the child begins: what is to fail first uses it in its block, or is an `async fn`.
+/// If it is dropped before it was set, the child will never be ready, and is cancelled.
+///
+/// A closure `|_ready| async { … }` drops it before the child begins. So use the `Ready` inside the `async` block, which then
+/// owns it, also in a child that fails before it is ready. An `async fn` owns it in any case.
 #[must_use = "dropping it says that the child will never be ready"]
 pub struct Ready<V> {
     startup: Arc<dyn Startable<V>>,
@@ -122,7 +138,7 @@ pub struct Ready<V> {
 }
 
 impl<V> Ready<V> {
-    /// The child is ready.
+    /// Says that the child is ready, and passes this value to the caller of `start`.
     pub fn set(mut self, value: V) {
         self.set = true;
         self.startup.ready(Some(value));
@@ -143,7 +159,7 @@ impl<V> fmt::Debug for Ready<V> {
     }
 }
 
-/// A [`Startup`] of which the error's type is forgotten, so that [`Ready`] needs not name it.
+/// A [`Startup`] without the error type, so that [`Ready`] need not name it.
 trait Startable<V>: Send + Sync {
     fn ready(&self, value: Option<V>);
 }
@@ -164,12 +180,12 @@ impl<V, E> Startup<V, E> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The child failed. Gives the error back if it was ready before, or nobody waits to be told.
+    /// The child failed. Returns the error if the child was ready before, or if the caller does not wait any more.
     fn fail(&self, error: E) -> Option<E> {
         let mut stage = self.lock();
         match *stage {
             Stage::Ready(_) | Stage::Abandoned => Some(error),
-            // The handle tells of the end, and of this.
+            // The caller takes the error when the handle reports the end of the child.
             _ => {
                 let before = std::mem::replace(&mut *stage, Stage::Failed(error));
                 drop(stage);
@@ -198,7 +214,7 @@ pub struct Start<V, E> {
     startup: Arc<Startup<V, E>>,
     /// Whether the child is ready, or gone.
     ended: bool,
-    /// Gives the group an error that nobody waits for any more.
+    /// Hands the group an error that the caller did not stay for.
     hand_on: fn(&JoinHandle<()>, E),
 }
 

@@ -1,4 +1,4 @@
-//! The owner of a free-standing group, and how one is opened.
+//! `TaskGroup`, the owner of a free-standing group, and its builder.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,20 +22,33 @@ use crate::state::State;
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::{GivesWay, drop_quietly};
 
-/// The one owner of a free-standing group: a field of a server, say.
+/// The only owner of a free-standing group, one that is not bound to a function.
 ///
-/// It stands for the group wherever a [`Group`] is wanted, so children are spawned on it directly. At its end it is
-/// [joined](Self::join), or it is dropped.
+/// It dereferences to a [`Group`], so children are spawned on it directly. In the end it is [joined](Self::join) or
+/// dropped.
 ///
-/// **Dropping it cancels every child and does not wait.** If it was opened in a child or body of another group,
-/// that group still waits for them and is told of failures that nobody looked at. Otherwise nobody waits, and
-/// failures are seen by the [failure hook](Builder::on_failure) only.
+/// **Dropping it cancels every child and does not wait.** If the group was opened in a child or body of another group,
+/// that outer group still waits for the children, and it gets the failures that were not reported to anybody else.
+/// Otherwise no group waits, and only the [failure hook](Builder::on_failure) sees failures.
 ///
 /// A group is *linked* to the child or body in which it is opened: it is cancelled when that member is cancelled or
-/// ends. For a group that is to outlive the child that opens it there is [`root`](Self::root).
+/// ends. To open a group that outlives the child that opens it, use [`root`](Self::root).
 ///
-/// What children share goes into an `Arc` *beside* their group, not around it: children that hold the owner of their own group keep
-/// it from being dropped, and nobody can join it. Whoever spawns from in there is given a [`Group`].
+/// **Do not put the `TaskGroup` itself in an `Arc` that its children hold:** they keep it from being dropped, and nobody
+/// can join it. Give children a [`Group`].
+///
+/// # A `stop` method with only `&self`
+///
+/// [`join`](Self::join) and [`shutdown`](Self::shutdown) take the `TaskGroup` by value, because they report once. A server
+/// whose `stop` method has only `&self` keeps the `TaskGroup` in `main` and a [`Group`] in the struct, as in the second
+/// example below. These methods of [`Group`] work from `&self`:
+///
+/// * [`close`](Group::close) takes no more children, [`stop`](Group::stop) also asks members to end, and
+///   [`cancel`](Group::cancel) drops them;
+/// * [`idle`](Group::idle) waits until no child lives. It does not report failures, and it does not wait for background
+///   children and clean-ups.
+///
+/// Afterwards `main` joins the `TaskGroup`. That waits for what is left, and reports failures.
 ///
 /// # Examples
 ///
@@ -98,21 +111,23 @@ impl<S> TaskGroup<S> {
 
     /// Opens a fail-fast group for children that may fail with an `E`.
     ///
-    /// The first failure cancels all others; [`join`](Self::join) reports it when they are gone.
+    /// The first failure cancels all others. [`join`](Self::join) reports it when they are gone.
     #[track_caller]
     pub fn fallible<E>(spawner: S) -> TaskGroup<S, E> {
         Self::builder(spawner).open()
     }
 
-    /// Opens a group for children that cannot fail, linked to nothing.
+    /// Opens a group for children that cannot fail, independent of all other groups.
     ///
-    /// No group around it waits for it or cancels it.
+    /// No other group waits for it or cancels it, even if it is opened in a child or body.
     #[track_caller]
     pub fn root(spawner: S) -> Self {
         Self::builder(spawner).root().open()
     }
 
-    /// Opens a group step by step: `builder::<MyError>(…)`, and `builder::<Infallible>(…)` for children that cannot fail.
+    /// Starts to configure a group, which [`Builder::open`] then opens.
+    ///
+    /// Write `builder::<MyError>(…)`, or `builder::<Infallible>(…)` for children that cannot fail.
     #[track_caller]
     pub fn builder<E>(spawner: S) -> Builder<S, E> {
         Builder {
@@ -126,58 +141,62 @@ impl<S> TaskGroup<S> {
 }
 
 impl<S, E> TaskGroup<S, E> {
-    /// A handle to spawn with, for children and others to keep.
+    /// Returns a handle to spawn with, which children and other code can keep.
     pub fn group(&self) -> Group<S, E> {
         self.group.clone()
     }
 
-    /// Waits until nothing is left of the group, and reports.
+    /// Waits until nothing is left of the group, and reports failures.
     ///
-    /// Until then children may still be spawned, by children or through a clone of the [`Group`]; call
-    /// [`close`](Group::close) first to end that. Afterwards the group is closed for good.
+    /// Until then children can still be spawned, by children or through a clone of the [`Group`]. Call
+    /// [`close`](Group::close) first to prevent that. Afterwards the group stays closed.
     ///
     /// # Cancellation
     ///
-    /// The future owns the group. Dropping it, as a timeout around it does, drops the group: that cancels.
+    /// The future owns the group. Dropping the future drops the group, which cancels it: a timeout around `join` does that.
     ///
     /// # Panics
     ///
-    /// If a child panicked, or its destructor did, the first panic is resumed here, after everybody has ended.
-    /// The future panics in a child of the group and in whatever runs inside one, as it would wait for itself.
+    /// If a child or its destructor panicked, the first panic is resumed here after all members have ended, unless the group
+    /// [supervises](Builder::supervise).
+    ///
+    /// The future panics in a child of the group, and in code that runs inside such a child: it would wait for itself.
     ///
     /// # Errors
     ///
-    /// [`GroupError`] if a child failed, or if the group was cut short from outside: by the member that opened it,
-    /// or by its runtime. An explicit cancel is no error.
+    /// [`GroupError`] if a child failed, or if the group was cut short by its deadline, by the member that opened it, or by
+    /// its runtime. An explicit cancel is not an error.
     pub fn join(self) -> Join<S, E> {
         Join { group: Some(self), withheld: Withheld::default(), patience: None }
     }
 }
 
 impl<S, E: 'static> TaskGroup<S, E> {
-    /// Asks everybody to come to an end, cancels what is left after `grace`, and waits until nothing is.
+    /// Asks all members to end, cancels those left after `grace`, and waits.
     ///
     /// ```text
     /// close, stop ──── grace ────┬─ everybody has ended ──► report: nobody was forced
     ///                            └─ cancel, wait ─────────► report: who was
     /// ```
     ///
-    /// It is [`stop`](Group::stop), which the members of this group and of all groups inside can see, and then, after one
-    /// grace for the whole tree, [`cancel`](Group::cancel). That cancel is no error. Background children go on until the
-    /// others have ended, or the grace has. If the clock goes away with its runtime, so does the grace.
+    /// When the future is first polled, it calls [`stop`](Group::stop), which the members of this group and of all groups
+    /// inside it can see. After one grace for the whole tree it calls [`cancel`](Group::cancel). That cancel is not an error.
+    ///
+    /// Background children run until the others have ended or the grace is over. If the clock goes away with its runtime,
+    /// the grace is over.
     ///
     /// # Cancellation
     ///
-    /// The future owns the group. Dropping it drops the group: that cancels at once. It begins when it is first polled.
+    /// The future owns the group. Dropping the future drops the group, which cancels it at once.
     ///
     /// # Panics
     ///
-    /// Like [`join`](Self::join). So does the future where the runtime has no clock after all, when it is first polled: on Tokio
-    /// without `enable_time`.
+    /// As [`join`](Self::join) does. The first poll also panics if the runtime turns out to have no clock, as Tokio without
+    /// `enable_time`.
     ///
     /// # Errors
     ///
-    /// Like [`join`](Self::join): a member that fails on its way out is reported.
+    /// As for [`join`](Self::join). The error of a member that fails during the shutdown is reported as well.
     ///
     /// # Examples
     ///
@@ -238,21 +257,24 @@ pub struct Join<S, E = Infallible> {
 impl<S, E> Unpin for Join<S, E> {}
 
 impl<S, E> Join<S, E> {
-    /// The group, until it has ended.
+    /// The group; `None` once it has ended.
     pub(crate) fn group(&self) -> Option<&TaskGroup<S, E>> {
         self.group.as_ref()
     }
 }
 
 impl<S, E> Join<S, E> {
-    /// Shows `warn` what is left if that is more than nothing after `patience`, by the clock of the spawner, and again
-    /// whenever the wait has doubled. The wait begins with the first poll, and goes on.
+    /// Calls `warn` with a snapshot of the group if the join takes long.
     ///
-    /// `warn` is called by whoever polls this, with no lock held; it may look at the group, cancel it and spawn into it.
+    /// `warn` is called when the join has waited for `patience` since its first poll, by the clock of the spawner, and again
+    /// each time the wait has doubled. The join keeps waiting.
+    ///
+    /// The task that polls the join calls `warn`, with no lock held. `warn` may look at the group, cancel it and spawn into
+    /// it.
     ///
     /// # Panics
     ///
-    /// A panic of `warn` goes on in whoever polls this.
+    /// A panic of `warn` is raised in the task that polls the join.
     ///
     /// # Examples
     ///
@@ -293,7 +315,7 @@ impl<S, E: 'static> Future for Join<S, E> {
         let this = &mut *self;
         let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
         refuse_own_child(state, "joins its own group");
-        // Whoever finds that nothing is left has nothing to wait for.
+        // If nothing is left at the first look, there is nothing to wait for.
         let ended = state.conclude(&mut this.withheld, cx).or_else(|| {
             state.watch();
             state.signal().wake_owner(cx.waker());
@@ -306,7 +328,7 @@ impl<S, E: 'static> Future for Join<S, E> {
             }
             return Poll::Pending;
         };
-        // No panic of these is to take the outcome away.
+        // A panic of these destructors must not lose the outcome.
         this.patience.take().into_iter().for_each(drop_quietly);
         drop_quietly(this.group.take());
         Poll::Ready(outcome.conclude(reason, || unreachable!("there is no value to drop"), Some(())))
@@ -319,11 +341,11 @@ impl<S, E> fmt::Debug for Join<S, E> {
     }
 }
 
-/// Opens a [`TaskGroup`] step by step.
+/// Configures a [`TaskGroup`] before it is opened.
 ///
 /// # Examples
 ///
-/// A group that goes on after failures, and logs each at once:
+/// A group that goes on after failures, and logs each one at once:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -352,13 +374,15 @@ pub struct Builder<S, E = Infallible> {
 impl<S, E> Builder<S, E> {
     settings!(|builder| builder.config);
 
-    /// Links the group to nothing: see [`TaskGroup::root`].
+    /// Makes the group independent of all other groups: see [`TaskGroup::root`].
     pub fn root(mut self) -> Self {
         self.root = true;
         self
     }
 
-    /// Opens the group, linked to the child or body that is being polled on this thread.
+    /// Opens the group.
+    ///
+    /// Unless it is a [`root`](Self::root), it is linked to the child or body that is being polled on this thread.
     pub fn open(self) -> TaskGroup<S, E> {
         let state = if self.root {
             State::open_root(self.config, false, None)
