@@ -193,7 +193,9 @@ impl Kicker {
     }
 }
 
-/// Children that stay on the thread that drives the set. If the set is dropped, they are lost.
+/// Children stay on the thread that drives the set.
+///
+/// If the set is dropped, they are lost.
 ///
 /// Drive the set from outside every group whose children run on it. A member that a cancel has stopped is not polled any
 /// more, and so drives nothing.

@@ -27,7 +27,7 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 /// | [`failed`](Self::failed) | it returned an error, or was a clean-up that took too long |
 /// | [`panicked`](Self::panicked) | it panicked, or its destructor did |
 /// | [`cancelled`](Self::cancelled) | it was dropped, along with its group or alone |
-/// | [`lost`](Self::lost) | its runtime dropped it unasked; that cancels the group, so its siblings count as cancelled |
+/// | [`lost`](Self::lost) | its runtime dropped it by itself; that cancels the group, so its siblings count as cancelled |
 ///
 /// whichever comes first: a child that fails, and panics on its way out, has failed.
 ///
@@ -123,7 +123,7 @@ impl Metrics {
         self.how_many(Ended::Panicked)
     }
 
-    /// How many children were dropped because somebody cancelled them.
+    /// How many children were dropped because they were cancelled.
     pub fn cancelled(&self) -> u64 {
         self.how_many(Ended::Cancelled)
     }
@@ -266,7 +266,7 @@ impl Timing {
         self.total
     }
 
-    /// How long the longest one took. Zero if there was none.
+    /// How long the longest one took, or zero if there was none.
     pub fn longest(self) -> Duration {
         self.longest
     }

@@ -220,7 +220,9 @@ impl OnPool {
     }
 }
 
-/// Something that has futures on a runtime: a group, or a spawner that is built on another.
+/// Something that has futures on a runtime.
+///
+/// This is a group, or a spawner that is built on another one.
 pub trait Dependent: Send + Sync {
     /// Is called when the runtime is gone.
     ///

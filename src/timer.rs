@@ -50,7 +50,7 @@ pub trait Timer: Clone + Send + Sync + 'static {
     ///
     /// # Examples
     ///
-    /// A child that tries again, on whatever runtime the group has:
+    /// A child that tries again, on any runtime:
     ///
     /// ```
     /// # #[cfg(feature = "smol")] {

@@ -128,11 +128,11 @@ use crate::unwind::catch;
 ///   Tokio's timers and sockets work. `tokio::task::id` names the driver, and so does `async_std::task::current`.
 /// * **Tokio's coop budget** is the driver's as well. The driver gives way as soon as the budget is spent, so a child that
 ///   finds it spent is polled once more for nothing.
-/// * **Children that block** their thread hold up nobody, as long as the runtime has a thread left to poll another driver
-///   on. With `block_in_place` it always has one; otherwise it has one while fewer children block than there are threads. A
-///   child that never yields occupies a thread for ever. On Tokio there is a rare gap: if a child blocks one worker while
-///   the last other worker goes to sleep, work started from outside the pool at that moment waits until one of them is free,
-///   as a task of Tokio's would.
+/// * **Children that block** their thread do not hold up others, as long as the runtime has a thread left to poll another
+///   driver on. With `block_in_place` it always has one; otherwise it has one while fewer children block than there are
+///   threads. A child that never yields occupies a thread for ever. On Tokio there is a rare gap: if a child blocks one
+///   worker while the last other worker goes to sleep, work started from outside the pool at that moment waits until one of
+///   them is free, as a task of Tokio's would.
 /// * **Tokio's current-thread runtime** has one thread, so a child that blocks it blocks everything, as it would without a
 ///   pool.
 /// * **A `Task` that is spawned here by hand**, without a group, learns that the runtime has gone only when it is woken or

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// What a check has found: what is wrong, and the token of a run that shows it.
+/// What a check has found: the fault, and the token of a run that shows it.
 ///
 /// # Examples
 ///

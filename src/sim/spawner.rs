@@ -151,7 +151,7 @@ impl LocalSpawner for Sim {
     }
 }
 
-/// Work that blocks is run in one turn of a task of its own, and takes no time.
+/// Work that blocks runs in one turn of its own task, and takes no time.
 impl SpawnBlocking for Sim {
     fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
     where
