@@ -14,8 +14,8 @@ use crate::{Spawner, Task, adopt};
 
 /// async-std's global executor: children are started with `async_std::task::spawn`.
 ///
-/// They are tasks of async-std's: `task::current()` and task-locals work in them. It is never shut down, so nothing
-/// is ever lost on it.
+/// Children are async-std tasks: `task::current()` and task-locals work in them. The executor is never shut down, so no
+/// child is ever lost on it.
 ///
 /// # Examples
 ///
@@ -70,7 +70,7 @@ impl SpawnBlocking for AsyncStd {
     }
 }
 
-/// A task of async-std's that already runs.
+/// An async-std task that already runs.
 impl<T: Send + 'static> Adopt for JoinHandle<T> {
     type Output = T;
 
@@ -83,7 +83,7 @@ impl<T: Send + 'static> Adopt for JoinHandle<T> {
             let handle = task.0.as_mut().expect("taken only below");
             match unless(handle, cancelled).await {
                 Some(output) => Some(output),
-                // From its first poll on it needs no more asking.
+                // From its first poll on, the cancel needs no further request.
                 None => task.0.take().expect("taken only here").cancel().await,
             }
         }
@@ -94,7 +94,7 @@ struct CancelOnDrop<T>(Option<JoinHandle<T>>);
 
 impl<T> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
-        // The first poll asks for the cancel; whether it has come about is told by the child itself.
+        // The first poll requests the cancel. The child itself tells when it has ended.
         if let Some(handle) = self.0.take() {
             let _ = pin!(handle.cancel()).poll(&mut Context::from_waker(Waker::noop()));
         }

@@ -14,7 +14,7 @@ use crate::{Spawner, Task};
 
 /// smol's global executor: children are started with `smol::spawn`.
 ///
-/// It is never shut down, so nothing is ever lost on it. By default it has one thread; the environment variable
+/// The executor is never shut down, so no child is ever lost on it. By default it has one thread; the environment variable
 /// `SMOL_THREADS` sets another number.
 ///
 /// # Examples
@@ -42,11 +42,15 @@ impl Spawner for Smol {
     }
 }
 
-/// An executor of one's own. It is driven from outside of every group whose children run on it: a member that is cut
-/// drives nothing any more. Children do not keep it alive: when its last owner drops it, they are lost.
+/// An executor of your own.
 ///
-/// Let groups end before it is dropped. One that is dropped while another thread is in the middle of waking a child
-/// never drops that child, up to `async-executor` 1.14.1 at least, and so the group of it never ends.
+/// Children do not keep it alive: when its last owner drops it, they are lost.
+///
+/// Drive the executor from outside every group whose children run on it. A member that a cancel has stopped is not polled
+/// any more, and so drives nothing.
+///
+/// Let groups end before the executor is dropped. If it is dropped while another thread is in the middle of waking a child,
+/// it never drops that child, and so the child's group never ends. This is so up to `async-executor` 1.14.1 at least.
 impl Spawner for Arc<Executor<'static>> {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
@@ -56,7 +60,9 @@ impl Spawner for Arc<Executor<'static>> {
     }
 }
 
-/// An executor of one's own that groups do not keep alive. When it is gone, new children are lost at once.
+/// An executor of your own that groups do not keep alive.
+///
+/// When it is gone, new children are lost at once.
 impl Spawner for Weak<Executor<'static>> {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
@@ -104,8 +110,10 @@ impl Spawner for &'static StaticExecutor {
     }
 }
 
-/// An executor for children that stay on the thread that drives it. Like [`Arc<Executor>`](Executor), it is driven from
-/// outside of every group whose children run on it, and dropped after them.
+/// An executor for children that stay on the thread that drives it.
+///
+/// As with [`Arc<Executor>`](Executor), drive it from outside every group whose children run on it, and drop it after these
+/// groups have ended.
 impl LocalSpawner for Rc<LocalExecutor<'static>> {
     fn spawn_local<F>(&self, future: F) -> Task<()>
     where
@@ -115,7 +123,7 @@ impl LocalSpawner for Rc<LocalExecutor<'static>> {
     }
 }
 
-/// The clock of `async-io`, by which all of smol's executors go.
+/// The clock of `async-io`, which all of smol's executors use.
 impl Timer for Smol {
     type Sleep = Sleep;
 
@@ -134,7 +142,7 @@ fn start() -> Instant {
     *START.get_or_init(Instant::now)
 }
 
-/// A sleep of `async-io`'s.
+/// A sleep by the clock of `async-io`.
 #[derive(Debug)]
 pub struct Sleep(smol::Timer);
 
@@ -146,7 +154,7 @@ impl Future for Sleep {
     }
 }
 
-/// Executors go by the clock of [`Smol`], and block on the threads of `smol::unblock`.
+/// Executors use the clock of [`Smol`], and run work that blocks on the threads of `smol::unblock`.
 macro_rules! like_smol {
     ($($executor:ty),*) => {
         $(impl Timed for $executor {

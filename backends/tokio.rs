@@ -22,7 +22,8 @@ use crate::{Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.
 ///
-/// It is no spawner: that is [`tokio::runtime::Handle`], from wherever you have it, or from `Tokio::current()?`.
+/// It is not a spawner itself. The spawner is [`tokio::runtime::Handle`], from wherever you have it, or from
+/// `Tokio::current()?`.
 ///
 /// # Examples
 ///
@@ -44,17 +45,17 @@ use crate::{Spawner, Task, adopt};
 pub struct Tokio;
 
 impl Tokio {
-    /// The handle of the runtime in whose context this is called.
+    /// Returns the handle of the runtime in whose context this is called.
     ///
     /// # Errors
     ///
-    /// [`NoRuntime`] outside of any Tokio runtime.
+    /// [`NoRuntime`] if it is called outside any Tokio runtime.
     pub fn current() -> Result<Handle, NoRuntime> {
         Handle::try_current().map_err(|_| NoRuntime(()))
     }
 }
 
-/// There is no Tokio runtime here: [`Tokio::current`] was called outside of one.
+/// There is no Tokio runtime here: [`Tokio::current`] was called outside one.
 #[derive(Clone, Debug)]
 pub struct NoRuntime(());
 
@@ -66,9 +67,9 @@ impl fmt::Display for NoRuntime {
 
 impl Error for NoRuntime {}
 
-/// Children are tasks of Tokio's: ids, task-locals, the coop budget, timers and sockets work in them.
+/// Children are Tokio tasks: ids, task-locals, the coop budget, timers and sockets work in them.
 ///
-/// A runtime that has shut down refuses them, and one that shuts down drops them: they are lost.
+/// A runtime that has shut down refuses children, and a runtime that shuts down drops them. In both cases they are lost.
 impl Spawner for Handle {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
@@ -77,7 +78,7 @@ impl Spawner for Handle {
         adopt(AbortOnDrop(Handle::spawn(self, future)))
     }
 
-    /// On one thread a cell is freed where it was made anyway.
+    /// With one thread, a cell is freed where it was made anyway.
     fn keeps_ended(&self) -> bool {
         self.runtime_flavor() != RuntimeFlavor::CurrentThread
     }
@@ -95,43 +96,45 @@ impl Spawner for Handle {
             .ok()
             .filter(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread)
         {
-            // A worker keeps the task it woke last to itself, unless there is a later one.
+            // A worker keeps the task that it woke last to itself, until it wakes another one.
             drop(handle.spawn(async {}));
-            // On a thread that is going away nobody blocks.
+            // On a thread that is going away, no child blocks.
             let _ = KICKER.try_with(|kicker| kicker.kick(&handle));
         }
     }
 }
 
-/// Sees a moment later, from outside of the workers, that one of them comes by.
+/// Sees to it, a moment later and from outside the workers, that one of them comes by.
 ///
-/// A worker that has nothing to do, while half of them are looking for work, goes to sleep without a look of its own. What another one
-/// leaves behind meanwhile it is not told of, as it is not asleep yet. Tokio counts on that other one to come back to it: but that may
-/// be blocked by a child. A thread of Tokio's blocking pool may be what a worker waits for, so this has one of its own.
+/// While half of the workers are looking for work, a worker that has nothing to do goes to sleep without looking itself. It
+/// is not told of what another worker leaves behind at that moment, because it is not asleep yet. Tokio counts on that other
+/// worker to come back to it, but a child may block that worker. This has a thread of its own: a thread of Tokio's blocking
+/// pool may be just what a worker waits for.
 struct Kicker {
-    /// What it is at: [`RESTS`], [`COMES`] or [`GONE`].
+    /// What the thread is at: [`RESTS`], [`COMES`] or [`GONE`].
     state: Arc<AtomicU8>,
     kicks: RefCell<Option<mpsc::Sender<Handle>>>,
 }
 
-/// It waits for a kick, or sees to one that it began with before.
+/// The thread waits for a kick, or sees to one that it began with before.
 const RESTS: u8 = 0;
-/// There is a kick that it has not begun with.
+/// There is a kick that the thread has not begun with.
 const COMES: u8 = 1;
 /// There is no thread.
 const GONE: u8 = 2;
 
 thread_local! {
-    /// That of this thread, which is mostly a worker.
+    /// The kicker of this thread, which is mostly a worker.
     static KICKER: Kicker = Kicker { state: Arc::new(AtomicU8::new(GONE)), kicks: RefCell::new(None) };
 }
 
 impl Kicker {
-    /// How long after the first kick it comes.
+    /// How long after the first kick the thread acts.
     const MOMENT: Duration = Duration::from_millis(10);
-    /// How long it waits for another kick before it ends.
+    /// How long the thread waits for another kick before it ends.
     const PATIENCE: Duration = Duration::from_secs(1);
-    /// How often it looks whether a worker has come by, the first time for a millisecond, and later each time for twice as long.
+    /// How often the thread looks whether a worker has come by. The first time it waits for a millisecond, and later each
+    /// time for twice as long.
     const LOOKS: u32 = 10;
 
     fn kick(&self, runtime: &Handle) {
@@ -150,7 +153,7 @@ impl Kicker {
         let (kicks, coming) = mpsc::channel();
         let state = self.state.clone();
         let thread = thread::Builder::new().name("taskgroup-kick".into());
-        // Before there is a receiver that could be gone.
+        // Sent while the receiver is still here: once the thread has it, it could be gone.
         let _sent = kicks.send(runtime.clone());
         match thread.spawn(move || Self::run(&coming, &state)) {
             Ok(_) => drop(self.kicks.replace(Some(kicks))),
@@ -163,7 +166,7 @@ impl Kicker {
         loop {
             match kicks.recv_timeout(Self::PATIENCE) {
                 Ok(runtime) => {
-                    // There is no more than one in so long a time: it wakes a worker that may have nothing to do.
+                    // There is no more than one kick in this time, because it wakes a worker that may have nothing to do.
                     thread::sleep(Self::MOMENT);
                     state.store(RESTS, Ordering::Release);
                     Self::see_to(&runtime);
@@ -182,7 +185,7 @@ impl Kicker {
         for look in 0..Self::LOOKS {
             let (comes, came) = mpsc::channel();
             drop(runtime.spawn(async move { comes.send(()) }));
-            // Dropped without a word by a runtime that is gone.
+            // A runtime that is gone drops the sender without a message.
             if came.recv_timeout(Duration::from_millis(1 << look)) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
@@ -190,9 +193,12 @@ impl Kicker {
     }
 }
 
-/// Children that stay on the thread that drives the set. If that is dropped, they are lost.
+/// Children stay on the thread that drives the set.
 ///
-/// The set is driven from outside of every group whose children run on it: a member that is cut drives nothing any more.
+/// If the set is dropped, they are lost.
+///
+/// Drive the set from outside every group whose children run on it. A member that a cancel has stopped is not polled any
+/// more, and so drives nothing.
 impl LocalSpawner for Rc<LocalSet> {
     fn spawn_local<F>(&self, future: F) -> Task<()>
     where
@@ -206,7 +212,7 @@ impl LocalSpawner for Rc<LocalSet> {
 ///
 /// # Panics
 ///
-/// Asking for it panics outside of any Tokio runtime.
+/// `timer` panics outside any Tokio runtime.
 impl Timed for Rc<LocalSet> {
     type Timer = Handle;
 
@@ -219,8 +225,9 @@ impl Timed for Rc<LocalSet> {
 ///
 /// # Panics
 ///
-/// The runtime has to have its time driver enabled. Otherwise Tokio panics where a timer is made: in whoever polls a scope
-/// with a deadline, or a shutdown. In a free-standing group with a deadline that is a child, so joining it panics.
+/// The runtime has to have its time driver enabled. Otherwise Tokio panics where a timer is made. For a scope with a
+/// deadline, and for a shutdown, that is in the code that polls it. For a free-standing group with a deadline it is in a
+/// child, so joining the group panics.
 impl Timer for Handle {
     type Sleep = tokio::time::Sleep;
 
@@ -236,7 +243,7 @@ impl Timer for Handle {
     }
 }
 
-/// When the clock of every runtime began: earlier than any that was paused when it was made.
+/// When the clock of every runtime began. It is earlier than the beginning of any clock that was paused when it was made.
 fn start() -> Instant {
     static START: OnceLock<std::time::Instant> = OnceLock::new();
     let day = Duration::from_secs(24 * 60 * 60);
@@ -258,7 +265,7 @@ impl SpawnBlocking for Handle {
     }
 }
 
-/// A task of Tokio's that already runs.
+/// A Tokio task that already runs.
 impl<T: Send + 'static> Adopt for JoinHandle<T> {
     type Output = T;
 

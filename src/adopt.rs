@@ -21,7 +21,7 @@ use crate::unwind::drop_each;
 ///
 /// # Examples
 ///
-/// A job of one's own, which is stopped by a flag:
+/// A job of your own, which is stopped by a flag:
 ///
 /// ```
 /// use std::future::Future;
@@ -59,15 +59,21 @@ use crate::unwind::drop_each;
 /// }
 /// ```
 pub trait Adopt: Send + 'static {
-    /// What the task leaves.
+    /// What the task returns.
     type Output: Send + 'static;
 
     /// Waits for the task and gives its output, or `None` if it ended without one.
     ///
-    /// When `cancelled` is ready, the future asks the task to end, and goes on waiting until it has. `cancelled` has
-    /// to be polled by the future itself, not by a task of its own, and whenever the future is: a cancel wakes the child and not
-    /// the waker that `cancelled` was polled with, so inside of a `FuturesUnordered`, which polls only what was woken, it is
-    /// never seen. If the future is dropped, polled or not, it has to ask for the end as well. A panic of the task is resumed.
+    /// If the task panics, the panic is resumed in this future.
+    ///
+    /// # Cancellation
+    ///
+    /// When `cancelled` is ready, this future asks the task to end, and goes on waiting until the task has ended. If this
+    /// future is dropped, polled or not, it has to ask the task to end as well.
+    ///
+    /// The future itself has to poll `cancelled`, not a task of its own, and has to do so each time that it is polled. A
+    /// cancel wakes the child, and not the waker that `cancelled` was polled with. So inside a `FuturesUnordered`, which
+    /// polls only what was woken, the cancel is never seen.
     fn run(
         self,
         cancelled: impl Future<Output = ()> + Send + 'static,
@@ -81,7 +87,7 @@ impl<T: Send + 'static> Adopt for Task<T> {
         self,
         cancelled: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = Option<T>> + Send + 'static {
-        // Dropped, it cancels.
+        // Dropping it cancels.
         let mut task = self.fallible();
         async move {
             match unless(&mut task, cancelled).await {
@@ -92,7 +98,7 @@ impl<T: Send + 'static> Adopt for Task<T> {
     }
 }
 
-/// A task that is started when it is first polled, for [`SpawnBlocking`](crate::runtime::SpawnBlocking).
+/// Makes a task that is started when it is first polled, for [`SpawnBlocking`](crate::runtime::SpawnBlocking).
 pub fn lazily<A: Adopt>(start: impl FnOnce() -> A + Send + 'static) -> impl Adopt<Output = A::Output> {
     Lazily(start)
 }
@@ -114,13 +120,13 @@ where
     }
 }
 
-/// Waits for `future`, or gives `None` if `cancelled` comes first.
+/// Waits for `future`, or gives `None` if `cancelled` is ready first.
 pub(crate) fn unless<F, C>(future: F, cancelled: C) -> Unless<F, C> {
     Unless { future, cancelled }
 }
 
 pin_project! {
-    /// Both stay until this is destroyed, as in [`Mapped`](crate::keeping::Mapped).
+    /// Both futures stay until this is destroyed, as in [`Mapped`](crate::keeping::Mapped).
     pub(crate) struct Unless<F, C> {
         #[pin]
         future: F,
@@ -141,7 +147,8 @@ impl<F: Future, C: Future<Output = ()>> Future for Unless<F, C> {
     }
 }
 
-/// Ready when the child that polls it is cancelled. The child is shielded, and so is woken by that: no waker is kept here.
+/// Ready when the child that polls it is cancelled. No waker is kept here: the child is shielded, so a cancel wakes the
+/// child itself.
 pub(crate) struct MemberCancelled;
 
 impl Future for MemberCancelled {
@@ -155,9 +162,9 @@ impl Future for MemberCancelled {
     }
 }
 
-/// Work that blocks, until somebody takes it: the thread that begins it, or a cancel that comes before.
+/// Work that blocks, until somebody takes it: the thread that begins it, or a cancel that comes first.
 ///
-/// In a box, as what a runtime has queued keeps an empty claim until a thread comes to it.
+/// The work is in a box, because what a runtime has queued keeps an empty claim until a thread comes to it.
 pub(crate) struct Claim<W>(Arc<Lock<Option<Box<W>>>>);
 
 impl<W> Claim<W> {
@@ -176,8 +183,8 @@ impl<W> Clone for Claim<W> {
     }
 }
 
-/// Part of the child: work that has not begun when that is dropped never does. What a runtime has queued for its threads may stay there
-/// for long, and is empty from then on.
+/// Part of the child: work that has not begun when this is dropped never begins. What a runtime has queued for its threads
+/// may stay in its queue for long, and is empty from then on.
 pub(crate) struct Unbegun<W>(pub(crate) Claim<W>);
 
 impl<W> Drop for Unbegun<W> {
@@ -186,8 +193,8 @@ impl<W> Drop for Unbegun<W> {
     }
 }
 
-/// Ready when the child that polls it is cancelled and the work has not begun, and will not. What has begun is waited for, and what
-/// it returns counts: asked to end, some runtimes would throw that away.
+/// Ready when the child that polls it is cancelled and the work has not begun; then it never begins. Work that has begun is
+/// waited for, and what it returns counts: some runtimes would throw that away if they were asked to end it.
 pub(crate) struct CancelledBefore<W>(pub(crate) Claim<W>);
 
 impl<W> Future for CancelledBefore<W> {

@@ -1,4 +1,4 @@
-//! Spawners whose type is forgotten.
+//! Spawners whose type is erased.
 
 use std::fmt;
 use std::future::Future;
@@ -13,11 +13,11 @@ use crate::timer::{AnyTimer, Timed};
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
-/// It costs one more allocation and one indirect call a child. A clone is the same spawner.
+/// It costs one more allocation and one indirect call for each child. A clone is the same spawner.
 ///
-/// Whether the runtime has a clock is forgotten as well: a group that is [shut down](crate::TaskGroup::shutdown) or has a
-/// deadline wants an [`AnyTimedSpawner`]. Neither has [`spawn_blocking`](crate::Group::spawn_blocking): that is for
-/// [`on`](crate::Group::on) the runtime itself.
+/// The clock of the runtime is erased as well: a group that is [shut down](crate::TaskGroup::shutdown) or has a deadline
+/// needs an [`AnyTimedSpawner`]. Neither type has [`spawn_blocking`](crate::Group::spawn_blocking): for that, use
+/// [`on`](crate::Group::on) with the runtime itself.
 ///
 /// # Examples
 ///
@@ -39,7 +39,7 @@ use crate::timer::{AnyTimer, Timed};
 pub struct AnySpawner(Arc<dyn Erased>);
 
 impl AnySpawner {
-    /// Forgets the spawner's type.
+    /// Erases the spawner's type.
     pub fn new(spawner: impl Spawner) -> Self {
         Self(Arc::new(spawner))
     }
@@ -80,7 +80,7 @@ impl fmt::Debug for AnySpawner {
     }
 }
 
-/// Any spawner whose runtime has a clock, for a group that is shut down or has a deadline.
+/// Any spawner whose runtime has a clock, for groups with deadlines or shutdowns.
 ///
 /// # Examples
 ///
@@ -107,7 +107,7 @@ pub struct AnyTimedSpawner {
 }
 
 impl AnyTimedSpawner {
-    /// Forgets the spawner's type, and keeps its clock.
+    /// Erases the spawner's type, and keeps its clock.
     pub fn new(spawner: impl Spawner + Timed) -> Self {
         let timer = AnyTimer::of(&spawner);
         Self { spawner: Arc::new(spawner), timer }

@@ -1,5 +1,7 @@
-//! The adapters, one file a runtime. Their features are named here, and once more in `lib.rs`, `group.rs` and `error.rs`, where each
-//! item is handed on by its name: so the compiler can say which feature a user lacks.
+//! The adapters, one file for each runtime.
+//!
+//! Their features are named here, and once more in `lib.rs`, `group.rs` and `error.rs`, where each item is re-exported by
+//! its name. So the compiler can say which feature a user lacks.
 
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
 pub use self::tokio::{NoRuntime, Tokio};
 
-/// Calls `spawn`, which hands this child to its spawner. Where there are simulations, they are told which child it is.
+/// Calls `spawn`, which hands this child to its spawner. If there are simulations, they are told which child it is.
 pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnOnce() -> R) -> R {
     #[cfg(feature = "sim")]
     let spawn = || sim::announce(group, child, spawn);
@@ -46,7 +48,7 @@ pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnO
     spawn()
 }
 
-/// What [`Spawner::has_budget`](crate::Spawner) says for whichever runtime polls here.
+/// What [`Spawner::has_budget`](crate::Spawner) says for the runtime that polls here, whichever it is.
 pub(crate) fn has_budget() -> bool {
     let has_budget = true;
     #[cfg(feature = "tokio")]
@@ -54,13 +56,13 @@ pub(crate) fn has_budget() -> bool {
     has_budget
 }
 
-/// [`Spawner::kick`](crate::Spawner) for whichever runtime polls here. Tokio's does nothing elsewhere.
+/// [`Spawner::kick`](crate::Spawner) for the runtime that polls here, whichever it is. Tokio's does nothing elsewhere.
 pub(crate) fn kick() {
     #[cfg(feature = "tokio")]
     <::tokio::runtime::Handle as Spawner>::kick();
 }
 
-/// Its examples are tests.
+/// The examples in the README are tests.
 #[cfg(all(doctest, feature = "smol"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

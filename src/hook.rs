@@ -1,4 +1,4 @@
-//! Something to be done to every child as it is spawned.
+//! Something that is done to every child as it is spawned.
 
 use std::future::Future;
 use std::sync::Weak;
@@ -9,16 +9,18 @@ use crate::keeping::Brittle;
 use crate::spawner::{Dependent, SpawnBlocking, Spawner};
 use crate::timer::Timed;
 
-/// Wraps every child on its way to the runtime: to carry a tracing span, a task-local or another context into it.
+/// Wraps every child on its way to the runtime, to carry a context into it.
 ///
-/// [`wrap`](Self::wrap) is called where the child is spawned, so it sees the context of whoever spawns. The future that it
-/// gives is polled, and dropped, where the child is, so it can set that context around every poll and around the
-/// destructor. The child's future in it is the whole child: it ends by itself and does not panic. A panic of the destructor of what is
-/// around it is caught, and nobody is told.
+/// Such a context is a tracing span or a task-local, for instance. [`wrap`](Self::wrap) is called where the child is
+/// spawned, so it sees the context of the code that spawns. The future that it returns is polled and dropped where the child
+/// is, so it can set that context around every poll and around the destructor.
+///
+/// The future inside is the whole child: it ends by itself and does not panic. If the destructor of what is around it
+/// panics, the panic is caught and not reported to anybody.
 ///
 /// # Examples
 ///
-/// A value of the thread that spawns, for the child to find:
+/// A value of the thread that spawns, which the child finds:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {

@@ -1,12 +1,12 @@
 //! Counters of what becomes of children.
 //!
-//! A group that is opened with [`Metrics`] is *observed*, and its children go the way that `observe` describes; all others do
-//! nothing for it. The counters are no part of the protocol: they are written after what they count has happened, and before
-//! the child leaves the group, so whoever has joined that reads all of it.
+//! A group that is opened with [`Metrics`] is *observed*, and its children take the path that `observe` describes. All other
+//! groups do nothing for metrics. The counters are no part of the protocol: they are written after what they count has
+//! happened, and before the child leaves the group. So code that has joined the group reads all of it.
 
 use std::fmt;
 use std::sync::Arc;
-// Not those of the model checker: nothing waits for what they say.
+// Not those of the model checker: nothing waits for these values.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,26 +15,28 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 
 /// Counters of what becomes of the children of any number of groups.
 ///
-/// A clone is the same counters. Groups are given them [when they are opened](crate::group::Builder::metrics), and those
-/// opened inside inherit them; so a server has one for all that it does, or one for each of its parts. They outlive the
-/// groups, and can be read at any time, for the price of a few loads.
+/// A clone is the same counters. Groups are given them [when they are opened](crate::group::Builder::metrics), and groups
+/// that are opened inside inherit them. So a server can have one set for all that it does, or one for each of its parts. The
+/// counters outlive the groups. They can be read at any time, for the price of a few loads.
 ///
-/// Whatever a group starts is a child: also background children, clean-ups, and tasks that were adopted. The body of a
-/// scope is not. A child counts as
-///
+/// Everything that a group starts is a child: background children, clean-ups and adopted tasks too. The body of a scope is
+/// not. A child counts as
 /// | | if |
 /// |---|---|
 /// | [`returned`](Self::returned) | its future came to its end without an error, cancelled or not |
 /// | [`failed`](Self::failed) | it returned an error, or was a clean-up that took too long |
 /// | [`panicked`](Self::panicked) | it panicked, or its destructor did |
 /// | [`cancelled`](Self::cancelled) | it was dropped, along with its group or alone |
-/// | [`lost`](Self::lost) | its runtime dropped it unasked; that cancels the group, so its siblings count as cancelled |
+/// | [`lost`](Self::lost) | its runtime dropped it by itself; that cancels the group, so its siblings count as cancelled |
 ///
-/// whatever comes first: one that fails, and panics on its way out, has failed. One that was refused by a closed or cancelled
-/// group was never a child, and is not counted. The error of a child that was to be [ready](crate::Group::start), and failed before
-/// that, is its caller's and not the group's: it has returned, also if the group is given the error because that caller has gone.
+/// whichever comes first: a child that fails, and panics on its way out, has failed.
 ///
-/// The children of a group with metrics are [observed](crate::group::Builder::observe_polls), at the cost that is named
+/// * A child that was refused by a closed or cancelled group was never a child, and is not counted.
+/// * If a child that was to be [ready](crate::Group::start) fails before it is ready, its error belongs to the caller of
+///   `start` and not to the group: the child has returned. This is also so if the group is given the error because that
+///   caller has gone.
+///
+/// The children of a group with metrics are [observed](crate::group::Builder::observe_polls), at the cost that is given
 /// there. Without metrics nothing is done, and no clock is read.
 ///
 /// # Examples
@@ -85,12 +87,12 @@ impl Metrics {
         Self::default()
     }
 
-    /// How many children have not ended, queued ones among them.
+    /// How many children have not ended, including queued ones.
     ///
-    /// A child ends when its future is destroyed and its result delivered. It is still counted by
-    /// [`Group::len`](crate::Group::len) if a group lives on that was opened in it.
+    /// A child ends when its future is destroyed and its result delivered. If a group that was opened in it still lives, it
+    /// is still counted by [`Group::len`](crate::Group::len).
     pub fn live(&self) -> u64 {
-        // In this order: what has ended was spawned.
+        // In this order: every child that is counted as ended is then counted as spawned.
         let ended = self.ended();
         self.spawned().saturating_sub(ended)
     }
@@ -100,9 +102,9 @@ impl Metrics {
         self.0.spawned.load(Ordering::Relaxed)
     }
 
-    /// How many children have ended, however they did.
+    /// How many children have ended, in whatever way.
     pub fn ended(&self) -> u64 {
-        // Pairs with `end`: who sees the end of a child sees that it was spawned.
+        // Pairs with `end`: a thread that sees the end of a child sees that it was spawned.
         self.0.ended.iter().map(|count| count.load(Ordering::Acquire)).sum()
     }
 
@@ -121,12 +123,12 @@ impl Metrics {
         self.how_many(Ended::Panicked)
     }
 
-    /// How many children were dropped because somebody cancelled them.
+    /// How many children were dropped because they were cancelled.
     pub fn cancelled(&self) -> u64 {
         self.how_many(Ended::Cancelled)
     }
 
-    /// How many children were dropped by their runtime unasked.
+    /// How many children their runtime dropped by itself.
     pub fn lost(&self) -> u64 {
         self.how_many(Ended::Lost)
     }
@@ -135,18 +137,19 @@ impl Metrics {
         self.0.ended[how as usize].load(Ordering::Relaxed)
     }
 
-    /// How long it took from the request to the end, of children that had been cancelled when they ended.
+    /// How long cancelled children took to end, from the request on.
     ///
-    /// It counts from when its group was cancelled, or it alone, whatever the reason was; and for all of them, also
-    /// those that were under a shield and returned. Children that are lost are not among them.
+    /// The time counts from when the child's group was cancelled, or the child alone, for whatever reason. It counts for
+    /// every child that had been cancelled when it ended, also for one that was under a shield and returned. Children that
+    /// are lost are not included.
     pub fn cancels(&self) -> Timing {
         self.0.cancels.read()
     }
 
     /// How long the polls took.
     ///
-    /// Where a future is destroyed outside of a poll, as that of a child that is cancelled, it counts as one. A poll
-    /// that has not returned is not there yet; [`Group::snapshot`](crate::Group::snapshot) shows those.
+    /// If a future is destroyed outside a poll, as that of a cancelled child is, this counts as a poll. A poll that has not
+    /// returned is not included yet; [`Group::snapshot`](crate::Group::snapshot) shows those.
     pub fn polls(&self) -> Timing {
         self.0.polls.read()
     }
@@ -160,7 +163,7 @@ impl Metrics {
         });
     }
 
-    /// A child has ended, so long after it was cancelled.
+    /// A child has ended, this long after it was cancelled.
     pub(crate) fn end(&self, how: Ended, cancelled: Option<Duration>) {
         if let Some(cancelled) = cancelled {
             self.0.cancels.add(cancelled);
@@ -224,9 +227,9 @@ impl Times {
     }
 }
 
-/// How often something happened and how long it took, by the clock of the machine: see [`Metrics`].
+/// How often something happened and how long it took, for [`Metrics`].
 ///
-/// While children run, the three may be a few events apart.
+/// Times are by the clock of the machine. While children run, the three values may be a few events apart.
 ///
 /// # Examples
 ///
@@ -253,7 +256,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// How often.
+    /// How often it happened.
     pub fn count(self) -> u64 {
         self.count
     }
@@ -263,19 +266,20 @@ impl Timing {
         self.total
     }
 
-    /// How long the longest one took. Zero if there was none.
+    /// How long the longest one took, or zero if there was none.
     pub fn longest(self) -> Duration {
         self.longest
     }
 
-    /// How long one of them took on average, if there was any.
+    /// How long one of them took on average, or `None` if there was none.
     pub fn mean(self) -> Option<Duration> {
         let nanos = self.total.as_nanos().checked_div(u128::from(self.count))?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 }
 
-/// The same for a recorder of the `metrics` crate. It is foreign code: called with no lock held, and caught.
+/// The same counters for a recorder of the `metrics` crate. It is foreign code: it is called with no lock held, and its
+/// panics are caught.
 #[cfg(feature = "metrics")]
 struct Exported {
     spawned: Quiet<metrics::Counter>,
@@ -287,9 +291,10 @@ struct Exported {
 
 #[cfg(feature = "metrics")]
 impl Metrics {
-    /// Makes counters that tell the recorder of the `metrics` crate as well. Needs the feature `metrics`.
+    /// Makes counters that also report to the recorder of the `metrics` crate.
     ///
-    /// That is the one that is installed when this is called. All have the label `group`, which is `name`:
+    /// This needs the feature `metrics`. The recorder is the one that is installed when this is called. All metrics have the
+    /// label `group`, which is `name`:
     ///
     /// | | |
     /// |---|---|
@@ -299,8 +304,8 @@ impl Metrics {
     /// | `taskgroup_poll_seconds` | histogram |
     /// | `taskgroup_cancel_seconds` | histogram |
     ///
-    /// A recorder that panics changes nothing for the group, nor for what is read here: the panic is caught, and std's hook
-    /// has told of it.
+    /// If the recorder panics, nothing changes for the group, nor for what is read here: the panic is caught, and std's
+    /// panic hook has reported it.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! What a runtime has to offer, and what it may offer besides.
+//! What a runtime has to offer, and what else it may offer.
 //!
 //! | trait | for |
 //! |---|---|

@@ -11,32 +11,40 @@ use crate::facts::{Fact, Facts};
 use crate::unwind::Quiet;
 use crate::word::FEW;
 
-/// Starts futures on a runtime. This is all that a group needs of one.
+/// Starts futures on a runtime.
+///
+/// This is the only thing that a group needs from a runtime.
 ///
 /// # The contract
 ///
-/// A spawner has to keep these promises, and then every group on it keeps its own:
+/// A spawner has to keep promises 1 to 3, and can rely on 4. Then every group on it keeps its own promises:
 ///
 /// 1. The future is polled until it is ready, or it is dropped. It is never leaked.
-/// 2. Dropping the [`Task`] cancels: the future is dropped soon, and not polled again after that.
+/// 2. Dropping the [`Task`] cancels the future: it is dropped soon, and is not polled again.
 /// 3. `spawn` does not block, and does not wait for the future.
-/// 4. The future's output is `()` and it does not panic: results, errors and panics go past the runtime.
+/// 4. The future's output is `()`, and the future does not panic: results, errors and panics do not pass through the
+///    runtime.
 ///
-/// It is free in everything else. It may poll the future inside `spawn`, on any thread, drop it at any time (a
-/// runtime that shuts down does), or drop it inside `spawn`. A child that is dropped unasked is *lost*, and its
-/// group ends with [`CancelReason::Lost`](crate::CancelReason::Lost).
+/// Everything else is up to the spawner. It may
 ///
-/// A runtime whose own handle is an `async_task::Task` hands that out. For any other one there is [`adopt`].
+/// * poll the future inside `spawn`, and on any thread;
+/// * drop the future at any time, as a runtime that shuts down does, and even inside `spawn`.
 ///
-/// A group drops the `Task` of a child that is to end, and detaches that of one that has ended: if there is anything around the
-/// future, such as a span or a counter, it comes to its end.
+/// If the runtime drops a child without having been asked to, that child is *lost*, and its group ends with
+/// [`CancelReason::Lost`](crate::CancelReason::Lost).
 ///
-/// A clone of a spawner is kept in every group value, and in nothing that a child's task holds.
+/// If the runtime's own handle is an `async_task::Task`, return that. For any other handle there is [`adopt`].
+///
+/// To end a child, a group drops its `Task`. If the child has already ended, the group detaches the `Task` instead, so that
+/// anything around the future, such as a span or a counter, comes to its end too.
+///
+/// Every group value keeps a clone of its spawner. Nothing that the crate puts into a child's task does.
 ///
 /// # Provided methods
 ///
-/// Only `spawn` has to be written. The others are for spawners that are built on spawners, as the feature `pool` has one:
-/// they say what such a one has to know of the runtime. A spawner that merely wraps another hands all of them on.
+/// Only `spawn` has to be written. The other methods are for spawners that are built on other spawners, such as the one of
+/// the feature `pool`: they say what such a spawner has to know about the runtime. A spawner that only wraps another one
+/// forwards all of them.
 ///
 /// # Examples
 ///
@@ -80,60 +88,63 @@ use crate::word::FEW;
     note = "an `Rc<LocalExecutor>` or `Rc<LocalSet>` starts children with `spawn_local` and `launch_local`"
 )]
 pub trait Spawner: Clone + Send + Sync + 'static {
-    /// Starts `future`, and gives the handle that cancels it when dropped.
+    /// Starts `future`, and returns the handle that cancels it when dropped.
     ///
     /// # Panics
     ///
-    /// A spawner may panic where it cannot start anything at all. It has to drop `future` then. The panic goes to
-    /// whoever called `spawn` on the group, which counts the child as lost.
+    /// A spawner may panic if it cannot start anything at all. It has to drop `future` then. The panic reaches the caller
+    /// that spawned on the group, and the group counts the child as lost.
     fn spawn<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + Send + 'static;
 
-    /// Takes note of a group that is to be told when the runtime is gone.
+    /// Registers a group that is to be told when the runtime is gone.
     ///
-    /// For a spawner that cannot drop futures which wait for something, as it has no list of them. When it finds that
-    /// nothing will be polled any more it tells every group it was given, and at once if it has found that before. It
-    /// does so with no lock held. A group comes here once, before its first child.
+    /// This is for a spawner that cannot drop futures that are waiting, because it keeps no list of them. When it finds that
+    /// nothing will be polled any more, it tells every group that was registered. If it has found that before, it tells the
+    /// group at once. It holds no lock while it does so. A group is registered once, before its first child.
     fn register(&self, dependent: Weak<dyn Dependent>) {
         let _ = dependent;
     }
 
-    /// A clone that tasks on this spawner may keep, or `None` if that could keep their runtime alive for ever.
+    /// Returns a clone that tasks on this spawner may keep, or `None`.
     ///
-    /// `None` is always right: whoever wants to spawn from inside of a task then can do so only while somebody else
-    /// keeps the spawner.
+    /// It is `None` if such a clone could keep the runtime of these tasks alive for ever. `None` is always right: code that
+    /// wants to spawn from inside a task can then do so only while somebody else keeps the spawner.
     fn for_tasks(&self) -> Option<Self> {
         None
     }
 
-    /// Whether the task that is being polled on this thread may go on to its next piece of work.
+    /// Says whether the task polled on this thread may start its next piece of work.
     fn has_budget() -> bool {
         true
     }
 
-    /// Whether a group keeps the [`Task`]s of a few children that have ended, and drops them when it spawns the next ones.
+    /// Says whether a group keeps the [`Task`]s of a few children that have ended.
     ///
-    /// It is for runtimes on which a task that ran on another thread is best freed by the one that spawned it. The child's
-    /// future is gone all the same, only its empty cell waits: at most sixteen of them, and none when no child lives.
+    /// The group lets go of them when it spawns the next children. This is for runtimes on which a task that ran on another
+    /// thread is best freed by the thread that spawned it. The child's future is destroyed all the same; only the empty cell
+    /// of its task waits. There are at most sixteen of them, and none when no child lives.
     fn keeps_ended(&self) -> bool {
         false
     }
 
-    /// Whether `spawn` is two steps. For the crate's own: the first may be taken with the lock of a group in hand.
+    /// Whether `spawn` consists of two steps. Only for the crate's own spawners: a group may take the first step while it
+    /// holds its lock.
     #[doc(hidden)]
     fn makes_tasks(_: Inside) -> bool {
         false
     }
 
-    /// Before the first step: whether the group keeps what the tasks of this spawner look at, with one more of them.
+    /// Called before the first step. Has the group keep what the tasks of this spawner look at, and counts one more such
+    /// task. Returns whether the group keeps it.
     #[doc(hidden)]
     fn keep_for_tasks(&self, kept: &mut OnPool) -> bool {
         let _ = kept;
         false
     }
 
-    /// The first step. It allocates, and that is all: it must neither drop the future nor panic.
+    /// The first step. It only allocates: it must neither drop the future nor panic.
     #[doc(hidden)]
     fn make_task<F>(&self, future: F, _: Counted) -> (Runnable, Task<()>)
     where
@@ -149,17 +160,20 @@ pub trait Spawner: Clone + Send + Sync + 'static {
         runnable.schedule();
     }
 
-    /// Called when the task that is being polled on this thread has woken or started another and then may block:
-    /// sees that other threads can get at that one.
+    /// Lets other threads get at a task that this one has woken or started.
+    ///
+    /// It is called when the task that is being polled on this thread has woken or started another one, and may block
+    /// afterwards.
     fn kick() {}
 }
 
-/// Nobody outside of the crate can name this, and so neither write nor call what takes it.
+/// Nobody outside the crate can name this type, so nobody else can write or call the methods that take it.
 #[derive(Debug)]
 pub struct Inside(pub(crate) ());
 
-/// Says of a future that its group keeps what [`Spawner::keep_for_tasks`] put there until the future is gone. Made in one place,
-/// [`Entry::keep`](crate::entry::Entry::keep), whose caller hands it on with that future to that spawner.
+/// States about a future that its group keeps what [`Spawner::keep_for_tasks`] put there until the future is gone. It is
+/// made in one place only, [`Entry::keep`](crate::entry::Entry::keep), whose caller hands it to that spawner together with
+/// that future.
 #[derive(Debug)]
 pub struct Counted(());
 
@@ -169,9 +183,9 @@ impl Counted {
     }
 }
 
-/// What a pool is to the groups that have children on it.
+/// What a pool offers to the groups that have children on it.
 pub(crate) trait TaskPool: Send + Sync {
-    /// Drops the [`Task`]s of many of its children. Nothing of a user's runs in here.
+    /// Drops the [`Task`]s of many of its children. No user code runs in here.
     fn drop_many(&self, tasks: Vec<Task<()>>);
 }
 
@@ -181,7 +195,8 @@ impl fmt::Debug for dyn TaskPool {
     }
 }
 
-/// What the children of one group on one pool hold of that, all together: the first pool that has any, until it has none.
+/// What a group keeps of one pool, for all of its children there together. It is the first pool on which the group has
+/// children, until it has none there.
 #[derive(Debug)]
 pub struct OnPool {
     pub(crate) kept: Option<Arc<dyn TaskPool>>,
@@ -189,17 +204,18 @@ pub struct OnPool {
 }
 
 impl OnPool {
-    /// None. Not `Default`, by which others could make one of what they cannot name.
+    /// Nothing kept. This is not `Default`, because then code outside the crate could make a value of a type that it cannot
+    /// name.
     pub(crate) const NOBODY: Self = Self { kept: None, children: 0 };
 
-    /// Whether there are so few that none of them may have been put by.
+    /// Whether there are so few children that none of them may have been put by (see `crowd.rs`).
     #[inline]
     pub(crate) fn are_few(&self) -> bool {
         self.children < FEW
     }
 
-    /// A child is gone: counts it off if it was on the pool, and gives up what was kept for the last one, which is to be dropped
-    /// where no lock is held.
+    /// A child is gone: counts it off if it was on the pool. For the last one, returns what was kept, which the caller has
+    /// to drop where no lock is held.
     #[inline]
     #[must_use]
     pub(crate) fn leave(&mut self, facts: Facts) -> Option<Arc<dyn TaskPool>> {
@@ -211,18 +227,21 @@ impl OnPool {
     }
 }
 
-/// Something that has futures on a runtime: a group, or a spawner that is built on another.
+/// Something that has futures on a runtime.
+///
+/// This is a group, or a spawner that is built on another one.
 pub trait Dependent: Send + Sync {
-    /// The runtime is gone: nothing that was spawned on it will be polled again.
+    /// Is called when the runtime is gone.
     ///
-    /// Drops the [`Task`]s of whatever is left there, and of what comes later. Called with no lock held.
+    /// Nothing that was spawned on it will be polled again. This drops the [`Task`]s of everything that is left there, and
+    /// of everything that comes later. No lock is held during the call.
     fn runtime_lost(self: Arc<Self>);
 }
 
 /// Starts futures that stay on one thread, so that they need not be `Send`.
 ///
-/// The [contract](Spawner#the-contract) is that of a [`Spawner`], and one thing more: the future is polled and dropped on
-/// the thread on which it was spawned, also if its `Task` is dropped on another.
+/// The [contract](Spawner#the-contract) is that of a [`Spawner`], with one addition: the future is polled and dropped on the
+/// thread on which it was spawned, even if its `Task` is dropped on another thread.
 ///
 /// # Examples
 ///
@@ -247,7 +266,7 @@ pub trait Dependent: Send + Sync {
     note = "on smol it is an `Rc<LocalExecutor>`, on Tokio an `Rc<LocalSet>`; other spawners start children with `spawn` and `launch`"
 )]
 pub trait LocalSpawner: Clone + 'static {
-    /// Starts `future` on this thread, and gives the handle that cancels it when dropped.
+    /// Starts `future` on this thread, and returns the handle that cancels it when dropped.
     fn spawn_local<F>(&self, future: F) -> Task<()>
     where
         F: Future<Output = ()> + 'static;
@@ -257,7 +276,7 @@ pub trait LocalSpawner: Clone + 'static {
 ///
 /// # Examples
 ///
-/// See [`Group::spawn_blocking`](crate::Group::spawn_blocking). For a runtime of one's own there is
+/// See [`Group::spawn_blocking`](crate::Group::spawn_blocking). For a runtime of your own there is
 /// [`lazily`](crate::runtime::lazily):
 ///
 /// ```
@@ -278,23 +297,26 @@ pub trait LocalSpawner: Clone + 'static {
 /// # }
 /// ```
 pub trait SpawnBlocking {
-    /// Makes a task that runs `work` on such a thread. It is started when it is first polled, and not before.
+    /// Makes a task that runs `work` on such a thread.
+    ///
+    /// The task starts when it is first polled, not before.
     fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<Self, W, O>
     where
         W: FnOnce() -> O + Send + 'static,
         O: Send + 'static;
 }
 
-/// Makes the [`Task`] of a child that runs on a runtime with handles of its own.
+/// Makes the [`Task`] of a child whose runtime has handles of its own.
 ///
-/// `abort_on_drop` is whatever aborts the native task when it is dropped: the native handle, wrapped where that
-/// only detaches. It is dropped when the `Task` is.
+/// `abort_on_drop` is a value that aborts the native task when it is dropped: the native handle itself, or a wrapper around
+/// it if dropping the handle only detaches. It is dropped when the `Task` is.
 ///
-/// The `Task` is for a group, which does nothing with it but drop it. Awaiting it panics, and detaching it aborts.
+/// The `Task` is for a group, which never awaits it. Awaiting it panics, and detaching it aborts.
 ///
-/// The native task stays what it is, polled by its own runtime with its own waker. Its handle is only ever dropped,
-/// never polled, and that happens on the thread which drops the `Task`. So dropping it has to be a mere request: it
-/// must not wait and must not run the future's destructor under a lock of its own. A panic of it is caught, and nobody is told.
+/// The native task stays a task of its own runtime, which polls it with its own waker. `abort_on_drop` is never polled, only
+/// dropped, on the thread that drops the `Task`. So its destructor has to be a plain request: it must not wait, and it must
+/// not run the future's destructor while it holds a lock of its own. If it panics, the panic is caught and not reported to
+/// anybody.
 ///
 /// # Examples
 ///
@@ -316,8 +338,8 @@ pub trait SpawnBlocking {
 /// # }
 /// ```
 pub fn adopt<A: Send + Sync + 'static>(abort_on_drop: A) -> Task<()> {
-    // Nothing is ever scheduled: the function is there for what it holds, which is dropped with the last of the task. A panic of that
-    // would abort.
+    // Nothing is ever scheduled: the schedule function is there only to hold `abort_on_drop`, which is dropped with the last
+    // reference to the task. A panic there would abort the process.
     let abort_on_drop = Quiet::new(abort_on_drop);
     let (runnable, task) = async_task::spawn(pending(), move |_| {
         let _held = &abort_on_drop;

@@ -12,11 +12,13 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 
 /// A clock to sleep by.
 ///
-/// Times are durations since a start that is the clock's own and otherwise arbitrary. They are never
-/// `std::time::Instant`s, so a clock that is paused, virtual or cranked by hand works as well as a real one.
+/// Times are durations since a start, which each clock chooses for itself. They are never `std::time::Instant`s, so a clock
+/// that is paused, virtual or turned by hand works as well as a real one.
 ///
-/// A timer is kept by groups and must not own the executor that children run on: see [`Timed`]. If a sleep panics, as Tokio's does
-/// once its runtime is shut down, its clock is taken to have gone away. A panic of its destructor is caught, and nobody is told of it.
+/// Groups keep a timer, so it must not own the executor that children run on: see [`Timed`].
+///
+/// If a sleep panics, as Tokio's does once its runtime is shut down, the group takes the clock as gone. If the destructor of
+/// a sleep panics, the panic is caught and not reported to anybody.
 ///
 /// # Examples
 ///
@@ -33,20 +35,22 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 /// # }
 /// ```
 pub trait Timer: Clone + Send + Sync + 'static {
-    /// Ready at a certain time.
+    /// A future that is ready at a certain time.
     type Sleep: Future<Output = ()> + Send + 'static;
 
-    /// What time it is, since the clock's start.
+    /// Returns the time since the clock's start.
     fn now(&self) -> Duration;
 
-    /// Is ready when it is `at` or later.
+    /// Returns a future that is ready when the time is `at` or later.
     fn sleep_until(&self, at: Duration) -> Self::Sleep;
 
-    /// Is ready after a while that begins now, and not when it is first polled.
+    /// Returns a future that is ready after `time`.
+    ///
+    /// The time begins now, and not when the future is first polled.
     ///
     /// # Examples
     ///
-    /// A child that tries again, on whatever runtime the group is:
+    /// A child that tries again, on any runtime:
     ///
     /// ```
     /// # #[cfg(feature = "smol")] {
@@ -76,11 +80,13 @@ pub trait Timer: Clone + Send + Sync + 'static {
     }
 }
 
-/// A spawner whose runtime has a clock; needed for deadlines, timeouts, [`shutdown`](crate::TaskGroup::shutdown) and
+/// A spawner whose runtime has a clock.
+///
+/// It is needed for deadlines, timeouts, [`shutdown`](crate::TaskGroup::shutdown) and
 /// [`warn_after`](crate::futures::Join::warn_after), and for nothing else.
 ///
-/// Every [`Timer`] that is a spawner is one. A spawner that owns its executor gives a clock that does not: groups keep
-/// the clock, children keep the group, and an executor that its own children keep is never dropped.
+/// Every [`Timer`] that is a spawner is one. If a spawner owns its executor, its clock must not own it: groups keep the
+/// clock, children keep the group, and an executor that is kept by its own children is never dropped.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no clock",
     label = "no clock",
@@ -88,10 +94,10 @@ pub trait Timer: Clone + Send + Sync + 'static {
     note = "`AnySpawner` has no clock: `AnyTimedSpawner` has one"
 )]
 pub trait Timed {
-    /// The clock.
+    /// The type of the clock.
     type Timer: Timer;
 
-    /// The runtime's clock.
+    /// Returns the runtime's clock.
     fn timer(&self) -> Self::Timer;
 }
 
@@ -103,17 +109,18 @@ impl<T: Timer> Timed for T {
     }
 }
 
-/// A timer of whatever type: that of groups, and of an [`AnyTimedSpawner`](crate::AnyTimedSpawner).
+/// A timer of any type: the one that groups use, and that of an [`AnyTimedSpawner`](crate::AnyTimedSpawner).
 #[derive(Clone)]
 pub struct AnyTimer(Arc<dyn Erased>);
 
 pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The runtime that a clock is of has gone.
+/// The runtime to which a clock belongs has gone.
 #[derive(Debug)]
 pub(crate) struct ClockGone;
 
-/// Whether it is time. To sleep by Tokio's clock panics once its runtime is shut down, as another's may; it is not asked again then.
+/// Whether it is time. A sleep by Tokio's clock panics once its runtime is shut down, and other clocks may do the same.
+/// After that the sleep is not asked again.
 pub(crate) fn poll_sleep(sleep: &mut Sleep, cx: &mut Context<'_>) -> Poll<Result<(), ClockGone>> {
     match catch(|| sleep.as_mut().poll(cx)) {
         Ok(poll) => poll.map(Ok),

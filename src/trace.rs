@@ -1,8 +1,8 @@
 //! Spans and events for `tracing`.
 //!
-//! A group that a subscriber listens to is *observed*, and goes the way that `observe` describes; all others do nothing for it.
-//! Spans are in the table, with the members they belong to. A subscriber is foreign code: it is called with no lock held,
-//! through the dispatcher that the span was made with, and what it panics with goes no further.
+//! A group that a subscriber listens to is *observed*, and takes the path that `observe` describes. All other groups do
+//! nothing for tracing. Spans are in the table, with the members they belong to. A subscriber is foreign code: it is called
+//! with no lock held, through the dispatcher that the span was made with, and its panics go no further.
 
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
@@ -25,7 +25,7 @@ use crate::unwind::{catch, drop_quietly};
 pub(crate) struct Span(Option<Arc<Inner>>);
 
 struct Inner {
-    /// Taken by the destructor alone.
+    /// Taken by the destructor only.
     span: Option<tracing::Span>,
     began: Instant,
     outcome: OnceLock<&'static str>,
@@ -34,7 +34,7 @@ struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let Some(span) = self.span.take() else { return };
-        // A registry closes what is around the span through the dispatcher of the thread.
+        // A registry closes the spans around this one through the dispatcher of the thread.
         let closed = catch(|| match dispatch(&span) {
             Some(dispatch) => dispatcher::with_default(&dispatch, || drop(span)),
             None => drop(span),
@@ -43,7 +43,7 @@ impl Drop for Inner {
     }
 }
 
-/// What a cancel has to tell, once no lock is held.
+/// What a cancel has to report, once no lock is held.
 pub(crate) enum Cancelled {
     Group(Arc<State>),
     Alone(Span),
@@ -69,7 +69,8 @@ impl Cancelled {
 }
 
 impl Span {
-    /// Makes a span through the dispatcher of the one around it, or through that of the thread and in its current span.
+    /// Makes a span through the dispatcher of the span around it. If there is none, it uses the thread's dispatcher and
+    /// current span.
     fn make(around: &Span, make: impl FnOnce(Option<tracing::Id>) -> tracing::Span) -> Self {
         if LevelFilter::current() < LevelFilter::DEBUG {
             return Self(None);
@@ -139,7 +140,7 @@ impl Span {
         self.0.is_some()
     }
 
-    /// Calls `f` with the span and its dispatcher in place.
+    /// Calls `f` with the span's id, while its dispatcher is in place.
     fn tell(&self, f: impl FnOnce(Option<tracing::Id>)) {
         let Some(span) = self.0.as_ref().and_then(|inner| inner.span.as_ref()) else { return };
         let Some(dispatch) = dispatch(span) else { return };
@@ -184,7 +185,7 @@ impl Span {
         });
     }
 
-    /// The last event of a span. `otherwise` is what became of it if it has not failed.
+    /// The last event of a span. `otherwise` is the outcome of a member that has not failed.
     fn end(self, otherwise: &str) {
         let Some(inner) = &self.0 else { return };
         let outcome = inner.outcome.get().copied().unwrap_or(otherwise);
@@ -193,7 +194,7 @@ impl Span {
     }
 }
 
-/// Whether it was made with no subscriber, although there is one on another thread.
+/// Whether the span was made with no subscriber, although there is one on another thread.
 fn is_nobodys(span: &tracing::Span) -> bool {
     let is_nobodys = catch(|| span.with_subscriber(|(_, dispatch)| dispatch.is::<NoSubscriber>()));
     is_nobodys.map_err(drop_quietly).ok().flatten().unwrap_or(true)
@@ -214,7 +215,7 @@ impl End {
 }
 
 impl State {
-    /// The span of a member. That of a body is its group's, which is there in a group without a body as well.
+    /// The span of a member. The span of a body is that of its group, which is also there in a group without a body.
     pub(crate) fn span_of(&self, key: Key) -> Span {
         let mut table = self.lock();
         if key == BODY {
@@ -223,7 +224,7 @@ impl State {
         table.member(key, |member, _| member.span()).unwrap_or_default()
     }
 
-    /// A child was entered, and not handed to its runtime yet.
+    /// A child was entered, and has not been handed to its runtime yet.
     pub(crate) fn trace_child(&self, ticket: Ticket, kind: Kind) {
         let around = self.span_of(BODY);
         if !around.is_some() {
@@ -237,7 +238,7 @@ impl State {
         self.lock().member(ticket.key(), |member, _| member.trace(span));
     }
 
-    /// A child is about to leave: whoever joins the group finds its span closed.
+    /// A child is about to leave: code that joins the group finds the child's span closed.
     pub(crate) fn trace_child_end(&self, key: Key, end: End) {
         let span = self.lock().member(key, |member, _| member.take_span());
         span.unwrap_or_default().end(end.outcome());
@@ -247,7 +248,7 @@ impl State {
         self.span_of(key).fail(failure);
     }
 
-    /// The group has ended for good.
+    /// The group has ended completely: reports the outcome, and lets go of the span.
     #[cold]
     pub(crate) fn trace_end(&self) {
         let mut table = self.lock();

@@ -55,7 +55,7 @@ impl<S: Spawner> Driver<S> {
         Poll::Ready(())
     }
 
-    /// Before a child is run, which may block: sees that somebody else comes for whatever is queued, now or later.
+    /// Before a child is run, which may block: makes sure that another driver comes for whatever is queued, now or later.
     #[inline]
     fn see_to_another(&self) {
         let seen = self.shared.word.look();
@@ -81,7 +81,7 @@ impl<S: Spawner> Future for Driver<S> {
             this.polls += 1;
         }
         if this.polls == 1 {
-            // A spawner may poll inside of `spawn`, which may be inside of another driver, and so on.
+            // A spawner may poll inside `spawn`, which may be inside another driver, and so on.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -126,8 +126,9 @@ impl<S: Spawner> Drop for Driver<S> {
         if self.shared.word.look().is_over() {
             return;
         }
-        // Dropped unasked. A runtime that has refused it, or that takes no other in its place, is going away. One that is on its way
-        // does not tell: a task that is woken while its executor is dropped may never be dropped itself.
+        // Dropped unasked. A runtime that has refused this driver, or that takes no other in its place, is going away. A
+        // driver that is on its way does not tell: a task that is woken while its executor is dropped may never be dropped
+        // itself.
         if self.polls < 2 || !self.source.start(&self.shared, usize::MAX) {
             self.shared.die();
         }
@@ -142,12 +143,12 @@ pub(super) enum Source<S> {
 }
 
 impl<S: Spawner> Source<S> {
-    /// Starts a driver unless so many are on their way. Says whether one is, or was handed to the spawner.
+    /// Starts a driver unless `enough` are on their way. Says whether one is on its way, or was handed to the spawner.
     ///
-    /// A panic of the spawner is contained, as this may be inside of a driver or of its destructor.
+    /// A panic of the spawner is contained, because this may be inside a driver or its destructor.
     fn start(&self, shared: &Arc<Shared>, enough: usize) -> bool {
         let Ok(source) = catch(|| self.clone()).map_err(drop_quietly) else {
-            // Nobody comes, and nobody would try again.
+            // No driver comes, and nobody would try again.
             shared.die();
             return false;
         };
@@ -165,7 +166,8 @@ impl<S: Spawner> Source<S> {
     }
 }
 
-/// All handles may have gone meanwhile. Then the spawner goes, which may wait for what is running, so it does not go on a driver.
+/// All handles may have gone meanwhile. Then the spawner is dropped, which may wait for what is running, so that does not
+/// happen on a driver.
 fn let_go<S: Spawner>(inner: Arc<Inner<S>>) {
     if let Some(inner) = Arc::into_inner(inner).map(Quiet::new) {
         start_thread("taskgroup-pool", move || drop(inner));
@@ -181,7 +183,7 @@ impl<S: Clone> Clone for Source<S> {
     }
 }
 
-/// Starts a driver unless so many are on their way. Says whether one is, or was handed to the spawner.
+/// Starts a driver unless `enough` are on their way. Says whether one is on its way, or was handed to the spawner.
 pub(super) fn start_or_panic<S: Spawner>(
     spawner: &S,
     source: Source<S>,

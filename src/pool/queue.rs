@@ -1,8 +1,8 @@
 //! The children that are ready to run.
 //!
-//! What the rest relies on: somebody pushes and then looks at the pool's word; somebody else changes that and then goes through
-//! all locks, by [`is_empty`](Queue::is_empty) or [`settle`](Queue::settle). Whoever of them has the lock first, the other one
-//! sees what it did. For a push that is one locked instruction, where sequential consistency would be two.
+//! What the rest relies on: one side pushes and then looks at the pool's word. The other side changes the word and then goes
+//! through all locks, by [`is_empty`](Queue::is_empty) or [`settle`](Queue::settle). Whichever of them has the lock first,
+//! the other one sees what it did. For a push that is one locked instruction, where sequential consistency would take two.
 
 use std::collections::VecDeque;
 
@@ -12,44 +12,44 @@ use crate::lock::Lock;
 use crate::spare::shrink;
 use crate::sync::{AtomicUsize, Ordering};
 
-/// How many children are kept near to the driver that woke them.
+/// How many children are kept near the driver that woke them.
 const SHARD: usize = 256;
 
 /// How many a driver takes over at once from the queue for all.
 const BATCH: usize = 32;
 
-/// How often a driver does so after it has found that queue taken: it spares it as many turns there. Whoever is alone only loses
-/// by moving them.
+/// How often a driver does so after it has found that queue taken. Each time saves it as many turns there. A driver that is
+/// alone only loses by moving them.
 const RUSH: usize = 64;
 
-/// How often a driver looks at one queue first that it would come to last.
+/// Once in this many turns, a driver first looks at one queue that it would otherwise come to last.
 const ROUND: usize = 61;
 
-/// A queue for all, and a small one for each driver, from which the others steal.
+/// A queue for all, and a small one for each driver, from which the other drivers steal.
 ///
-/// The small ones belong to the pool, not to their drivers: a driver that ends or that blocks leaves nothing in a
-/// place where nobody else looks.
+/// The small queues belong to the pool, not to their drivers: a driver that ends or that blocks leaves nothing in a place
+/// where nobody else looks.
 pub(super) struct Queue {
     global: Part,
     shards: Box<[Part]>,
 }
 
-/// On lines of its own: mostly one driver writes it.
+/// On cache lines of its own, because mostly one driver writes it.
 #[derive(Default)]
 #[repr(align(128))]
 struct Part {
-    /// How long the list is, for those who only look. Written under its lock.
+    /// How long the list is, for code that only looks. Written under the lock of the list.
     len: AtomicUsize,
     list: Lock<VecDeque<Runnable>>,
 }
 
 impl Part {
-    /// It may have been pushed to a moment ago.
+    /// Something may have been pushed a moment ago.
     fn looks_empty(&self) -> bool {
         self.len.load(Ordering::Acquire) == 0
     }
 
-    /// Adds a child unless there are so many already.
+    /// Adds a child unless there are `most` already.
     #[inline]
     fn push(&self, runnable: Runnable, most: usize) -> Result<(), Runnable> {
         let mut list = self.list.lock();
@@ -72,7 +72,8 @@ impl Part {
         first
     }
 
-    /// Takes a child, and in a rush some more to another part. Whoever finds this one taken is in a rush from then on.
+    /// Takes a child, and in a rush moves some more to another part. A driver that finds this part taken is in a rush from
+    /// then on.
     #[inline]
     fn pop_some(&self, other: &Part, rush: &mut usize) -> Option<Runnable> {
         if self.looks_empty() {
@@ -92,14 +93,14 @@ impl Part {
         first
     }
 
-    /// Under both locks: what is in neither list is not seen by whoever drains a dead pool.
+    /// Under both locks: code that drains a dead pool does not see what is in neither list.
     fn take_over(&self, list: &mut VecDeque<Runnable>, some: usize) {
         let mut own = self.list.lock();
         own.extend(list.drain(..some));
         self.len.store(own.len(), Ordering::Release);
     }
 
-    /// Some were taken out of the list, which is lent by whoever has its lock.
+    /// Some were taken out of the list, which is lent by the code that has its lock.
     #[inline]
     fn taken(&self, list: &mut VecDeque<Runnable>) {
         shrink(list);
@@ -109,7 +110,7 @@ impl Part {
 
 /// A driver's place at the queue.
 pub(super) struct Seat {
-    /// Which small queue is its own. Several may have the same one.
+    /// The small queue that is its own. Several drivers may have the same one.
     shard: usize,
     /// How often it has come.
     turn: usize,
@@ -118,7 +119,7 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// For whoever drops all that there is.
+    /// For code that drops all that there is.
     pub(super) const ANY: Self = Self { shard: 0, turn: 0, rush: 0 };
 
     pub(super) fn shard(&self) -> usize {
@@ -143,14 +144,15 @@ impl Queue {
         }
     }
 
-    /// Adds many for all.
+    /// Adds many children to the queue for all.
     pub(super) fn push_many(&self, runnables: &mut Vec<Runnable>) {
         let mut list = self.global.list.lock();
         list.extend(runnables.drain(..));
         self.global.len.store(list.len(), Ordering::Release);
     }
 
-    /// Takes a child: the driver's own, else one for all, else somebody else's. By turns it is fair to them all.
+    /// Takes a child: one of the driver's own, else one for all, else one of another driver. Now and then it looks elsewhere
+    /// first, to be fair to all.
     #[inline]
     pub(super) fn pop(&self, seat: &mut Seat) -> Option<Runnable> {
         seat.turn = seat.turn.wrapping_add(1);
@@ -171,14 +173,14 @@ impl Queue {
         part.pop()
     }
 
-    /// Takes one of somebody else's.
+    /// Takes a child of another driver.
     #[cold]
     fn steal(&self, own: usize) -> Option<Runnable> {
         let (before, after) = self.shards.split_at(own);
         after.iter().chain(before).find_map(Part::pop)
     }
 
-    /// The place of this driver. At first it takes it that there are others.
+    /// The place of this driver. At first it assumes that there are others.
     pub(super) fn seat(&self, driver: u64) -> Seat {
         let number = driver as usize;
         Seat { shard: number % self.shards.len(), turn: number, rush: RUSH }
@@ -188,18 +190,18 @@ impl Queue {
         std::iter::once(&self.global).chain(&self.shards)
     }
 
-    /// Whether there was nothing in any part when it was looked at, and whoever pushes to one of them from now on sees what the
-    /// caller did before.
+    /// Whether there was nothing in any part when it was looked at. If so, code that pushes to one of them from now on sees
+    /// what the caller did before.
     pub(super) fn is_empty(&self) -> bool {
         self.parts().all(|part| part.list.lock().is_empty())
     }
 
-    /// Sees what was pushed by whoever did not see what the caller did before.
+    /// Sees what was pushed by code that did not see what the caller did before.
     pub(super) fn settle(&self) {
         self.parts().for_each(|part| drop(part.list.lock()));
     }
 
-    /// What [`is_empty`](Self::is_empty) says, but of a moment ago, unless the caller has settled it.
+    /// What [`is_empty`](Self::is_empty) says, but as of a moment ago, unless the caller has settled the queue.
     pub(super) fn looks_empty(&self) -> bool {
         self.parts().all(Part::looks_empty)
     }
@@ -218,13 +220,13 @@ mod tests {
         }
     }
 
-    /// Takes so many, and says how many are left in the queue for all, and in each small one.
+    /// Takes this many children, and says how many are left in the queue for all, and in each small one.
     fn left(queue: &Queue, seat: &mut Seat, children: usize) -> Vec<usize> {
         (0..children).for_each(|_| drop(queue.pop(seat).expect("there are so many")));
         queue.parts().map(|part| part.list.lock().len()).collect()
     }
 
-    /// Whether children are taken one by one or several at once, those that were many leave no memory behind.
+    /// Whether children are taken one by one or several at once, a list that was long leaves no memory behind.
     #[test]
     fn an_empty_list_that_was_large_is_given_back() {
         for rush in [0, RUSH] {
@@ -255,7 +257,7 @@ mod tests {
         assert!(queue.pop(&mut seat).is_none());
     }
 
-    /// It would never look elsewhere if it always found something of its own.
+    /// A driver that always found something of its own would never look elsewhere.
     #[test]
     fn by_turns_a_driver_comes_to_every_part() {
         let queue = Queue::new(6);

@@ -21,11 +21,11 @@ use crate::unwind::{catch, drop_quietly, wake};
 /// How many children are queued at once, where there are many.
 const MANY: usize = 256;
 
-/// From how many on the groups that have ended, or are in there again, are taken out of the list.
+/// From this length of the list on, groups are taken out of it that have ended, or that are in it again.
 const FEW: usize = 16;
 
 pub(super) struct Shared {
-    /// It goes before the rest.
+    /// It is dropped before the rest.
     #[cfg(taskgroup_loom)]
     alive: Alive,
     pub(super) word: Word,
@@ -67,11 +67,11 @@ pub(super) enum Rest {
 }
 
 impl Shared {
-    /// The state of a pool for a machine that runs so many threads at once.
+    /// The state of a pool for a machine that runs this many threads at once.
     pub(super) fn new(parallelism: usize) -> Self {
         Self {
             word: Word::new(),
-            // One more driver than threads is on its way, or waits.
+            // There is one driver more than threads, which is on its way or waits.
             queue: Queue::new(parallelism + 1),
             drivers: Lock::new(Drivers::default()),
             dependents: Mutex::new(Dependents { dead: false, list: Vec::new(), sweep_at: FEW }),
@@ -87,7 +87,7 @@ impl Shared {
 
     // ---- children ----
 
-    /// Queues a child, and sees that a driver comes. This is the schedule function: nothing is dropped in here.
+    /// Queues a child, and makes sure that a driver comes. This is the schedule function: nothing is dropped in here.
     #[inline]
     pub(super) fn push<S: Spawner>(self: &Arc<Self>, runnable: Runnable) {
         let here = Here::look();
@@ -95,8 +95,8 @@ impl Shared {
         self.see_to_driver::<S>(here.is_in_child());
     }
 
-    /// The same for a child that does not keep the pool. Once it is queued it may be run, and then nobody else may keep it; what is
-    /// dropped here is memory at most, as the pool is over by then.
+    /// The same for a child that does not keep the pool. Once the child is queued it may be run, and after that perhaps
+    /// nobody else keeps the pool. What is dropped here is memory at most, because the pool is over by then.
     #[inline]
     pub(super) fn push_uncounted<S: Spawner>(this: &Kept<Self>, runnable: Runnable) {
         let here = Here::look();
@@ -109,10 +109,11 @@ impl Shared {
         this.see_to_driver::<S>(here.is_in_child());
     }
 
-    /// Drops the `Task`s of children who do not keep the pool, by which they are queued: many in one turn. With a turn for each, whoever
-    /// drops them and a driver that keeps step would wait for each other all the time.
+    /// Drops the `Task`s of children that do not keep the pool. This queues the children, many in one turn. With a turn for
+    /// each, the code that drops them and a driver that keeps step would wait for each other all the time.
     ///
-    /// Nobody runs what is held, so nothing may wait meanwhile. To drop such a `Task` is to push it, or nothing, and calls nobody.
+    /// Nobody runs what is held, so nothing may wait meanwhile. Dropping such a `Task` pushes it or does nothing, and calls
+    /// nobody.
     fn drop_many<S: Spawner>(self: &Arc<Self>, tasks: Vec<Task<()>>) {
         let mut tasks = tasks.into_iter();
         while tasks.len() > 0 {
@@ -122,7 +123,7 @@ impl Shared {
             let _ = HOLDS.try_with(|held| self.queue.push_many(&mut held.borrow_mut()));
             self.see_to_driver::<S>(tasks.len() > 0 || Here::look().is_in_child());
         }
-        // Its memory goes as well.
+        // The memory of the list goes as well.
         let _ = HOLDS.try_with(RefCell::take);
     }
 
@@ -136,7 +137,8 @@ impl Shared {
         }
     }
 
-    /// Sees that a driver comes, after something was queued; to another thread if this one goes on for a while, or may block.
+    /// Makes sure that a driver comes after something was queued. If this thread goes on for a while, or may block, the
+    /// driver comes to another thread.
     #[inline]
     fn see_to_driver<S: Spawner>(self: &Arc<Self>, goes_on: bool) {
         let seen = self.word.look();
@@ -163,7 +165,7 @@ impl Shared {
         true
     }
 
-    /// Takes in a new driver unless so many are on their way, and gives its id.
+    /// Takes in a new driver unless `enough` are on their way, and returns its id.
     pub(super) fn admit(&self, enough: usize) -> Option<u64> {
         if !self.word.admit(enough) {
             return None;
@@ -175,7 +177,7 @@ impl Shared {
         Some(id)
     }
 
-    /// Stores the handle of a driver, which may long have ended.
+    /// Stores the handle of a driver, which may have ended long ago.
     pub(super) fn store(&self, id: u64, task: Task<()>) {
         let mut task = Some(task);
         let mut drivers = self.drivers();
@@ -193,13 +195,13 @@ impl Shared {
         let mut drivers = self.drivers();
         if drivers.parked.len() >= self.keep {
             drop(drivers);
-            // Whatever is pushed from now on finds one of the others.
+            // Whatever is pushed from now on finds one of the other drivers.
             return Rest::Retired;
         }
         drivers.parked.push((id, waker));
         self.word.park();
         drop(drivers);
-        // Whoever pushed before it was counted as parked did not wake it.
+        // A push that came before the driver was counted as parked did not wake it.
         if self.queue.is_empty() && !self.word.look().is_over() {
             return Rest::Parked;
         }
@@ -207,7 +209,7 @@ impl Shared {
         Rest::Again
     }
 
-    /// A driver that had parked goes on. It may have been woken, or be polled for no reason.
+    /// A driver that had parked goes on. It may have been woken, or may be polled for no reason.
     pub(super) fn unpark(&self, id: u64) {
         let mut drivers = self.drivers();
         let waiting = drivers.parked.iter().position(|(driver, _)| *driver == id);
@@ -218,7 +220,7 @@ impl Shared {
         }
         drop(drivers);
         drop_quietly(waker);
-        // Also for one that was woken between parking and looking: something may have been left to it meanwhile.
+        // Also for a driver that was woken between parking and looking: something may have been left to it meanwhile.
         self.queue.settle();
     }
 
@@ -228,7 +230,7 @@ impl Shared {
         self.queue.settle();
     }
 
-    /// Takes a driver out that has ended.
+    /// Takes out a driver that has ended.
     pub(super) fn depart(&self, id: u64) {
         let mut drivers = self.drivers();
         let place = drivers.tasks.iter().position(|(driver, _)| *driver == id);
@@ -247,13 +249,13 @@ impl Shared {
         drop(drivers);
         // The schedule function of a runtime may panic.
         tasks.into_iter().for_each(drop_quietly);
-        // A driver whose `Task` is not stored yet has to see for itself.
+        // A driver whose `Task` is not stored yet has to notice this by itself.
         parked.into_iter().for_each(|(_, waker)| wake(waker));
     }
 
     // ---- the end ----
 
-    /// Nobody is left who could spawn, and nothing that could run.
+    /// Nothing is left that could spawn, and nothing that could run.
     fn close(&self) {
         self.word.close();
         self.dismiss();
@@ -273,7 +275,7 @@ impl Shared {
         self.dismiss();
     }
 
-    /// Drops what is queued in a dead pool. There is one who does, and what comes meanwhile is left to it.
+    /// Drops what is queued in a dead pool. Only one thread at a time does so, and what comes meanwhile is left to it.
     fn drain(&self) {
         let mut seat = Seat::ANY;
         loop {
@@ -311,7 +313,7 @@ impl Shared {
             return tell_of_loss(&dependent);
         }
         if dependents.list.len() >= dependents.sweep_at {
-            // Whoever registers again and again is in the list once. The order stays, as simulations rest on it.
+            // A group that registers again and again is in the list once. The order stays, because simulations rely on it.
             let mut seen = HashSet::new();
             dependents.list.retain(|one| one.strong_count() > 0 && seen.insert(one.as_ptr().cast::<()>()));
             dependents.sweep_at = FEW.max(2 * dependents.list.len());
@@ -320,12 +322,13 @@ impl Shared {
     }
 }
 
-/// One that panics keeps no other from being told.
+/// A dependent that panics does not keep the others from being told.
 fn tell_of_loss(dependent: &Weak<dyn Dependent>) {
     drop_quietly(catch(|| dependent.upgrade().into_iter().for_each(Dependent::runtime_lost)));
 }
 
-/// Sees that other threads can get at what this one has woken or started. This may be inside of a waker, or about to run a child.
+/// Lets other threads get at what this one has woken or started. It may be called inside a waker, or just before a child is
+/// run.
 pub(super) fn kick<S: Spawner>() {
     drop_quietly(catch(S::kick));
 }
@@ -337,7 +340,7 @@ impl Dependent for Shared {
     }
 }
 
-/// Kept by handles, and by or for children. When the last of them is gone, so are the drivers.
+/// Kept by handles, and by or for children. When the last of these is gone, so are the drivers.
 pub(super) struct Owner<S> {
     pub(super) shared: Arc<Shared>,
     spawner: PhantomData<fn() -> S>,
@@ -362,8 +365,8 @@ impl<S> Drop for Owner<S> {
 }
 
 local!(
-    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard. Memory safety rests on it:
-    /// whoever finds its pool here need not keep it.
+    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard. Memory safety rests on
+    /// it: code that finds its pool here need not keep the pool.
     static HERE: Cell<(usize, usize)> = Cell::new((0, 0))
 );
 
@@ -371,7 +374,7 @@ local!(
 const HELD: usize = usize::MAX;
 
 local!(
-    /// What such a thread has yet to queue.
+    /// What such a thread has still to queue.
     static HOLDS: RefCell<Vec<Runnable>> = RefCell::new(Vec::new())
 );
 
@@ -381,11 +384,11 @@ pub(super) struct Here((usize, usize));
 impl Here {
     #[inline]
     pub(super) fn look() -> Self {
-        // On a thread that is going away it is nowhere.
+        // A thread that is going away is nowhere.
         Self(HERE.try_with(Cell::get).unwrap_or_default())
     }
 
-    /// Whether a driver is being polled, of whatever pool: then this is in one of its children, which may block.
+    /// Whether a driver is being polled, of any pool: then this is in one of its children, which may block.
     #[inline]
     pub(super) fn is_in_child(&self) -> bool {
         self.0.0 != 0

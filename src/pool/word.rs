@@ -1,7 +1,7 @@
 //! The word in which a pool counts its drivers, and says whether it is over.
 //!
-//! Every operation is `SeqCst`, which costs nothing: what changes it is a locked instruction anyway, and what looks at it
-//! is a plain one. That whoever pushes and whoever parks see each other is by the locks of the queue.
+//! Every operation is `SeqCst`, which costs nothing: what changes the word is a locked instruction anyway, and what looks at
+//! it is a plain one. The locks of the queue are what makes a push and a driver that parks see each other.
 
 use crate::sync::{AtomicU64, Ordering::SeqCst};
 
@@ -9,17 +9,17 @@ use crate::sync::{AtomicU64, Ordering::SeqCst};
 const PARKED: u64 = 1;
 /// A driver that will look at the queue before it does anything else: it is new, or was woken, or has given way.
 const ON_WAY: u64 = 1 << 16;
-/// A driver that has not ended, whatever it is at.
+/// A driver that has not ended, whatever it is doing.
 const DRIVER: u64 = 1 << 32;
 const COUNT: u64 = 0xffff;
 /// No handle and no child is left. Set once, by the last of them.
 const CLOSED: u64 = 1 << 61;
 /// The runtime is gone. Set once, and then nothing runs any more.
 const DEAD: u64 = 1 << 62;
-/// Somebody is emptying the queue of a dead pool, and looks at it once more after this is cleared.
+/// One thread is emptying the queue of a dead pool, and looks at it once more after this is cleared.
 const DRAINING: u64 = 1 << 63;
 
-/// On a line of its own: everybody reads it, few write.
+/// On a cache line of its own: everybody reads it, few write it.
 #[repr(align(128))]
 #[derive(Debug)]
 pub(super) struct Word(AtomicU64);
@@ -34,7 +34,7 @@ impl Word {
         Seen(self.0.load(SeqCst))
     }
 
-    /// Counts a new driver, on its way, unless the pool is over or so many are on their way. Says whether it did.
+    /// Counts a new driver, on its way, unless the pool is over or `enough` are on their way. Says whether it did.
     pub(super) fn admit(&self, enough: usize) -> bool {
         let step = |word| {
             let seen = Seen(word);
@@ -61,7 +61,7 @@ impl Word {
         self.0.fetch_sub(PARKED, SeqCst);
     }
 
-    /// So many parked drivers are woken.
+    /// This many parked drivers are woken.
     pub(super) fn wake(&self, drivers: usize) {
         self.0.fetch_add(drivers as u64 * (ON_WAY - PARKED), SeqCst);
     }
@@ -74,12 +74,12 @@ impl Word {
         self.0.fetch_or(CLOSED, SeqCst);
     }
 
-    /// Declares the runtime gone. Only the first to do so is told `true`, and is the one that drains.
+    /// Declares the runtime gone. Only the first caller is told `true`, and that is the one that drains.
     pub(super) fn die(&self) -> bool {
         !Seen(self.0.fetch_or(DEAD | DRAINING, SeqCst)).is_dead()
     }
 
-    /// Becomes the one that drains, if there is none.
+    /// Becomes the one that drains, if there is none. Says whether it did.
     pub(super) fn begin_draining(&self) -> bool {
         self.0.fetch_or(DRAINING, SeqCst) & DRAINING == 0
     }

@@ -1,7 +1,7 @@
 //! Which child of which group is being handed to its spawner on this thread.
 //!
-//! A spawner is given a future and nothing else. A simulation wants to name it and to cancel it, so whoever hands it over
-//! says what it is. Outside of simulations that is a look at a thread-local.
+//! A spawner is given a future and nothing else. A simulation wants to name that future and to cancel it, so the code that
+//! hands it over says which child it is. Outside simulations that is a look at a thread-local.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -10,16 +10,18 @@ use crate::sim::token::{Cut, Kind, Plan};
 use crate::sim::trace::{Event, Id};
 use crate::sim::tree::Name;
 
-/// Where a token is looked for.
+/// The environment variable in which a token is looked for.
 const VARIABLE: &str = "TASKGROUP_SIM";
 
-/// One run in so many is repeated, to see whether it goes the same way.
+/// One run in this many is repeated, to see whether it goes the same way.
 const REPEATED: u64 = 32;
 
-/// How many turns of a run that is at fault are told.
+/// How many of the last turns are reported of a run that is at fault.
 const LAST_TURNS: usize = 8;
 
-/// Runs a scenario under many schedules: how many, which, and how long each may be.
+/// Runs a scenario under many schedules.
+///
+/// It sets how many schedules there are, which ones, and how long each run may be.
 ///
 /// # Examples
 ///
@@ -57,19 +59,23 @@ enum Schedules {
 }
 
 impl Checker {
-    /// A thousand schedules, random ones and such with priorities in turns.
+    /// Makes a checker for a thousand schedules, by turns random ones and ones with priorities.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many schedules there are to be. It is 1,000 if nothing is said, 100,000 for an exhaustive check, and 50 where a
-    /// child is [cancelled everywhere](Self::cancel_everywhere) in each.
+    /// Sets how many schedules there are to be.
+    ///
+    /// The default for an exhaustive check is 100,000. For others it is 1,000, or 50 if a child is
+    /// [cancelled everywhere](Self::cancel_everywhere) in each.
     pub fn schedules(mut self, schedules: u64) -> Self {
         self.schedules = Some(schedules);
         self
     }
 
-    /// Where schedules are drawn from. The same seed gives the same ones; it is zero if nothing is said.
+    /// Sets the seed that schedules are drawn from.
+    ///
+    /// The same seed gives the same schedules. The default is zero.
     ///
     /// # Examples
     ///
@@ -86,7 +92,9 @@ impl Checker {
         self
     }
 
-    /// How many turns of tasks a run may take; 100,000 if nothing is said. One that takes more is reported.
+    /// Sets how many turns of tasks a run may take.
+    ///
+    /// The default is 100,000. A run that takes more is reported.
     ///
     /// # Examples
     ///
@@ -103,32 +111,37 @@ impl Checker {
         self
     }
 
-    /// Only random schedules: whoever is runnable is next as likely as any other.
+    /// Uses only random schedules.
+    ///
+    /// Each runnable task is as likely to be next as any other.
     pub fn random(mut self) -> Self {
         self.kind = Schedules::Random;
         self
     }
 
-    /// Only schedules by priority: each task has one at random, and now and then the highest task falls behind all others.
+    /// Uses only schedules by priority.
     ///
-    /// They find faults that need one task to be held up for long, which random ones hardly ever do.
+    /// Each task has a random priority, and now and then the highest task falls behind all others. These schedules find
+    /// faults that need one task to be held up for long, which random schedules hardly ever find.
     pub fn priorities(mut self) -> Self {
         self.kind = Schedules::Priorities;
         self
     }
 
-    /// Every schedule there is, for scenarios of a few tasks and turns. [`Report::is_complete`] says whether it came
-    /// to the end.
+    /// Goes through every schedule there is.
     ///
-    /// A scenario in which somebody polls again and again until another has acted has no end of schedules.
+    /// This is for scenarios of a few tasks and turns. [`Report::is_complete`] says whether the check came to the end.
+    ///
+    /// A scenario in which one task polls again and again until another has acted has no end of schedules.
     pub fn exhaustive(mut self) -> Self {
         self.kind = Schedules::Exhaustive { departures: None };
         self
     }
 
-    /// Every schedule that departs at most so many times from the order in which tasks became runnable.
+    /// Goes through every schedule with at most `departures` departures from the queue's order.
     ///
-    /// Most faults need one or two departures. The number of schedules grows as the length of the run to that power.
+    /// That is the order in which tasks became runnable. Most faults need one or two departures. The number of schedules
+    /// grows as the length of the run to that power.
     ///
     /// # Examples
     ///
@@ -148,27 +161,30 @@ impl Checker {
         self
     }
 
-    /// In each schedule, runs the scenario once more for every child and every poll of it, and cancels that child there.
+    /// In each schedule, also cancels each child at each of its polls.
     ///
-    /// See [`cancel_everywhere`](crate::sim::cancel_everywhere).
+    /// For every child and every poll of it, this runs the scenario once more, and cancels that child there. See
+    /// [`cancel_everywhere`](crate::sim::cancel_everywhere).
     pub fn cancel_everywhere(mut self) -> Self {
         self.everywhere = true;
         self
     }
 
-    /// Runs nothing but the run that this token stands for. See [`replay`](crate::sim::replay).
+    /// Runs nothing but the run that this token stands for.
+    ///
+    /// See [`replay`](crate::sim::replay).
     pub fn replay(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// Runs the scenario, and says how much was gone through.
+    /// Runs the scenario, and reports how much was gone through.
     ///
-    /// If the environment variable `TASKGROUP_SIM` is set, only the run whose token it is.
+    /// If the environment variable `TASKGROUP_SIM` is set, it runs only the run whose token that is.
     ///
     /// # Panics
     ///
-    /// Panics at the first run that is at fault, with what [`CheckError`] says.
+    /// Panics at the first run that is at fault, with the message of [`CheckError`].
     #[track_caller]
     pub fn check(&self, scenario: impl AsyncFn(Sim)) -> Report {
         match self.try_check(scenario) {
@@ -177,11 +193,11 @@ impl Checker {
         }
     }
 
-    /// Runs the scenario like [`check`](Self::check).
+    /// Runs the scenario like [`check`](Self::check), and returns what is wrong as an error.
     ///
     /// # Errors
     ///
-    /// [`CheckError`] for the first run that is at fault; and for a token that cannot be read.
+    /// [`CheckError`] for the first run that is at fault, and for a token that cannot be read.
     pub fn try_check(&self, scenario: impl AsyncFn(Sim)) -> Result<Report, CheckError> {
         let mut check = Check { scenario, checker: self, report: Report::default() };
         let from_outside = || std::env::var(VARIABLE).ok().filter(|token| !token.is_empty());
@@ -195,7 +211,7 @@ impl Checker {
         Ok(check.report)
     }
 
-    /// How the run with this number goes, counted from zero.
+    /// How the run with this number goes; the first one has number zero.
     fn plan(&self, number: u64, path: &Path) -> Plan {
         let seed = mix(Rng::new(self.seed).next() ^ mix(number));
         Plan::new(match self.kind {
@@ -242,7 +258,8 @@ impl<F: AsyncFn(Sim)> Check<'_, F> {
         Ok(())
     }
 
-    /// Repeats a run with every child cut at every poll, and after its last one if it did not return then.
+    /// Repeats a run with every child cut at every poll. A child that did not return in its last poll is also cut after that
+    /// poll.
     fn cut_everywhere(&mut self, plan: &Plan, run: &Run) -> Result<(), CheckError> {
         for (id, task) in (0..).zip(&run.tasks).filter(|(_, task)| task.may_be_cut) {
             let polls = (1..=task.polls).map(|poll| (poll, false));
@@ -284,7 +301,7 @@ impl<F: AsyncFn(Sim)> Check<'_, F> {
     }
 }
 
-/// Whether two runs of the same plan are not the same, and where they part.
+/// Whether two runs of the same plan differ, and where.
 fn parted(one: &Run, other: &Run) -> Option<Fault> {
     let (turns, first, then) = one.trace.parts_from(&other.trace)?;
     Some(Fault::nondeterministic(format!(

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-/// What a check has found: what is wrong, and the token of a run that shows it.
+/// What a check has found: the fault, and the token of a run that shows it.
 ///
 /// # Examples
 ///
@@ -20,7 +20,7 @@ pub struct CheckError(pub(crate) Box<Finding>);
 
 pub(crate) struct Finding {
     pub(crate) fault: Fault,
-    /// Of the run; there is none if the token that was given is no good.
+    /// The run that shows it. There is none if the token that was given cannot be read.
     pub(crate) run: Option<FaultyRun>,
 }
 
@@ -34,14 +34,15 @@ pub(crate) struct FaultyRun {
 }
 
 impl CheckError {
-    /// The token of the run, for [`replay`](crate::sim::replay) or the environment variable `TASKGROUP_SIM`.
+    /// Returns the token of the run, for [`replay`](crate::sim::replay).
     ///
-    /// `None` if there was no run, as the token that was given cannot be read.
+    /// The environment variable `TASKGROUP_SIM` takes it as well. It is `None` if there was no run, because the token that
+    /// was given cannot be read.
     pub fn token(&self) -> Option<&str> {
         self.0.run.as_ref().map(|run| &*run.token)
     }
 
-    /// Whether the scenario or a task of it panicked, as it does when an assertion fails.
+    /// Whether the scenario or a task of it panicked, as when an assertion fails.
     pub fn is_panic(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Panic)
     }
@@ -51,7 +52,7 @@ impl CheckError {
         matches!(self.0.fault.kind, FaultKind::Deadlock)
     }
 
-    /// Whether there was no end after so many turns as are allowed.
+    /// Whether there was no end after as many turns as are allowed.
     pub fn is_livelock(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Livelock)
     }
@@ -61,7 +62,9 @@ impl CheckError {
         matches!(self.0.fault.kind, FaultKind::Leak)
     }
 
-    /// Whether the scenario does not do the same when it is run again, so that no run of it tells anything.
+    /// Whether the scenario goes another way when it is run again.
+    ///
+    /// No run of such a scenario shows anything.
     pub fn is_nondeterministic(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Nondeterministic)
     }

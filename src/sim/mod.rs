@@ -28,31 +28,33 @@
 //! # The same run again
 //!
 //! The failure ends with a *token*, as in `TASKGROUP_SIM=v1.random.5eed`. With that in the environment, every check runs
-//! the one run it stands for, so run the one test: `TASKGROUP_SIM=v1.random.5eed cargo test name_of_the_test`. [`replay`] is
-//! the same in code. A token is good for the same scenario on the same version of this crate, on any machine. One that
-//! was made under other rules has another version, and is refused.
+//! only the run that the token stands for. So run only the one test:
+//! `TASKGROUP_SIM=v1.random.5eed cargo test name_of_the_test`. [`replay`] is the same in code. A token is good for the same
+//! scenario on the same version of this crate, on any machine. A token that was made under other rules has another version,
+//! and is refused.
 //!
 //! # What a scenario may do
 //!
-//! Everything in it has to come from the simulation: tasks are spawned on the [`Sim`] that it is given, or in groups on it,
-//! and time is that of [`Sim::now`] and [`Sim::sleep`], by which deadlines of groups go as well. Channels, locks and events
-//! that are not tied to a runtime work as they are. Not so: sockets, files, real clocks, threads, and the order of a
-//! `HashMap`. Some runs are repeated, and every one that fails; if they part the check says where.
+//! Everything in it has to come from the simulation. Tasks are spawned on the [`Sim`] that the scenario is given, or in
+//! groups on it. Time is that of [`Sim::now`] and [`Sim::sleep`], which deadlines of groups use as well. Channels, locks and
+//! events that are not tied to a runtime work as they are. Sockets, files, real clocks, threads, and the order of a
+//! `HashMap` must not be used. Some runs are repeated, and so is every run that fails. If the two differ, the check says
+//! where.
 //!
-//! Time is virtual and takes none. The clock stands still while anything is runnable; when nothing is, it is set to when
-//! the next sleep ends. So a computation takes no time, and whoever sleeps longer always wakes later.
+//! Time is virtual and takes none. The clock stands still while anything is runnable. When nothing is, the clock is set to
+//! the time at which the next sleep ends. So a computation takes no time, and a task that sleeps longer always wakes later.
 //!
 //! # What it does not find
 //!
-//! There is one thread, and a task is never interrupted between two awaits: one that does not come to the next hangs the
-//! check. Faults that need two tasks to run at the same instant, in the orderings of atomics for instance, are for a model
-//! checker of threads such as loom. Random schedules find what is likely enough; only an
-//! [exhaustive](Checker::exhaustive) check that is [complete](Report::is_complete) has seen all of them, and that for one
+//! There is one thread, and a task is never interrupted between two awaits: a task that never comes to its next await hangs
+//! the check. Faults that need two tasks to run at the same instant, in the orderings of atomics for instance, are for a
+//! model checker of threads such as loom. Random schedules find what is likely enough. Only an
+//! [exhaustive](Checker::exhaustive) check that is [complete](Report::is_complete) has seen all schedules, and only for one
 //! input.
 //!
-//! A report knows tasks and groups. What a task awaits inside of them, a lock or the handle of another child, it cannot
-//! tell. On a spawner that is built on the simulation, a `Pool` for instance, it knows the tasks of that one, so it may name
-//! a driver where a child is meant.
+//! A report knows tasks and groups. It cannot tell what a task awaits inside them, such as a lock or the handle of another
+//! child. On a spawner that is built on the simulation, a `Pool` for instance, the report knows the tasks that this spawner
+//! starts, so it may name a driver where a child is meant.
 
 mod birth;
 mod checker;
@@ -73,7 +75,9 @@ pub use self::error::CheckError;
 pub use self::report::Report;
 pub use self::spawner::{Sim, Sleep};
 
-/// Runs a scenario under a thousand schedules. For other numbers and kinds there is [`Checker`].
+/// Runs a scenario under a thousand schedules.
+///
+/// For other numbers and kinds of schedules there is [`Checker`].
 ///
 /// # Panics
 ///
@@ -103,8 +107,8 @@ pub fn check(scenario: impl AsyncFn(Sim)) -> Report {
 ///
 /// # Panics
 ///
-/// Panics if the run is at fault, as it will be if the token came with a failure; and if the token is of another version,
-/// or none.
+/// Panics if the run is at fault, as it will be if the token came with a failure. Also panics if the token is of another
+/// version, or is no token.
 ///
 /// # Examples
 ///
@@ -121,15 +125,15 @@ pub fn replay(token: &str, scenario: impl AsyncFn(Sim)) -> Report {
     Checker::new().replay(token).check(scenario)
 }
 
-/// Runs a scenario once for every child and every poll of it, and cancels that child there.
+/// Runs a scenario once for each poll of each child, and cancels that child there.
 ///
-/// It is cancelled as by [`JoinHandle::cancel`](crate::JoinHandle::cancel), just before the poll: so it is dropped instead
-/// of being polled, shields are honoured, groups in it end first, clean-ups run. A child that does not return by itself
-/// is also cancelled after its last poll, while it waits. Bodies, clean-ups and work that blocks are not cancelled by
+/// The child is cancelled as by [`JoinHandle::cancel`](crate::JoinHandle::cancel), just before the poll. So it is dropped
+/// instead of being polled, shields are honoured, groups in it end first, and clean-ups run. A child that does not return by
+/// itself is also cancelled after its last poll, while it waits. Bodies, clean-ups and work that blocks are not cancelled by
 /// themselves. This is done under 50 schedules; [`Checker`] has other numbers.
 ///
-/// What has to hold whichever child goes missing, the scenario asserts itself: that the record is whole, that the lock is
-/// free, that the sum is right. Nobody may rely on a child that can be cancelled, so await handles, and not their
+/// The scenario itself has to assert what must hold whichever child is missing: that the record is whole, that the lock is
+/// free, that the sum is right. Nothing may rely on a child that can be cancelled, so await handles, and not their
 /// [`value`](crate::JoinHandle::value).
 ///
 /// # Panics

@@ -1,15 +1,18 @@
 //! Who is next: the ways to put runnable tasks in order.
 //!
-//! Runnable tasks stand in a queue, in the order in which they became so. *Random* takes any of them. *Priority* gives
-//! each task a priority when it is first seen and takes the highest one; now and then the task that is taken falls below
-//! all others. That finds what needs one task to be held up for long, which random orders hardly ever do. A *path* says
-//! what to take at each point at which there is a choice, and the first in the queue after its end; [`Path::next`]
-//! goes through all paths, depth first.
+//! Runnable tasks stand in a queue, in the order in which they became runnable.
+//!
+//! * *Random* takes any of them.
+//! * *Priority* gives each task a priority when it is first seen, and takes the task with the highest one. Now and then the
+//!   task that is taken falls below all others. This finds faults that need one task to be held up for long, which random
+//!   orders hardly ever find.
+//! * A *path* says what to take at each point at which there is a choice. After its end, the first in the queue is taken.
+//!   [`Path::next`] goes through all paths, depth first.
 
 use crate::sim::rng::Rng;
 use crate::sim::trace::Id;
 
-/// How rarely the task with the highest priority loses it: from one turn in 2 up to one in 64, by the schedule.
+/// How rarely the task with the highest priority loses it: from one turn in 2 up to one in 64, depending on the schedule.
 const RARITIES: u32 = 6;
 
 /// The run is not what it was when its path was written down.
@@ -71,7 +74,7 @@ pub(crate) trait Queued {
 pub(crate) struct Priorities {
     rng: Rng,
     rarity: u32,
-    /// By task. Those that have fallen are below 2^32, each lower than the one before.
+    /// The priority of each task. Those of tasks that have fallen are below 2^32, each lower than the one before.
     of: Vec<u64>,
     lowest: u64,
 }
@@ -100,21 +103,21 @@ impl Priorities {
 pub(crate) struct Path {
     points: Vec<Point>,
     at: usize,
-    /// The run may not be the one in which the path was written down: take what comes nearest.
+    /// The run may differ from the one in which the path was written down: take what comes nearest.
     lenient: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Point {
     taken: u32,
-    /// How many there were; zero if that is not known.
+    /// How many choices there were; zero if that is not known.
     of: u32,
-    /// A number for the scenario, which is no departure from the queue.
+    /// A number for the scenario, which does not count as a departure from the queue.
     free: bool,
 }
 
 impl Path {
-    /// A path that takes the first everywhere but at these points.
+    /// A path that takes the first everywhere except at these points.
     pub(crate) fn taking(choices: impl IntoIterator<Item = (usize, u32)>) -> Self {
         let mut points = Vec::new();
         for (at, taken) in choices {
@@ -125,7 +128,7 @@ impl Path {
         Self { points, ..Self::default() }
     }
 
-    /// The points at which it does not take the first.
+    /// The points at which the path does not take the first.
     pub(crate) fn choices(&self) -> impl Iterator<Item = (usize, u32)> {
         self.points.iter().map(|point| point.taken).enumerate().filter(|(_, taken)| *taken > 0)
     }
@@ -151,7 +154,7 @@ impl Path {
         Ok(point.taken)
     }
 
-    /// The path that comes next depth first, with at most so many departures from the queue. `None` if it was the last.
+    /// The path that comes next, depth first, with at most this many departures from the queue. `None` if this was the last.
     pub(crate) fn next(mut self, departures: Option<u32>) -> Option<Self> {
         self.at = 0;
         while let Some(last) = self.points.pop() {

@@ -25,24 +25,26 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many runs there were, those that only repeat another one aside.
+    /// Returns how many runs there were, except those that only repeat another.
     pub fn schedules(&self) -> usize {
         self.traces.len()
     }
 
-    /// A hash of what happened in each run, in order.
+    /// Returns a hash of what happened in each run, in order.
     ///
-    /// It is the same for the same seed, on every machine; two runs that differ in one turn have different ones.
+    /// The hashes are the same for the same seed, on every machine. Two runs that differ in one turn have different hashes.
     pub fn traces(&self) -> &[u64] {
         &self.traces
     }
 
-    /// How many of the runs were different.
+    /// Returns how many of the runs were different.
     pub fn distinct(&self) -> usize {
         self.traces.iter().collect::<HashSet<_>>().len()
     }
 
-    /// Whether the check was exhaustive and has come to its end: there is no other run, within the bound on departures.
+    /// Whether the check was exhaustive and has come to its end.
+    ///
+    /// Then there is no other run, within the bound on departures.
     pub fn is_complete(&self) -> bool {
         self.complete
     }

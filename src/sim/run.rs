@@ -27,7 +27,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Runs `scenario` once, in at most so many turns.
+    /// Runs `scenario` once, in at most this many turns.
     pub(crate) fn new(scenario: &impl AsyncFn(Sim), plan: &Plan, max_steps: u64) -> Self {
         let _asked = birth::ask();
         let world = World::new(plan.order(), plan.cut);
@@ -52,9 +52,9 @@ impl Run {
     }
 }
 
-/// Whoever gives the tasks their turns, and polls the scenario.
+/// Gives the tasks their turns, and polls the scenario.
 struct Host<F> {
-    /// Gone when it has returned.
+    /// `None` when the scenario has returned.
     future: Option<Pin<Box<F>>>,
     world: Arc<World>,
 }
@@ -101,7 +101,7 @@ impl<F: Future<Output = ()>> Host<F> {
         let inner = self.world.lock();
         match &self.future {
             Some(_) => Fault::livelock(steps, Tree::of(&inner)),
-            // The scenario has ended, and what it has left behind goes on and on.
+            // The scenario has ended, but what it has left behind runs on and on.
             None => Fault::leak(Tree::of(&inner)),
         }
     }

@@ -17,8 +17,8 @@ use crate::sim::world::World;
 
 /// The runtime of a simulation: a spawner and a clock.
 ///
-/// A scenario is given one. A clone is the same runtime, of the same run. When the run is over nothing is started any
-/// more: what is spawned is dropped, and a child is lost.
+/// A scenario is given one. A clone is the same runtime, of the same run. When the run is over, nothing is started any more:
+/// what is spawned is dropped, and a child is lost.
 ///
 /// # Examples
 ///
@@ -40,21 +40,24 @@ use crate::sim::world::World;
 pub struct Sim(pub(crate) Arc<World>);
 
 impl Sim {
-    /// What time it is, since the run began.
+    /// Returns the time since the run began.
     ///
     /// The clock stands still while anything is runnable. When nothing is, it is set to when the next sleep ends.
     pub fn now(&self) -> Duration {
         self.0.now()
     }
 
-    /// Sleeps for `time`, which begins now.
+    /// Sleeps for `time`.
+    ///
+    /// The time begins now, and not when the future is first polled.
     pub fn sleep(&self, time: Duration) -> Sleep {
         self.sleep_until(self.now().saturating_add(time))
     }
 
-    /// A number below `n` that the schedule chooses: for faults and inputs that are to vary as the order does.
+    /// Returns a number below `n` that the schedule chooses.
     ///
-    /// An exhaustive check goes through all of them.
+    /// This is for faults and inputs that are to vary as the order does. An exhaustive check goes through all of the
+    /// numbers.
     ///
     /// # Panics
     ///
@@ -77,7 +80,9 @@ impl Sim {
         self.0.number(n)
     }
 
-    /// How many tasks of the run live: those of which anything is left, the scenario itself aside.
+    /// Returns how many tasks of the run live.
+    ///
+    /// A task lives as long as anything of it is left. The scenario itself is not counted.
     ///
     /// # Examples
     ///
@@ -97,7 +102,7 @@ impl Sim {
         self.0.living()
     }
 
-    /// Takes a future in and has `make` make a task of it.
+    /// Takes a future in, and has `make` make a task of it.
     fn start<F: Future>(
         &self,
         future: F,
@@ -129,7 +134,7 @@ impl Spawner for Sim {
     }
 
     fn for_tasks(&self) -> Option<Self> {
-        // A run lets go of its tasks at its end, whoever keeps it.
+        // A run lets go of its tasks when it ends, even if something else keeps the run.
         Some(self.clone())
     }
 }
@@ -146,7 +151,7 @@ impl LocalSpawner for Sim {
     }
 }
 
-/// What blocks is run in one turn of a task of its own, and takes no time.
+/// Work that blocks runs in one turn of its own task, and takes no time.
 impl SpawnBlocking for Sim {
     fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
     where
@@ -232,9 +237,9 @@ impl Schedule {
 }
 
 pin_project! {
-    /// A future whose polls and whose end the world is told of.
+    /// A future that reports its polls and its end to the world.
     struct Tracked<F> {
-        // Before the other, which says that it is destroyed.
+        // Dropped before the other field, which reports that the future is destroyed.
         #[pin]
         future: F,
         gone: Option<Gone>,

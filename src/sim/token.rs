@@ -6,10 +6,10 @@ use std::str::FromStr;
 use crate::sim::order::{Order, Path};
 use crate::sim::trace::Id;
 
-/// What tokens mean: to be raised whenever the same token would give another run.
+/// The version of what tokens mean. It has to be raised whenever the same token would give another run.
 const VERSION: &str = "v1";
 
-/// No path that somebody wrote down is longer.
+/// No path that was ever written down is longer.
 const LONGEST: usize = 1 << 20;
 
 /// How a run goes.

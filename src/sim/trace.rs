@@ -1,4 +1,4 @@
-//! What happened in a run, in order: to be compared with another run, hashed, and told.
+//! What happened in a run, in order. It is compared with another run, hashed, and reported.
 
 use std::time::Duration;
 
@@ -47,12 +47,12 @@ impl Trace {
         self.0.push(event);
     }
 
-    /// The same for the same events, always and everywhere.
+    /// Gives the same hash for the same events, always and everywhere.
     pub(crate) fn hash(&self) -> u64 {
         self.0.iter().flat_map(|event| event.words()).fold(0, |hash, word| mix(hash ^ mix(word)))
     }
 
-    /// Whose turns came last, the latest one last.
+    /// The tasks that had the last turns, the latest one last.
     pub(crate) fn last_turns(&self, most: usize) -> Vec<Id> {
         let turns = self.0.iter().rev().filter_map(|event| match event {
             Event::Turn(id) => Some(*id),
@@ -63,7 +63,7 @@ impl Trace {
         turns
     }
 
-    /// Where two runs part, if they do: after how many turns, and what either did then.
+    /// Where two runs differ, if they do: after how many turns, and what each of them did then.
     pub(crate) fn parts_from(&self, other: &Trace) -> Option<(usize, Option<Event>, Option<Event>)> {
         let same = self.0.iter().zip(&other.0).take_while(|(one, other)| one == other).count();
         if same == self.0.len() && same == other.0.len() {

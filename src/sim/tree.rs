@@ -1,4 +1,4 @@
-//! Who is left, and who waits for whom: each line for those below it.
+//! Who is left, and who waits for whom: each line waits for those below it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::sim::trace::{Id, SCENARIO};
 use crate::sim::world::{Inner, Task};
 use crate::state::State;
 
-/// How a task is called in a report; with `#`, without where it was spawned.
+/// The name of a task in a report. The format with `#` leaves out where it was spawned.
 pub(crate) enum Name<'a> {
     Scenario,
     Member(&'a Origin),
-    /// It was started on the simulation and not in a group.
+    /// A task that was started on the simulation and not in a group.
     Task(Id),
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Tree(Vec<Node>);
 
 struct Node {
     line: String,
-    /// A group, or a member of one; neither for the scenario and for tasks of no group.
+    /// A group, or a member of one. `None` for the scenario and for tasks of no group.
     is: Option<(*const State, Option<Key>)>,
     below: Vec<usize>,
 }
@@ -66,7 +66,7 @@ impl Tree {
             };
             let place = tree.group(group);
             let member = tree.add(place, Some((Arc::as_ptr(group), Some(ticket.key()))), String::new);
-            // It may be there already, as the host of a group, with less to be told.
+            // The node may be there already, as the host of a group, with a line that says less.
             tree.0[member].line = line;
         }
         tree
@@ -90,7 +90,7 @@ impl Tree {
         place
     }
 
-    /// The place of what may be there already.
+    /// The place of a node that may be there already.
     fn add(
         &mut self,
         above: usize,

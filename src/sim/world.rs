@@ -1,10 +1,10 @@
 //! The world of one run: its tasks, the queue of those that are runnable, the clock, and the trace.
 //!
-//! All of it is behind one lock, under which nothing of the user's runs: wakers, tasks and groups are handed out and
-//! dropped by whoever took the lock, afterwards. A task is dropped in a turn and never where it is woken or cancelled,
-//! as that may be under somebody's lock.
+//! All of it is behind one lock, under which no user code runs: wakers, tasks and groups are handed out, and the code that
+//! took the lock drops them afterwards. A task is dropped in a turn, and never where it is woken or cancelled, because that
+//! may be under somebody's lock.
 //!
-//! The world keeps a waker of every task that lives, so that at the end of a run what is left can be found and dropped.
+//! The world keeps a waker of every task that lives, so that what is left at the end of a run can be found and dropped.
 //! Until then tasks own the world and the world owns tasks.
 
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     over: bool,
 }
 
-/// Why a run cannot be one that is repeated.
+/// Why a run is not one that can be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Diverged,
@@ -58,7 +58,7 @@ pub(crate) struct Task {
     pub(crate) origin: Option<Origin>,
     pub(crate) polls: u32,
     pub(crate) woken_by: Option<Id>,
-    /// Whether it may be cut, as somebody could have who has its handle.
+    /// Whether it may be cut, as somebody who has its handle could do.
     pub(crate) may_be_cut: bool,
     /// Whether its future returned.
     pub(crate) returned: bool,
@@ -83,7 +83,7 @@ impl Queued for Ready {
 pub(crate) struct Turn {
     pub(crate) id: Id,
     pub(crate) runnable: Option<Runnable>,
-    /// It is cut instead.
+    /// The child, if it is cut instead.
     pub(crate) cut: Option<Child>,
 }
 
@@ -139,7 +139,7 @@ impl World {
         let mut inner = self.lock();
         self.look_at_thread(&mut inner);
         let by = inner.running;
-        // The scenario may be woken again before its turn, and later; the others have one `Runnable` each.
+        // The scenario may be woken again before its turn, and later. The other tasks have one `Runnable` each.
         let task = inner.tasks.get_mut(id as usize);
         if runnable.is_none() && task.as_ref().is_none_or(|task| task.queued) {
             return;
@@ -152,12 +152,12 @@ impl World {
         inner.queue.push(Ready { id, runnable });
     }
 
-    /// A task is polled by its executor, which is what counts as a poll.
+    /// The task's executor polls it, which is what counts as a poll.
     pub(crate) fn begin_poll(&self, id: Id) {
         self.lock().tasks[id as usize].polls += 1;
     }
 
-    /// Gives the child if it is to be cut after the poll that has just ended.
+    /// Returns the child if it is to be cut after the poll that has just ended.
     pub(crate) fn end_poll(&self, id: Id, returned: bool) -> Option<Child> {
         let mut inner = self.lock();
         inner.tasks[id as usize].returned = returned;
@@ -184,7 +184,7 @@ impl World {
 
     // ---- turns ----
 
-    /// Whose turn is next. `None` if nothing is runnable and nobody sleeps.
+    /// Whose turn is next. `None` if nothing is runnable and no task sleeps.
     pub(crate) fn next(&self) -> Result<Option<Turn>, Trouble> {
         loop {
             let mut inner = self.lock();
@@ -214,7 +214,7 @@ impl World {
             let sleepers = std::mem::take(&mut inner.sleepers);
             drop(inner);
             drop(sleepers);
-            // Each of them is then in the queue, if it was not.
+            // After this each of them is in the queue, if it was not there before.
             wakers.into_iter().for_each(Waker::wake);
             let queue = std::mem::take(&mut self.lock().queue);
             if queue.is_empty() {
@@ -244,7 +244,7 @@ impl World {
         number
     }
 
-    /// Has `waker` woken at `at`, in the place of the one under `key`. `None` if it is that late already.
+    /// Has `waker` woken at `at`, in place of the waker under `key`. `None` if it is that late already.
     pub(crate) fn sleep(&self, at: Duration, key: Option<u64>, waker: &Waker) -> Option<u64> {
         let mut waker = Some(waker.clone());
         let mut inner = self.lock();
@@ -255,7 +255,7 @@ impl World {
             inner.sleeps += 1;
             inner.sleeps
         });
-        // Who sleeps until the end of time is not waited for.
+        // A task that sleeps until the end of time is not waited for.
         let stale = match at {
             Duration::MAX => None,
             _ => inner.sleepers.insert((at, key), waker.take().expect("set above")),
@@ -271,7 +271,8 @@ impl World {
         drop(waker);
     }
 
-    /// Takes what is to be told of a run that has ended. Little is kept, as a scenario may have leaked the world.
+    /// Takes what is to be reported about a run that has ended. Little is kept, because a scenario may have leaked the
+    /// world.
     pub(crate) fn take(&self) -> (Vec<Task>, Trace, Option<Path>) {
         let mut inner = self.lock();
         let order = std::mem::replace(&mut inner.order, Order::random(0));
@@ -290,7 +291,7 @@ impl Inner {
         Ok(Turn { id, runnable, cut })
     }
 
-    /// Gives the child if it is this one's turn to be cut.
+    /// Returns the child if it is this task's turn to be cut.
     fn take_cut(&mut self, id: Id, after: bool) -> Option<Child> {
         let polls = self.tasks[id as usize].polls;
         let due = Cut { task: id, poll: if after { polls } else { polls + 1 }, after };
@@ -302,7 +303,7 @@ impl Inner {
         self.tasks[id as usize].child.clone()
     }
 
-    /// Sets the clock to when somebody wants to be woken next, and gives whoever is due then.
+    /// Sets the clock to the time at which the next sleep ends, and returns the wakers that are due then.
     fn advance(&mut self) -> Vec<Waker> {
         let Some((&(at, _), _)) = self.sleepers.first_key_value() else { return Vec::new() };
         self.now = at;
