@@ -1,4 +1,4 @@
-//! The table's entries: a child or the body, and what keeps it from being cut when it is cancelled.
+//! The table's entries: a child or the body, and what delays its end when it is cancelled.
 //!
 //! A *member* is a child of the group or the scope's body. Cancelling marks it. To *cut* a member is to stop polling
 //! it, so that its future can be dropped. What happens after the mark depends on what the member holds:
@@ -327,7 +327,7 @@ impl Member {
 
     /// Gives up the `Task` of a cut member, once no group inside lives.
     ///
-    /// A body has no `Task`: the member that polls the scope drops it. If that member is cut as well, it polls no more,
+    /// A body has no `Task`: the member that polls the scope drops the body. If that member is cut as well, it polls no more,
     /// and it waits for the clean-ups of the body. So these begin here.
     #[must_use = "to drop it is what cancels the child"]
     pub(crate) fn release(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
