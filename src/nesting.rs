@@ -20,7 +20,7 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// The id of the member; a slot may be another member's by now, but an id never is.
+    /// The id of the member: its slot may be another member's by now.
     pub(crate) fn id(&self) -> u64 {
         self.origin.child.map_or(0, |(id, _)| id)
     }
