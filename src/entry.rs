@@ -57,8 +57,8 @@ impl Entry<'_> {
 
     /// Makes the group keep what the task of this child will look at, if its spawner makes tasks.
     ///
-    /// It does nothing for a child that may enter a cancelled group, where a runtime is gone (the `Task` could not be
-    /// stored), or if the group keeps another pool.
+    /// It does nothing for a child that is not ordinary, because that may enter a cancelled group; nor if a runtime is
+    /// gone, because the `Task` could not be stored; nor if the group keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
         if !S::makes_tasks(Inside(()))
