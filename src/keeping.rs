@@ -37,8 +37,8 @@ pin_project! {
     /// A future whose output is made into another one.
     ///
     /// The inner future stays until this one is destroyed. In an `async` block it would be dropped at the end of the
-    /// block. If it panicked there while a panic is under way, the process would abort; and if it panicked alone, the
-    /// output would be lost.
+    /// block, or while a panic of its own unwinds. A destructor that panics would lose the output in the first case,
+    /// and abort the process in the second.
     pub(crate) struct Mapped<F, G> {
         #[pin]
         future: F,
