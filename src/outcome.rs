@@ -75,7 +75,7 @@ pub(crate) struct Outcome {
 
 #[derive(Default)]
 struct Failures {
-    /// In order of occurrence: at most the primary failure, the suppressed ones, and the first panic.
+    /// In order of occurrence: the primary failure and the suppressed ones. The first panic is always among them.
     kept: Vec<Entry>,
     /// How many more there were.
     not_kept: usize,

@@ -63,8 +63,8 @@ fn what_is_said_of_chains_holds_after_each_turn() {
         (0..TURNS).for_each(|_| begun[play.turn()] += 1);
         unheard += play.end();
     }
-    // See the head of the module. This is the weakest statement, and the only one that is not certain: if a chain does
-    // not become one with another, they take one place too many.
+    // See the head of the module: this alone is not certain, and it does little harm. Two chains that do not become one
+    // take a place too many.
     assert!(unheard < 40, "{unheard} times");
     assert!(begun.iter().all(|times| *times > PLAYS), "each kind of turn was taken: {begun:?}");
 }
