@@ -24,7 +24,9 @@ local!(
     static AROUND: RefCell<Vec<Context>> = RefCell::new(Vec::new())
 );
 
-/// The innermost member, in parts that are read and written separately, without looking at the members around it.
+/// The innermost member.
+///
+/// Its parts are read and written separately, without looking at the members around it.
 struct Innermost {
     group: Cell<Option<Kept<State>>>,
     standing: Cell<Standing>,
@@ -66,7 +68,9 @@ pub(crate) fn is_cut() -> bool {
     innermost().is_some_and(|(group, key)| group.is_member_cut(key))
 }
 
-/// Returns the members that the current task is polling, innermost first: bodies, and the child that they are in.
+/// Returns the members that the current task is polling, innermost first.
+///
+/// These are bodies, and the child that they are in.
 pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
     let mut task: Vec<_> = innermost().into_iter().collect();
     let _ = AROUND.try_with(|around| {
@@ -86,9 +90,10 @@ pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
     (id.is_none() || group.lock().is_of(key, id)).then_some(key)
 }
 
-/// Returns the key of that member, and its id if the slot may be another member's by now.
+/// Returns the key of that member of `group`, and its id if needed.
 ///
-/// A scope that was carried away from its host may be destroyed after the host.
+/// The id is set if the slot may be another member's by now: a scope that was carried away from its host may be
+/// destroyed after the host.
 pub(crate) fn place_in(group: &Arc<State>) -> Option<(Key, Option<u64>)> {
     // A member inside a group is as deep as the group, or deeper. So in most cases there is nothing to walk.
     let (mut around, mut key) = innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;

@@ -108,7 +108,9 @@ impl Ended {
         Self { len: AtomicUsize::new(0), busy: AtomicUsize::new(0), list: Lock::new(Keys::NONE) }
     }
 
-    /// Whether no child is put by. A thread that already knows of a child put by earlier does not get a stale `true`.
+    /// Whether no child is put by.
+    ///
+    /// A thread that already knows of a child put by earlier does not get a stale `true`.
     pub(crate) fn is_empty(&self) -> bool {
         self.len.load(Ordering::Relaxed) == 0
     }
@@ -168,7 +170,9 @@ impl State {
         table.on_pool.are_few() && self.flags.is_crowded_on_pool()
     }
 
-    /// After a child has left, hands in those that were put by if the group is not crowded any more.
+    /// Hands in the children that were put by, if the group is not crowded any more.
+    ///
+    /// Called after a child has left.
     #[inline]
     pub(crate) fn note_few(&self, table: &mut Table, mut seen: Seen, effects: &mut Effects) -> Seen {
         if self.are_few_on_pool(table) || (seen.are_few() && self.flags.is_crowded()) {

@@ -92,7 +92,9 @@ impl Effects {
         self.lists().answers.push((packet, Err(Why::Cancelled)));
     }
 
-    /// Drops a waker while no lock is held, because it may be the last reference to a task.
+    /// Drops a waker while no lock is held.
+    ///
+    /// The waker may be the last reference to a task.
     pub(crate) fn forget(&mut self, waker: Option<Waker>) {
         if let Some(waker) = waker {
             self.lists().forgotten.push(waker);
@@ -117,7 +119,9 @@ impl Effects {
         }
     }
 
-    /// Detaches the `Task` of an ended child, so that whatever a spawner has put around it comes to its end.
+    /// Detaches the `Task` of an ended child.
+    ///
+    /// Whatever a spawner has put around the child then comes to its end.
     pub(crate) fn detach(&mut self, task: Option<Task<()>>) {
         if let Some(task) = task {
             self.lists().detached.push(task);
@@ -241,7 +245,9 @@ pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
     INSIDE.with(|inside| inside.set(level));
 }
 
-/// Drops what this thread has queued: a task that is about to wait, inside a destructor, may wait for that.
+/// Drops what this thread has queued.
+///
+/// A task that is about to wait, inside a destructor, may wait for something that is queued.
 #[inline]
 pub(crate) fn catch_up() {
     if INSIDE.with(Cell::get) >= DEPTH {

@@ -55,10 +55,11 @@ impl Entry<'_> {
         self.ticket
     }
 
-    /// Makes the group keep what the task of this child will look at, if its spawner makes tasks.
+    /// Makes the group keep what the task of this child will look at.
     ///
-    /// It does nothing for a child that is not ordinary, because that may enter a cancelled group; nor if a runtime is
-    /// gone, because the `Task` could not be stored; nor if the group keeps another pool.
+    /// It does so only if the spawner makes tasks. It does nothing for a child that is not ordinary, because that may
+    /// enter a cancelled group; nor if a runtime is gone, because the `Task` could not be stored; nor if the group
+    /// keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
         if !S::makes_tasks(Inside(()))
@@ -141,7 +142,9 @@ impl State {
         Ok(Entry { group: self, table, ticket, kind, bereft })
     }
 
-    /// Stores the `Task` of a child that the spawner has accepted; the child may have ended long ago.
+    /// Stores the `Task` of a child that the spawner has accepted.
+    ///
+    /// The child may have ended long ago.
     pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
         let mut table = self.table.lock();
         let bereft = table.bereft;

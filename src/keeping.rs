@@ -63,7 +63,9 @@ impl<F: Future, G: FnOnce(F::Output) -> O, O> Future for Mapped<F, G> {
 }
 
 pin_project! {
-    /// A future that is made when this one is first polled; it stays in place, as in [`Mapped`].
+    /// A future that is made when this one is first polled.
+    ///
+    /// The inner future stays in place, as in [`Mapped`].
     pub(crate) struct Begun<F, R> {
         begin: Option<F>,
         #[pin]

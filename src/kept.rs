@@ -50,7 +50,9 @@ mod imp {
 
     use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-    /// A part of the value that is kept. That it is dropped is a step of its own, which each use comes before or after.
+    /// A part of the value that is kept.
+    ///
+    /// Its destruction is a step of its own, so each use comes either before or after it.
     pub(crate) struct Alive(Arc<AtomicBool>);
 
     impl Alive {

@@ -104,7 +104,9 @@ enum Lent {
 }
 
 impl Lent {
-    /// Says why a child can use the place of `awaiter`, the child that awaited it last, if it can.
+    /// Returns why a child can use the place of `awaiter`, if it can.
+    ///
+    /// `awaiter` must be the child that awaited it last, unless the child is queued.
     fn of(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> Option<Self> {
         if waiting(slots, ticket).is_some() {
             return Some(Self::Queued);
@@ -158,7 +160,9 @@ impl Limit {
         self.settle(lender.filter(|_| borrower.is_none()), in_want, slots, effects);
     }
 
-    /// Lets a tail lend its place, and lets those that may be in want now tell their awaiters.
+    /// Lets a tail lend its place.
+    ///
+    /// Also lets those that may be in want now tell their awaiters.
     fn settle(
         &mut self,
         mut tail: Option<Ticket>,
@@ -308,12 +312,16 @@ fn loan_of(slots: &mut Slab<Slot>, ticket: Ticket) -> &mut Loan {
     slots[ticket.key() as usize].member.loan_mut()
 }
 
-/// Whether a child that is there has a place of its own: it was given one, or lent one when it was queued.
+/// Whether a child that is there has a place of its own.
+///
+/// It was given one, or lent one when it was queued.
 fn has_own(slots: &Slab<Slot>, ticket: Ticket) -> bool {
     slots[ticket.key() as usize].member.is(Fact::PLACED)
 }
 
-/// Whether a child that is there is the last of a chain, and so has a place to lend.
+/// Whether a child that is there is the last of a chain.
+///
+/// The last child of a chain has the place to lend.
 fn is_tail(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
     let has_own = has_own(slots, ticket);
     let loan = loan_of(slots, ticket);
@@ -336,7 +344,9 @@ fn is_one_chain(slots: &Slab<Slot>, first: Ticket, tail: Ticket) -> bool {
 }
 
 impl State {
-    /// Lets a queued child start because the current sibling waits for it, or for a child that waits for it.
+    /// Lets a queued child start because the current sibling waits for it.
+    ///
+    /// That sibling may also wait for another child, which waits for the queued one.
     pub(crate) fn lend(self: &Arc<Self>, ticket: Ticket) {
         let Some((key, id)) = context::place_in(self) else { return };
         let mut effects = Effects::default();

@@ -40,7 +40,9 @@ mod imp {
             self.0.try_lock()
         }
 
-        /// Locks. Nothing under the lock unwinds, because no foreign code runs there.
+        /// Locks the value.
+        ///
+        /// Nothing under the lock unwinds, because no foreign code runs there.
         #[inline]
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             match self.0.try_lock() {

@@ -307,10 +307,10 @@ impl Member {
         !self.holds_groups()
     }
 
-    /// Registers a clean-up to begin when the future is gone, and returns the one that was to begin first so far.
+    /// Registers a clean-up to begin when the future is gone.
     ///
-    /// Returns `None` if the clean-ups have begun already: a group inside may outlive the future of its host, and
-    /// register here.
+    /// Returns the clean-up that was to begin first so far; or `None` if the clean-ups have begun already: a group
+    /// inside may outlive the future of its host, and register here.
     pub(crate) fn register_cleanup(&mut self, begin: &Arc<Packet<()>>) -> Option<Option<Arc<Packet<()>>>> {
         let told = self.is(Fact::GONE) || (self.kind() == Kind::Body && self.may_be_dropped());
         (!told).then(|| self.hold.get_or_insert_default().cleanup.replace(begin.clone()))
@@ -344,7 +344,9 @@ impl Member {
         self.is(Fact::CUT) && !self.awaits_groups()
     }
 
-    /// Whether groups live in the member that have to end before it is dropped: all except those that it owns.
+    /// Whether the member must wait for groups inside it before it is dropped.
+    ///
+    /// It waits for all groups except those that it owns.
     pub(crate) fn awaits_groups(&self) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.awaited > 0)
     }
@@ -361,7 +363,9 @@ impl Member {
         lives.then(|| self.relink(group))
     }
 
-    /// Registers a group again that was over and is not any more, whatever has become of this member.
+    /// Registers a group again that was over and no longer is.
+    ///
+    /// This is done whatever has become of this member.
     pub(crate) fn relink(&mut self, group: &Arc<State>) -> usize {
         let hold = self.hold.get_or_insert_default();
         hold.awaited += usize::from(!group.config.owned);
@@ -398,7 +402,7 @@ impl Member {
         self.hold.iter().flat_map(|hold| hold.groups.iter()).map(|(_, inner)| &inner.group)
     }
 
-    /// What the member has borrowed of the places of others, and they of its place, if there is anything.
+    /// What the member has borrowed of the places of others, and they of its place.
     pub(crate) fn loan(&self) -> Option<&Loan> {
         self.hold.as_ref()?.loan.as_deref()
     }
@@ -419,7 +423,9 @@ impl Member {
         effects.wake(self.hold.as_mut().and_then(|hold| hold.waker.take()));
     }
 
-    /// Keeps the waker of a shielded poll; calls it instead if a cancel came while none was kept.
+    /// Keeps the waker of a shielded poll.
+    ///
+    /// If a cancel came while no waker was kept, it calls the waker instead.
     pub(crate) fn keep_waker(&mut self, waker: Waker, effects: &mut Effects) {
         match self.hold.as_mut().filter(|hold| hold.shields > 0) {
             Some(hold) if !self.facts.is(Fact::CANCELLED) => effects.forget(hold.waker.replace(waker)),

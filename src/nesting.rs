@@ -94,7 +94,9 @@ impl State {
         }
     }
 
-    /// After a poll under a shield, cuts the member if the last shield ended, or else keeps the waker.
+    /// Ends a poll under a shield.
+    ///
+    /// Cuts the member if the last shield ended, or else keeps the waker.
     pub(crate) fn after_shielded_poll(self: &Arc<Self>, key: Key, waker: Waker) {
         let mut effects = Effects::default();
         let mut waker = Some(waker);

@@ -123,7 +123,9 @@ impl State {
         self.trace_failure(key, failure);
     }
 
-    /// Notes that a child is about to leave, so that the owner finds it counted after the join.
+    /// Notes that a child is about to leave.
+    ///
+    /// So the owner finds it counted after the join.
     #[cold]
     pub(crate) fn observe_end(&self, key: Key, end: End) {
         #[cfg(feature = "tracing")]

@@ -14,8 +14,9 @@ use crate::unwind::{catch, drop_quietly};
 /// How many failures a group keeps besides the primary one.
 pub(crate) const SUPPRESSED: usize = 16;
 
-/// A failure: an error, the payload of a panic, an error that an inner group left behind, or a clean-up that took too
-/// long.
+/// One failure of a group.
+///
+/// It is an error, the payload of a panic, an error that an inner group left behind, or a clean-up that took too long.
 pub(crate) enum Raw {
     Error(Box<dyn Any + Send>),
     Panic(Box<dyn Any + Send>),
@@ -115,7 +116,9 @@ impl Outcome {
         }
     }
 
-    /// Converts all failures to what they are for the group around this one: there they happened in `opener`.
+    /// Converts all failures to what they are for the group around this one.
+    ///
+    /// For that group they happened in `opener`.
     pub(crate) fn outward(&mut self, opener: &Origin) {
         let Some(failures) = &mut self.failures else { return };
         let outward = |Entry { number, origin, failure }| {
@@ -131,7 +134,9 @@ impl Outcome {
         kept.into_iter().map(|entry| (entry.origin, entry.failure))
     }
 
-    /// Decides how the group ends: a panic is resumed, a failure or a cut is an error, otherwise there is the value.
+    /// Decides how the group ends.
+    ///
+    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value.
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,

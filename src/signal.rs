@@ -100,7 +100,9 @@ impl Signal {
     }
 }
 
-/// Runs `f`, which takes the lock of an event, and afterwards wakes those that `f` would have woken.
+/// Runs `f`, which takes the lock of an event.
+///
+/// Afterwards it wakes those that `f` would have woken.
 fn deferring(f: impl FnOnce()) {
     // On a thread that is going away there is no list any more, and wakers are called directly.
     let outer = TO_WAKE.try_with(|list| list.borrow_mut().replace(Vec::new()));

@@ -85,6 +85,8 @@ pub(crate) enum BodyFate {
     Drop,
 }
 
+/// The state of one group.
+///
 /// The fields are ordered for children on several threads. A thread that spins at the lock must not take away the cache
 /// line that the holder of the lock is writing to. So everything that each child writes lies together, at the end of
 /// the table and behind it, and the rest of the table lies between that and the lock. Children only read the flags. So
@@ -270,8 +272,9 @@ impl State {
         effects.run();
     }
 
-    /// Frees the slot of a child of which nothing is left, and then, as the last step, takes the child out of the
-    /// count.
+    /// Frees the slot of a child of which nothing is left.
+    ///
+    /// As the last step, it takes the child out of the count.
     pub(crate) fn free(self: &Arc<Self>, table: &mut Table, key: Key, effects: &mut Effects) {
         let slot = table.slots.remove(key as usize);
         if let Some(limit) = &mut table.limit {

@@ -62,7 +62,9 @@ impl Ticket {
     }
 }
 
-/// Which member of its group it is, and what the wrapper or the scope must look at around a poll.
+/// Which member of its group it is.
+///
+/// Also says what the wrapper or the scope must look at around a poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing(u64);
 
@@ -95,8 +97,9 @@ impl Standing {
         self.0 & Self::QUEUED != 0
     }
 
-    /// Whether the child's end has no consequences for others, unless the group says that children have become
-    /// entangled.
+    /// Whether the child's end has no consequences for others.
+    ///
+    /// That is no longer certain once the group says that children have become entangled.
     #[inline]
     pub(crate) fn is_plain(self) -> bool {
         self.0 & Self::PLAIN != 0

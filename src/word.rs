@@ -45,7 +45,9 @@ const CROWDED_ON_POOL: u64 = 1 << 9;
 /// The group is registered with the spawner that it was opened with. Never cleared.
 const REGISTERED: u64 = 1 << 10;
 
-/// Returns what a child of this kind is counted as. What is opened in the body is counted with the kind of the body.
+/// Returns what a child of this kind is counted as.
+///
+/// What is opened in the body is counted with the kind of the body.
 fn unit(kind: Kind) -> u64 {
     if kind == Kind::Ordinary { CHILD } else { HOLD }
 }
@@ -75,7 +77,9 @@ impl Word {
         Seen(self.0.load(Ordering::Acquire))
     }
 
-    /// Writes the word. This is one step, because no other thread writes meanwhile.
+    /// Writes the word.
+    ///
+    /// This is one step, because no other thread writes meanwhile.
     #[inline]
     fn change(&self, _locked: &mut Locked, f: impl FnOnce(u64) -> u64) -> Seen {
         let word = f(self.0.load(Ordering::Relaxed));
@@ -233,7 +237,9 @@ impl Seen {
         self.0 & (STOPPING | CANCELLED | FINISHED) != 0
     }
 
-    /// Whether no child is left, and either somebody waits for that or the group is cancelled and may be over.
+    /// Whether there is news for those who wait.
+    ///
+    /// That is so if no child is left, and either somebody waits for that or the group is cancelled and may be over.
     #[inline]
     pub(crate) fn is_news(self) -> bool {
         self.0 < CHILD && self.0 & (WATCHED | CANCELLED) != 0

@@ -239,8 +239,10 @@ impl Play {
     }
 }
 
-/// Whether a child that is queued, or the first of another chain, can use the place of `tail`: in the list of `at`, or
-/// in those of children in want there.
+/// Whether a tail would find somebody who can use its place.
+///
+/// It looks in the list of `at` and in those of children in want there, for a child that is queued or the first of
+/// another chain.
 fn finds(slots: &mut Slab<Slot>, tail: Ticket, at: Ticket, seen: &mut HashSet<u64>) -> bool {
     let awaited = loan_of(slots, at).awaited.clone();
     seen.insert(at.id())
