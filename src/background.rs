@@ -1,7 +1,8 @@
 //! Background children, which a group does not count among the others.
 //!
-//! They end when the ordinary ones have: whoever waits for the end of the group finds that none of those is left, closes the
-//! group and cancels them, in one step under the lock. A background child that comes later is refused.
+//! They end when the ordinary children have ended. A caller that waits for the end of the group finds that no ordinary
+//! child is left, closes the group and cancels the background children, in one step under the lock. A background child
+//! that comes later is refused.
 
 use std::sync::Arc;
 
@@ -13,14 +14,16 @@ use crate::table::Table;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Background {
     pub(crate) living: usize,
-    /// How many of them only see to a deadline.
+    /// How many of them only watch a deadline.
     pub(crate) keepers: usize,
-    /// They were cancelled because all others have ended.
+    /// They were cancelled because all other children have ended.
     pub(crate) ended: bool,
 }
 
 impl State {
-    /// Cancels the background children if they are all that is left. For whoever waits for the end of the group.
+    /// Cancels the background children if nothing else is left.
+    ///
+    /// For callers that wait for the end of the group.
     pub(crate) fn end_background(self: &Arc<Self>) {
         let seen = self.word.look();
         if seen.children() > 0 || seen.is_clear() {
@@ -28,13 +31,13 @@ impl State {
         }
         let mut effects = Effects::default();
         let mut table = self.lock();
-        // Under the lock, as somebody may have come meanwhile.
+        // Looks again under the lock, because a child may have come meanwhile.
         let seen = self.word.look();
         if seen.children() > 0 {
             return;
         }
         let Background { living, keepers, ended } = table.background;
-        // Whoever sees to a deadline stays to the very last, as clean-ups may still start children.
+        // A child that watches a deadline stays until the very end, because clean-ups may still start children.
         let last = living > keepers || seen.others() == living;
         if living > 0 && last && !ended {
             table.background.ended = true;

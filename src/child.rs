@@ -1,15 +1,15 @@
 //! The wrapper around each child's future, the same on every runtime.
 //!
-//! Whatever becomes of a child, its wrapper goes through these steps once and in this order:
+//! However a child ends, its wrapper takes these steps, once and in this order:
 //!
 //! 1. record the failure or the panic, which cancels the siblings;
 //! 2. destroy the user's future with all it captured, and contain a panic of its destructor;
 //! 3. deliver the result to the handle, or destroy it if the handle is gone;
 //! 4. leave the table and the count ([`State::end`]).
 //!
-//! It comes to that when the future returns, when it panics, and when the wrapper is dropped: by the runtime at the
-//! group's request (cancelled) or of its own accord (lost). Beside the future the wrapper is 16 bytes, and eight
-//! more if there is a handle.
+//! The steps run when the future returns, when it panics, and when the wrapper is dropped. The runtime drops the
+//! wrapper either at the group's request (the child is cancelled) or by itself (the child is lost). Besides the future,
+//! the wrapper takes 16 bytes, and eight more if there is a handle.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -31,13 +31,13 @@ use crate::ticket::{Standing, Ticket};
 use crate::unwind::catch;
 
 pin_project! {
-    /// A child as the runtime sees it. Its output is `()`: results travel past the runtime.
+    /// A child as the runtime sees it; its output is `()`, because results travel past the runtime.
     pub(crate) struct Child<F, D>
     where
         F: Future,
         D: Deliver<F::Output>,
     {
-        // `None` when the child has ended: it is not counted any more, and so keeps nothing.
+        // `None` when the child has ended: it is not counted any more, and so nothing keeps the group for it.
         group: Option<Kept<State>>,
         standing: Standing,
         deliver: D,
@@ -61,16 +61,17 @@ where
     F: Future,
     D: Deliver<F::Output>,
 {
-    /// Wraps a child that was entered.
+    /// Wraps the future of a child that was entered.
     pub(crate) fn new(group: &Arc<State>, ticket: Ticket, future: F, deliver: D) -> Self {
         let standing = ticket.standing();
         #[expect(unsafe_code, reason = "to count it would cost each child two locked instructions")]
-        // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`, after which this one is not used.
+        // SAFETY: the child was entered, so `Table::keeper` is there until `State::end`. After that call this reference
+        // is not used.
         let group = unsafe { Kept::new(group) };
         Self { group: Some(group), standing, deliver, future: Some(future) }
     }
 
-    /// Ends a child that did not return: it was dropped, or an adopted task left nothing.
+    /// Ends a child that did not return: its wrapper was dropped, or an adopted task left nothing.
     fn end_unasked(self: Pin<&mut Self>) {
         let mut this = self.project();
         let Some(group) = this.group.take() else { return };
@@ -93,7 +94,7 @@ where
     }
 }
 
-/// What came of a poll in which the child ended, and did not simply return a value.
+/// How a child ended in a poll, if it did not just return a value.
 enum Ended {
     Failed(Raw),
     /// An adopted task left nothing.
@@ -112,14 +113,15 @@ where
         let Some(group) = this.group.as_ref() else { return Poll::Ready(()) };
         let key = this.standing.key();
         if this.standing.is_queued() || !group.is_undisturbed() {
-            // Cancelled: whoever cancelled it drops the `Task`, or the last hold does.
+            // The child is cut. Its `Task` is dropped by the thread that cancelled it, or by the one that ends the last
+            // hold.
             if group.is_member_cut(key) || (this.standing.is_queued() && group.is_queued(key, cx.waker())) {
                 return Poll::Pending;
             }
             *this.standing = this.standing.placed();
             group.begin_poll(key);
         }
-        // A value that was returned and is not delivered yet.
+        // A value that was returned but is not delivered yet.
         let mut result = None;
         let mut ended = None;
         let (standing, polled) = run_as(group, *this.standing, || {
@@ -164,7 +166,8 @@ where
             },
             Err(payload) => payload,
         };
-        // Without a value either the future panicked, or what was dropped when it was gone and all was delivered.
+        // There is no value. So either the future panicked; or the future was gone, everything was delivered, and what
+        // was dropped then panicked.
         let result = result.or_else(|| this.future.is_some().then_some(Err(Why::Panicked)));
         self.end_with(Raw::Panic(payload), result);
         Poll::Ready(())
@@ -183,10 +186,10 @@ fn close<F, D>(
     F: Future,
     D: Deliver<F::Output>,
 {
-    // What destructors do is done by the child as well.
+    // The destructors run as part of the child, too.
     let key = standing.key();
     group.begin_poll(key);
-    // A second time only where a destructor panicked: its panic is recorded before anybody is told of the end.
+    // Runs a second time only if a destructor panicked. That panic is recorded before anybody learns of the end.
     while result.is_some() {
         let (_, gone) = run_as(&group, standing, || catch(|| let_go(future.as_mut(), deliver, &mut result)));
         if let Err(payload) = gone {
@@ -197,14 +200,14 @@ fn close<F, D>(
     group.end(standing, end);
 }
 
-/// Destroys the future and then delivers the result, which stays if the destructor panics.
+/// Destroys the future and then delivers the result, which stays in place if the destructor panics.
 fn let_go<F, D>(mut future: Pin<&mut Option<F>>, deliver: &mut D, result: &mut Option<Result<D::Value, Why>>)
 where
     F: Future,
     D: Deliver<F::Output>,
 {
     future.set(None);
-    // Told apart, so that a value is moved as what it is and not with what is left free around it.
+    // Two arms, so that a value is moved with its own size, not with that of the whole `Result`.
     match result.take() {
         Some(Ok(value)) => drop(deliver.deliver(Ok(value))),
         Some(Err(why)) => drop(deliver.deliver(Err(why))),
@@ -212,23 +215,23 @@ where
     }
 }
 
-/// How a child came to its end by itself.
+/// How a child ended by itself.
 pub(crate) enum Returned<T> {
     Value(T),
-    /// An adopted task that did not say what became of it.
+    /// An adopted task that did not say how it ended.
     Nothing,
 }
 
 /// Where a child's result goes.
 pub(crate) trait Deliver<Output> {
     type Value;
-    /// What is left over when the result is delivered, for the child to drop.
+    /// What is left over after the result is delivered; the child drops it.
     type Rest;
 
-    /// Tells a value from a failure.
+    /// Sorts an output into a value or a failure.
     fn sort(&self, output: Output) -> Result<Returned<Self::Value>, Raw>;
 
-    /// Gives the result away.
+    /// Hands the result over.
     fn deliver(&mut self, result: Result<Self::Value, Why>) -> Self::Rest;
 }
 
@@ -256,7 +259,7 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for Discard<E> {
     }
 }
 
-/// The value goes to a handle. If that is gone, it comes back.
+/// Sends the value to a handle; if the handle is gone, the value comes back.
 pub(crate) struct ToHandle<T, E>(Option<Arc<Packet<T>>>, PhantomData<fn(E)>);
 
 impl<T, E> ToHandle<T, E> {
@@ -276,7 +279,8 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToHandle<O::Value, E> 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {
         let packet = self.0.take()?;
         packet.resolve(result);
-        // Here it is dropped as what it is: a packet would give way to a panic that has nothing to do with this child.
+        // Taken out of the packet, so that its destructor may panic as usual. A packet would swallow that panic if an
+        // unrelated panic is under way on this thread.
         Arc::into_inner(packet)?.into_result()
     }
 }

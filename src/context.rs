@@ -1,12 +1,12 @@
 //! The ambient context: which child or body the current thread is polling.
 //!
-//! The wrapper around a child, and a scope around its body, lay a reference to the group in here for the time of a
-//! poll, one that is not counted. The context is read when a group is opened, when a shield begins or ends, and to
-//! refuse a wait for oneself. Spawning never looks at it.
+//! The wrapper around a child, and a scope around its body, store a reference to the group here for the time of a poll.
+//! This reference is not counted. The context is read when a group is opened, when a shield begins or ends, and to
+//! refuse a wait of a member for itself. Spawning never reads it.
 //!
-//! It is a stack, as members are polled inside of one another: a body in the child or body that awaits its scope, and
-//! a child in whoever spawns it, if the spawner polls at once. What lies between the top and the first child below
-//! it is polled by one task.
+//! The context is a stack, because members are polled inside one another: a body inside the child or body that awaits
+//! its scope, and a child inside the member that spawns it, if the spawner polls at once. Everything from the top of
+//! the stack down to the first child is polled by one task.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -20,11 +20,13 @@ use crate::ticket::Standing;
 
 local!(static INNERMOST: Innermost = Innermost::nobody());
 local!(
-    /// Those around it, the outermost first.
+    /// The members around the innermost one, the outermost first.
     static AROUND: RefCell<Vec<Context>> = RefCell::new(Vec::new())
 );
 
-/// The innermost member, in parts that are read and written as they are, without a look at those around it.
+/// The innermost member.
+///
+/// Its parts are read and written separately, without looking at the members around it.
 struct Innermost {
     group: Cell<Option<Kept<State>>>,
     standing: Cell<Standing>,
@@ -36,14 +38,14 @@ struct Context {
     standing: Standing,
 }
 
-/// Runs `f` as this member of `group`, and says how it stands then.
+/// Runs `f` as this member of `group`, and returns the standing that the member has afterwards.
 #[inline]
 pub(crate) fn run_as<R>(group: &Arc<State>, standing: Standing, f: impl FnOnce() -> R) -> (Standing, R) {
     #[expect(unsafe_code, reason = "to count it would cost each poll two locked instructions")]
-    // SAFETY: it lies here until `f` has returned or unwound, and `group` is lent for that long.
+    // SAFETY: the reference is stored here until `f` has returned or unwound, and `group` is borrowed for that long.
     let group = unsafe { Kept::new(group) };
     let Some(place) = Place::take(Context { group, standing }) else {
-        // On a thread that is going away there is no place inside of another.
+        // On a thread that is going away, no member can be stored inside another one.
         return (standing, f());
     };
     let result = f();
@@ -52,21 +54,23 @@ pub(crate) fn run_as<R>(group: &Arc<State>, standing: Standing, f: impl FnOnce()
 
 /// Notes that a shield began in the innermost member.
 pub(crate) fn set_shielded() {
-    // Where there is none, nobody reads it.
+    // If there is no innermost member, nobody reads it.
     let _ = INNERMOST.try_with(|innermost| innermost.standing.set(innermost.standing.get().shielded()));
 }
 
-/// The innermost member on this thread.
+/// Returns the innermost member on this thread.
 pub(crate) fn innermost() -> Option<(Arc<State>, Key)> {
     INNERMOST.try_with(Innermost::look).ok().flatten()
 }
 
-/// Whether the innermost member is cut: whatever it awaits must not become ready any more.
+/// Whether the innermost member is cut: then nothing that it awaits may become ready any more.
 pub(crate) fn is_cut() -> bool {
     innermost().is_some_and(|(group, key)| group.is_member_cut(key))
 }
 
-/// The members that the current task is polling, innermost first: bodies, and the child that they are in.
+/// Returns the members that the current task is polling, innermost first.
+///
+/// These are bodies, and the child that they are in.
 pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
     let mut task: Vec<_> = innermost().into_iter().collect();
     let _ = AROUND.try_with(|around| {
@@ -80,16 +84,18 @@ pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
     task
 }
 
-/// The member of `group` inside of which this thread is, however deep.
+/// Returns the member of `group` that this thread is inside of, at any depth.
 pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
     let (key, id) = place_in(group)?;
     (id.is_none() || group.lock().is_of(key, id)).then_some(key)
 }
 
-/// Where that member is, and which it is if its slot may be another's by now: a scope that was carried away from its host may be
-/// destroyed after it.
+/// Returns the key of that member of `group`, and its id if needed.
+///
+/// The id is set if the slot may be another member's by now: a scope that was carried away from its host may be
+/// destroyed after the host.
 pub(crate) fn place_in(group: &Arc<State>) -> Option<(Key, Option<u64>)> {
-    // Whatever is inside a group is as deep as it or deeper, so in most cases there is nothing to walk.
+    // A member inside a group is as deep as the group, or deeper. So in most cases there is nothing to walk.
     let (mut around, mut key) = innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
     let mut id = None;
     while !Arc::ptr_eq(&around, group) {
@@ -100,7 +106,7 @@ pub(crate) fn place_in(group: &Arc<State>) -> Option<(Key, Option<u64>)> {
     Some((key, id))
 }
 
-/// The innermost member on this thread and all that enclose it, innermost first.
+/// Returns the innermost member on this thread and all members that enclose it, innermost first.
 pub(crate) fn ancestry() -> impl Iterator<Item = (Arc<State>, Key)> {
     std::iter::successors(innermost(), |(group, _)| {
         group.parent().map(|parent| (parent.group.clone(), parent.key))
@@ -128,7 +134,7 @@ impl Innermost {
 
 /// The place of the innermost member, while it is taken.
 struct Place {
-    /// Whether it was another's.
+    /// Whether another member was in the place before.
     covers: bool,
 }
 
@@ -169,7 +175,7 @@ impl Place {
             .with(|around| around.borrow_mut().pop())
             .expect("a member that was covered stays where it is");
         if inner.is_shielded() && inner.key() == BODY {
-            // A shield in a body holds the member that polls the body as well.
+            // A shield in a body also holds the member that polls the body.
             context.standing = context.standing.shielded();
         }
         innermost.replace(context);
@@ -189,18 +195,19 @@ impl Drop for Place {
     }
 }
 
-/// Keeps an answer back from a member that is cut and will not be polled again: nothing past that await may run.
+/// Keeps an answer back from a member that is cut and will not be polled again.
 ///
-/// But whoever blocks on a future inside of such a member, in a destructor for instance, polls it again and again and
-/// would never be answered. So after a few polls there is an answer. A member that merely awaits does not come so far:
-/// combinators give up the poll after a wake or two.
+/// No code of that member after its current await may run. But a thread may block on a future inside such a member, in
+/// a destructor for instance. It polls that future again and again, and would never get an answer. So the answer is
+/// given after a few polls. A member that only awaits does not get so far: combinators give up the poll after a wake or
+/// two.
 #[derive(Default)]
 pub(crate) struct Withheld(u8);
 
 impl Withheld {
     const POLLS: u8 = 16;
 
-    /// Whether to be pending this time, with another poll asked for.
+    /// Whether to be pending this time; if so, another poll is requested.
     pub(crate) fn again(&mut self, cx: &task::Context<'_>) -> bool {
         let again = self.0 < Self::POLLS;
         if again {

@@ -1,33 +1,39 @@
-//! Children that have ended: those that are not out of the table yet, as somebody else had that in hand, and what is due when
-//! some have left.
+//! Ended children that are not out of the table yet, because another thread held its lock; and what is due when some
+//! have left.
 //!
-//! Where one thread spawns and another one ends children, each would wait for the other at the lock of the table, and
-//! for the memory that the other one has just written: that takes longer than all the rest. So a child that ends, and finds the
-//! table taken, is *put by*: its key is noted here, and no more. Whoever finds no room left hands all of them in, and itself, in
-//! one turn; and, where that was found to be faster, whoever spawns and finds many ([`State::relieve`]). Such a child is over in all
-//! respects but these: it is still counted, and of what it was there is the empty cell of its task.
+//! If one thread spawns children while another ends them, each waits for the other at the lock of the table, and for
+//! the memory that the other has just written. That takes longer than everything else. So a child that ends and finds
+//! the table locked is *put by*: only its key is noted here. Later another thread *hands in* all children that were put
+//! by: it takes them out of the table in one critical section. This is done by a child that ends and finds no room left
+//! here, which takes itself out in the same step. Where that was found to be faster, it is also done by a thread that
+//! spawns and finds many of them ([`State::relieve`]). A child that was put by has ended in every respect except two:
+//! it is still counted, and the empty cell of its task is still there.
 //!
 //! # Invariants
 //!
-//! 1. Nobody is put by unless the group is *crowded*, and as long as it is, more are counted than there is room for here. So the
-//!    count does not come to zero, and whoever waits for that is told by somebody who leaves the count. The same for those on
-//!    the pool that the group keeps, who are counted by themselves as well: it lets go of the pool when the last of them ends.
-//! 2. Nobody is put by whose end has consequences for others, since it is not known when they would come: whoever has a place under
-//!    a limit, clean-ups, or groups inside. A wrapper knows what its child was from the start; whatever it
-//!    acquires later is noted in the flags of the group, for good.
-//! 3. Whoever is put by is in the list until the one who takes it out of the table takes it from there, in one turn. So whoever
-//!    has the table, and handed in first ([`State::lock`]), sees nobody who ended before.
-//! 4. Whoever is put by does not look at the group again, as it may be taken out of the count at any time. Whoever has yet to
-//!    look at it leaves by itself.
+//! 1. No child is put by unless the group is *crowded*. As long as the group is crowded, it counts more children than
+//!    there is room for here. So the count does not reach zero, and those who wait for that are told by a child that
+//!    leaves the count by itself. The same holds for the children on the pool that the group keeps. They are counted
+//!    separately as well, because the group lets go of the pool when the last of them ends.
+//! 2. No child is put by if its end has consequences for others, because nobody knows when they would come: a child
+//!    that has a place under a limit, clean-ups, or groups inside. A wrapper knows from the start what its child was at
+//!    that time ([`Standing::is_plain`]). What the child acquires later is noted in the flags of the group, and stays
+//!    noted.
+//! 3. A child that was put by stays in the list until a thread takes it from the list and out of the table, in one
+//!    critical section. So a thread that holds the table, and has handed in first ([`State::lock`]), sees no child that
+//!    ended before.
+//! 4. A child that was put by does not look at the group again, because it may be taken out of the count at any time. A
+//!    child that still has to look at the group leaves the count by itself.
 //!
 //! # Interleavings that matter
 //!
-//! * *Putting by against the end of the crowd.* Whoever takes a count below [few](FEW) takes the marks of both crowds away and then, in
-//!   the same turn, hands in all that were put by. Whoever puts by looks for its mark under the lock of the list. Whichever of
-//!   them has that lock first, the other one sees what it did: the child is found, or not put by. A crowd that is still there is marked
-//!   again when the next child comes.
-//! * *Being put by against being cancelled.* A child may be cancelled by itself that has just been put by. So its end is gone
-//!   through with all that is due where it is not plain any more when it is handed in.
+//! * *Putting by against the end of the crowd.* The thread that takes a count below [few](FEW) clears the flags of both
+//!   crowds. Then, in the same critical section, it hands in all children that were put by. A child that is to be put
+//!   by looks for its flag under the lock of the list. Whichever of the two has that lock first, the other sees what it
+//!   did: either the child is found, or it is not put by. If a crowd is still there, it is marked again when the next
+//!   child comes.
+//! * *Being put by against being cancelled.* A child may be cancelled on its own just after it was put by. So when it
+//!   is handed in and is no longer plain, it goes through everything that is due at its end.
 //! * *Being put by against being stored.* The `Task` goes to the slot, which is still there.
 
 use std::array;
@@ -44,14 +50,14 @@ use crate::table::Table;
 use crate::ticket::Standing;
 use crate::word::{FEW, Seen};
 
-/// For how many there is room.
+/// How many children can be put by.
 #[cfg(not(taskgroup_loom))]
 const ROOM: usize = 15;
-/// From how many on a group is crowded, until they are [few](FEW).
+/// A group is crowded from this many children on, until they are [few](FEW).
 #[cfg(not(taskgroup_loom))]
 const CROWD: usize = 64;
 
-/// So few that a model comes here.
+/// Small enough for a model to get here.
 #[cfg(taskgroup_loom)]
 const ROOM: usize = 1;
 #[cfg(taskgroup_loom)]
@@ -59,30 +65,30 @@ const CROWD: usize = 2;
 
 const _: () = assert!(ROOM < FEW && FEW <= CROWD, "more are counted than there is room for");
 
-/// How many are put by from when one found the table taken, before the next one tries.
+/// After a child found the table locked, this many are put by before the next one tries the lock.
 const BUSY: usize = 4 * ROOM;
 
 /// The children that were put by.
 pub(crate) struct Ended {
-    /// How many, for those who only look. Written under the lock.
+    /// How many there are, for threads that only look. Written under the lock of the list.
     len: AtomicUsize,
-    /// For how many that end next it is taken for granted that they would have to wait for the table.
+    /// For this many of the children that end next, it is assumed that they would have to wait for the table.
     busy: AtomicUsize,
     list: Lock<Keys>,
 }
 
-/// In a place of their own, so that nothing is allocated.
+/// Stored inline, so that nothing is allocated.
 #[derive(Clone, Copy)]
 struct Keys {
     len: usize,
     keys: [Key; ROOM],
 }
 
-/// What a child does that has ended.
+/// What an ended child does next.
 pub(crate) enum Turn<'a> {
     /// It leaves by itself.
     Now(Guard<'a, Table>),
-    /// It leaves, and hands in those that were put by.
+    /// It leaves, and hands in the children that were put by.
     WithOthers(Guard<'a, Table>),
     /// Nothing more.
     PutBy,
@@ -102,7 +108,9 @@ impl Ended {
         Self { len: AtomicUsize::new(0), busy: AtomicUsize::new(0), list: Lock::new(Keys::NONE) }
     }
 
-    /// Whether nobody is put by. Whoever knows that somebody was before is told so.
+    /// Whether no child is put by.
+    ///
+    /// A thread that already knows of a child put by earlier does not get a stale `true`.
     pub(crate) fn is_empty(&self) -> bool {
         self.len.load(Ordering::Relaxed) == 0
     }
@@ -115,7 +123,7 @@ impl Ended {
 }
 
 impl State {
-    /// What a child does that has returned and whose end has no consequences.
+    /// Decides what a child does that has returned and whose end has no consequences.
     #[inline]
     pub(crate) fn turn_of(self: &Arc<Self>, standing: Standing) -> Turn<'_> {
         let busy = self.ended.busy.load(Ordering::Relaxed);
@@ -140,7 +148,7 @@ impl State {
         Turn::PutBy
     }
 
-    /// Notes that the group is crowded, if so many children live.
+    /// Marks the group as crowded if so many children live.
     #[inline]
     pub(crate) fn note_crowd(&self, table: &mut Table, seen: Seen) {
         if seen.children() >= CROWD && !self.flags.is_crowded() {
@@ -148,7 +156,7 @@ impl State {
         }
     }
 
-    /// The same for those on the pool that the group keeps.
+    /// Does the same for the children on the pool that the group keeps.
     #[inline]
     pub(crate) fn note_crowd_on_pool(&self, table: &mut Table) {
         if table.on_pool.children >= CROWD && !self.flags.is_crowded_on_pool() {
@@ -156,13 +164,15 @@ impl State {
         }
     }
 
-    /// Whether those on the pool were a crowd, and are not any more.
+    /// Whether the children on the pool were a crowd, and are none any more.
     #[inline]
     pub(crate) fn are_few_on_pool(&self, table: &Table) -> bool {
         table.on_pool.are_few() && self.flags.is_crowded_on_pool()
     }
 
-    /// After somebody has left: if the group is not crowded any more, hands in those that were put by.
+    /// Hands in the children that were put by, if the group is not crowded any more.
+    ///
+    /// Called after a child has left.
     #[inline]
     pub(crate) fn note_few(&self, table: &mut Table, mut seen: Seen, effects: &mut Effects) -> Seen {
         if self.are_few_on_pool(table) || (seen.are_few() && self.flags.is_crowded()) {
@@ -182,7 +192,9 @@ impl State {
         self.word.look()
     }
 
-    /// Hands in those that were put by, if they are many: for whoever has just entered a child, and has the table in its cache.
+    /// Hands in the children that were put by, if there are many.
+    ///
+    /// For a thread that has just entered a child, and so has the table in its cache.
     #[inline]
     pub(crate) fn relieve(self: &Arc<Self>) {
         if self.flags.is_crowded() && self.ended.len.load(Ordering::Relaxed) > ROOM / 2 {
@@ -190,7 +202,7 @@ impl State {
         }
     }
 
-    /// Takes all that were put by out of the table, and this one, in one turn.
+    /// Takes `own` and all children that were put by out of the table, in one critical section.
     pub(crate) fn hand_in(self: &Arc<Self>, mut table: Guard<'_, Table>, own: Option<Key>) {
         let mut effects = Effects::default();
         let Keys { len, keys } = self.ended.take();
@@ -202,7 +214,9 @@ impl State {
         self.after(table, seen, &mut tasks, effects);
     }
 
-    /// Takes one out of the table that has returned, and gives its `Task`. The caller sees whether they are few now.
+    /// Takes a child that has returned out of the table, and returns its `Task`.
+    ///
+    /// The caller checks whether the group is still crowded.
     fn let_out(&self, table: &mut Table, key: Key, effects: &mut Effects) -> Option<Task<()>> {
         let slot = table.slots.get_mut(key as usize).expect("a child has its slot until it is handed in");
         let task = slot.task.take();
@@ -217,7 +231,7 @@ impl State {
         task
     }
 
-    /// Ends a child after which so few live that there is more to be done.
+    /// Ends a child after which so few live that there is more to do.
     pub(crate) fn end_among_few(
         self: &Arc<Self>,
         mut table: Guard<'_, Table>,
@@ -229,7 +243,7 @@ impl State {
         self.after(table, seen, &mut [task], effects);
     }
 
-    /// What is to be done after children have left the count, of whom these are the `Task`s.
+    /// Does what is due after children have left the count; `tasks` are their `Task`s.
     #[inline]
     pub(crate) fn after(
         self: &Arc<Self>,
@@ -251,7 +265,7 @@ impl State {
             tasks.iter_mut().for_each(|task| *task = task.take().and_then(|task| table.keep(task)));
         }
         drop(table);
-        // From here on the group is there only if it is held here.
+        // From here on the group exists only if it is held here.
         tasks.iter_mut().filter_map(Option::take).for_each(detach);
         if !yard.is_empty() {
             detach_all(yard);
@@ -262,7 +276,7 @@ impl State {
         effects.run();
     }
 
-    /// The last child has left.
+    /// Notifies those who wait, after the last child has left.
     fn tell(self: &Arc<Self>, seen: Seen) {
         if seen.is_watched() {
             self.notify();

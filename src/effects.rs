@@ -1,14 +1,14 @@
 //! What remains to be done once a lock is released.
 //!
-//! A transition of the state happens under the lock of one group and only *notes* here what follows from it: other
-//! groups to cancel, wakers to call, `Task`s to drop. [`Effects::run`] then does all of it with no lock held and in
-//! loops, however deep the groups are nested:
+//! A transition of the state happens under the lock of one group. There it only *notes* in an [`Effects`] what follows
+//! from it: other groups to cancel, wakers to call, `Task`s to drop. [`Effects::run`] then does all of it with no lock
+//! held. It uses loops, however deep the groups are nested, and takes these steps in order:
 //!
-//! 1. every group to cancel, and what that brings up in turn, so that all descendants are marked first;
-//! 2. the wakers and signals;
-//! 3. the `Task`s, those of pools first, which may run the destructors of children on this very thread;
-//! 4. groups that may have ended, which can free the members that hold them, and so on outwards;
-//! 5. what is merely let go of, pools last.
+//! 1. cancel every group that is noted, and those that this adds in turn, so that all descendants are marked first;
+//! 2. call the wakers and signals;
+//! 3. drop the `Task`s, those of pools first; this may run the destructors of children on this very thread;
+//! 4. settle groups that may be over, which can free the members that hold them, and so on outwards;
+//! 5. drop what only has to be let go, pools last.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -26,14 +26,14 @@ use crate::sync::local;
 use crate::trace::Cancelled;
 use crate::unwind::{catch, drop_quietly, wake};
 
-/// Nothing, mostly: a child that ends among others has no effects, and pays for none.
+/// Mostly empty: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
 pub(crate) struct Effects(Option<Box<Lists>>);
 
-/// What somebody waits for, and what it comes to.
+/// What somebody waits for, and the result that it is resolved with.
 type Answer = (Arc<Packet<()>>, Result<(), Why>);
 
-/// `Task`s of children on the pool that their group keeps.
+/// The `Task`s of children on the pool that their group keeps.
 type Many = (Arc<dyn TaskPool>, Vec<Task<()>>);
 
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl Effects {
         self.lists().groups.push(group);
     }
 
-    /// Asks a group to come to an end because the group around it is asked to.
+    /// Asks a group to end because the group around it is asked to.
     pub(crate) fn stop(&mut self, group: Arc<State>) {
         self.lists().stop.push(group);
     }
@@ -80,19 +80,21 @@ impl Effects {
         }
     }
 
-    /// Lets whoever waits for `packet` go on.
+    /// Resolves `packet`, so that the task that waits for it can go on.
     pub(crate) fn resolve(&mut self, packet: Option<Arc<Packet<()>>>) {
         if let Some(packet) = packet {
             self.lists().answers.push((packet, Ok(())));
         }
     }
 
-    /// Tells whoever waits for `packet` that it waits in vain.
+    /// Refuses `packet`: the task that waits for it learns that it waits in vain.
     pub(crate) fn refuse(&mut self, packet: Arc<Packet<()>>) {
         self.lists().answers.push((packet, Err(Why::Cancelled)));
     }
 
-    /// Drops a waker where no lock is held: it may be the last reference to a task.
+    /// Drops a waker while no lock is held.
+    ///
+    /// The waker may be the last reference to a task.
     pub(crate) fn forget(&mut self, waker: Option<Waker>) {
         if let Some(waker) = waker {
             self.lists().forgotten.push(waker);
@@ -117,28 +119,32 @@ impl Effects {
         }
     }
 
-    /// Lets go of the `Task` of a child that has ended: what a spawner has put around it comes to its end.
+    /// Detaches the `Task` of an ended child.
+    ///
+    /// Whatever a spawner has put around the child then comes to its end.
     pub(crate) fn detach(&mut self, task: Option<Task<()>>) {
         if let Some(task) = task {
             self.lists().detached.push(task);
         }
     }
 
-    /// Drops the reference to a group that its members had, where its lock is not held: it may be the last one.
+    /// Drops the reference to a group that its members had.
+    ///
+    /// It is dropped while the group's lock is not held, because it may be the last one.
     pub(crate) fn let_go(&mut self, keeper: Option<Arc<State>>) {
         if let Some(keeper) = keeper {
             self.lists().ended.push(keeper);
         }
     }
 
-    /// Drops what the children on a pool held of that, after all else.
+    /// Drops, after everything else, what the children on a pool held of that pool.
     pub(crate) fn give_up(&mut self, pool: Option<Arc<dyn TaskPool>>) {
         if let Some(pool) = pool {
             self.lists().pools.push(pool);
         }
     }
 
-    /// Looks whether a group has ended for good.
+    /// Checks whether a group is over, and settles it if so.
     pub(crate) fn settle(&mut self, group: &Arc<State>) {
         self.lists().settle.push(group.clone());
     }
@@ -185,42 +191,46 @@ impl Effects {
     }
 }
 
-/// Lets go of the `Task` of a child that has ended. What a spawner has put around that may be scheduled by it, and the schedule function
-/// of a runtime may panic.
+/// Detaches the `Task` of an ended child.
+///
+/// This may schedule whatever a spawner has put around the `Task`, and the schedule function of a runtime may panic.
 pub(crate) fn detach(task: Task<()>) {
     if let Err(payload) = catch(|| task.detach()) {
         drop_quietly(payload);
     }
 }
 
-/// The same with several, where there mostly are none: inside of its callers it would be in the way of those who have none.
+/// Detaches several `Task`s.
+///
+/// Mostly there are none. If this were inlined, it would slow down the callers that have none.
 #[inline(never)]
 pub(crate) fn detach_all(tasks: impl IntoIterator<Item = Task<()>>) {
     tasks.into_iter().for_each(detach);
 }
 
-/// How deep `Task`s are dropped inside of one another before they are queued.
+/// How many levels deep `Task`s are dropped inside one another before they are queued.
 const DEPTH: usize = 8;
 
 local!(
-    /// How many calls of [`dispose`] are inside of one another on this thread.
+    /// How many calls of [`dispose`] are nested on this thread.
     static INSIDE: Cell<usize> = Cell::new(0)
 );
 local!(
-    /// How many calls of [`drop_queued`] are inside of one another on this thread.
+    /// How many calls of [`drop_queued`] are nested on this thread.
     static CATCHING: Cell<usize> = Cell::new(0)
 );
 local!(
-    /// What was too deep.
+    /// The `Task`s that were too deep to be dropped at once.
     static QUEUE: RefCell<VecDeque<Task<()>>> = RefCell::new(VecDeque::new())
 );
 
-/// Drops `Task`s, in a loop where dropping one leads to dropping others and so on.
+/// Drops `Task`s, in a loop where dropping one leads to dropping others.
 ///
-/// On a runtime that drops a cancelled future at once, the end of a grandchild frees its host, whose end frees the
-/// next host, and so on: without the queue each level would sit on the stack of the one before. But a destructor may wait for
-/// what it has cancelled itself, and that must not be queued behind that destructor: so the first levels are not, and whoever
-/// waits for a group or a child calls [`catch_up`].
+/// Some runtimes drop a cancelled future at once. There, the end of a grandchild frees its host, whose end frees the
+/// next host, and so on. Without the queue, each level would sit on the stack of the one before.
+///
+/// But a destructor may wait for something that it has cancelled itself. That must not be queued behind that
+/// destructor. So the first levels are not queued, and whatever waits for a group or a child calls [`catch_up`] first.
 pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
     let mut tasks = tasks.into_iter();
     let level = INSIDE.with(Cell::get);
@@ -235,7 +245,9 @@ pub(crate) fn dispose(tasks: impl IntoIterator<Item = Task<()>>) {
     INSIDE.with(|inside| inside.set(level));
 }
 
-/// Drops what this thread has queued: a task that is about to wait, in a destructor, may wait for that.
+/// Drops what this thread has queued.
+///
+/// A task that is about to wait, inside a destructor, may wait for something that is queued.
 #[inline]
 pub(crate) fn catch_up() {
     if INSIDE.with(Cell::get) >= DEPTH {
@@ -243,8 +255,11 @@ pub(crate) fn catch_up() {
     }
 }
 
-/// Whoever waits in there drops the others. But that many levels deep they are set aside, and whoever waits drops only what was queued in
-/// there: if one dropped the next, and so on, all of them would be on the stack.
+/// Drops the queued `Task`s, in a loop.
+///
+/// A destructor in here that waits drops the other queued ones. From [`DEPTH`] levels of this on, the others are set
+/// aside, so that a wait drops only what was queued inside it. Otherwise each would drop the next, and all of them
+/// would be on the stack.
 #[cold]
 fn drop_queued() {
     let level = CATCHING.with(|catching| catching.replace(catching.get() + 1));
@@ -257,7 +272,7 @@ fn drop_queued() {
     while let Ok(Some((task, others))) = QUEUE.try_with(next) {
         drop_quietly(task);
         let Some(others) = others else { continue };
-        // What came of it first, as where it is dropped at once.
+        // What this drop has queued comes first, as on a thread where it is dropped at once.
         let _ = QUEUE.try_with(|queue| {
             let mut queue = queue.borrow_mut();
             let came = std::mem::replace(&mut *queue, others);

@@ -1,9 +1,10 @@
 //! Runtimes that go away, and what a group loses with them.
 //!
-//! A spawner that registers groups, as a pool does, tells them when its runtime is gone: what was spawned there is polled no more, so
-//! the group drops it. That is what it has on *that* runtime. A child on the group's own bears no mark; one on another
-//! ([`Group::on`](crate::Group::on)) holds the [`Elsewhere`] of the handle it was spawned by. All others go on: to drop them would be to
-//! cut what is under a shield, and to leave running what cannot be dropped.
+//! Some spawners register groups, as a pool does, and tell them when the runtime is gone. What was spawned on that
+//! runtime is not polled any more, so the group drops it. This affects only the children on *that* runtime. A child on
+//! the group's own runtime has no mark. A child on another one ([`Group::on`](crate::Group::on)) holds the
+//! [`Elsewhere`] of the handle through which it was spawned. All other children run on: to drop them would cut children
+//! that are under a shield, and would leave running those that cannot be dropped.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,12 +16,12 @@ use crate::spawner::{Dependent, Spawner};
 use crate::state::State;
 use crate::table::Table;
 
-/// Another runtime than its own on which a group may have children.
+/// A runtime, other than the group's own, on which a group may have children.
 pub(crate) struct Elsewhere {
     group: Weak<State>,
-    /// The spawner is told of it.
+    /// The group is registered with the spawner.
     registered: AtomicBool,
-    /// The runtime is gone. The lock of the table is what it is read and written under, so no order is needed.
+    /// The runtime is gone. This is read and written under the lock of the table, so no memory order is needed.
     lost: AtomicBool,
 }
 
@@ -37,7 +38,7 @@ impl Elsewhere {
         self.registered.load(Ordering::Relaxed)
     }
 
-    /// Says whether this is the first time.
+    /// Notes that the group is registered, and returns whether this is the first time.
     pub(crate) fn register(&self) -> bool {
         !self.registered.swap(true, Ordering::Relaxed)
     }
@@ -48,8 +49,10 @@ impl Elsewhere {
 }
 
 impl<S: Spawner, E> Group<S, E> {
-    /// Before the group's first child on this spawner: has it tell the group when its runtime is gone. It may do so at once, and
-    /// drop children whose destructors spawn.
+    /// Registers the group with this spawner, before the group's first child on it.
+    ///
+    /// The spawner tells the group when its runtime is gone. It may do so at once, and drop children whose destructors
+    /// spawn.
     #[inline]
     pub(crate) fn register(&self) {
         if !self.is_registered() {
@@ -65,7 +68,7 @@ impl<S: Spawner, E> Group<S, E> {
         }
     }
 
-    /// Not where the group is opened, which asks nothing of its spawner.
+    /// Not done when the group is opened, because opening asks nothing of the spawner.
     #[cold]
     pub(crate) fn register_first(&self) {
         let first = match self.elsewhere() {
@@ -103,7 +106,7 @@ impl Dependent for State {
     }
 }
 
-/// Drops what was on that runtime, whatever it holds: its runtime does not ask either.
+/// Drops the children on that runtime, whatever they hold: the runtime does not respect holds either.
 fn lose(mut table: Guard<'_, Table>, runtime: Option<&Arc<Elsewhere>>) {
     let there = table
         .slots

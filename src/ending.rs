@@ -1,4 +1,4 @@
-//! How a group comes to its end: failures on the way, the outcome, owners that go without it.
+//! How a group comes to its end: failures on the way, the outcome, and owners that leave without it.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::unwind::{catch, drop_quietly};
 
 impl State {
-    /// Which member this is, for a report.
+    /// Returns which member this is, for a report.
     pub(crate) fn origin(&self, key: Key) -> Origin {
         let table = self.lock();
         match table.slots.get(key as usize).filter(|_| key != BODY) {
@@ -41,9 +41,10 @@ impl State {
         effects.run();
     }
 
-    /// Records a failure: its place in the order and the cancel come first, then the hook, then it is kept.
+    /// Records a failure.
     ///
-    /// The first two are one step, so that the reason of the cancel is the primary failure.
+    /// The failure first gets its place in the order, and cancels the group if the policy says so. Then the hook sees
+    /// it, and then it is kept. The first two are one step, so that the reason of the cancel is the primary failure.
     pub(crate) fn record_into(self: &Arc<Self>, mut failure: Raw, origin: Origin, effects: &mut Effects) {
         let verdict = self.config.policy.on(failure.event(&origin));
         let mut table = self.lock();
@@ -78,14 +79,14 @@ impl State {
 
     /// Gives the outcome to the owner, if nothing is left and the owner may go on.
     ///
-    /// A group that is cancelled may be so because the member that awaits it is cut. That member was marked first, so
-    /// looking here is not too early; the outcome then stays for [`abandon`](Self::abandon).
+    /// The group may be cancelled because the member that awaits it is cut. That member was marked before the group
+    /// was, so it is not too early to look here. In that case the outcome stays for [`abandon`](Self::abandon).
     pub(crate) fn conclude(
         self: &Arc<Self>,
         withheld: &mut Withheld,
         cx: &task::Context<'_>,
     ) -> Option<(Outcome, Option<CancelReason>)> {
-        // One look for both: whoever was cut before the last one left is found cut here.
+        // One read for both questions: a member that was cut before the last child left is found cut here.
         let seen = self.word.look();
         if !seen.is_clear() || (seen.is_cancelled() && context::is_cut() && withheld.again(cx)) {
             return None;
@@ -93,7 +94,7 @@ impl State {
         self.finish()
     }
 
-    /// Closes for good if nothing is left.
+    /// Closes the group permanently and takes the outcome, if nothing is left.
     fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
         let mut table = self.lock();
         if !self.word.finish(&mut table.locked) {
@@ -117,7 +118,7 @@ impl State {
         Some(report)
     }
 
-    /// The owner goes without having joined: everything is cancelled, nobody will read the outcome.
+    /// Handles an owner that leaves without joining: everything is cancelled, and nobody will read the outcome.
     pub(crate) fn abandon(self: &Arc<Self>) {
         let live = self.len();
         self.signal().forget_owner();

@@ -1,9 +1,11 @@
 //! How a child comes into its group.
 //!
-//! It is entered, which is to be counted and to have a slot, before its future reaches the spawner; what that gives, its `Task`, is
-//! stored when `spawn` has returned. No lock is held across `spawn`, which is the user's, so these are two turns with the table.
-//! A pool makes the `Task` first and runs it later: making one is an allocation and calls nobody. There both are one turn for
-//! what is spawned plainly and is not large ([`Entry::store`]).
+//! First the child is *entered*: it is counted and gets a slot, before its future reaches the spawner. The spawner
+//! returns the child's `Task`, which is stored after `spawn` has returned. No lock is held across `spawn`, which is
+//! user code, so these are two critical sections.
+//!
+//! A pool makes the `Task` first and runs it later. Making it is an allocation and calls no foreign code. So on a pool
+//! both steps are one critical section, for a child that is spawned plainly and is not large ([`Entry::store`]).
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -21,26 +23,27 @@ use crate::state::State;
 use crate::table::Table;
 use crate::ticket::Ticket;
 
-/// A child that has just entered, with the lock still held.
+/// A child that has just been entered, while the lock is still held.
 pub(crate) struct Entry<'a> {
     group: &'a Arc<State>,
     table: Guard<'a, Table>,
     ticket: Ticket,
     kind: Kind,
-    /// Whether its runtime is gone. In the slot, which was written a moment ago, that takes far longer to see.
+    /// Whether the child's runtime is gone. The slot says so too, but was written a moment ago, so reading it takes far
+    /// longer.
     bereft: bool,
 }
 
-/// A child that is counted, and has yet to be handed to its spawner.
+/// A child that is counted, and must still be handed to its spawner.
 #[must_use = "a child that is counted ends"]
 pub(crate) struct Entered {
     pub(crate) ticket: Ticket,
-    /// There where its group keeps what its task will look at.
+    /// Set if the group keeps what the child's task will look at.
     pub(crate) counted: Option<Counted>,
 }
 
 impl From<Ticket> for Entered {
-    /// One that keeps its pool itself, if it is on one.
+    /// Converts the ticket of a child that keeps its pool itself, if it is on one.
     fn from(ticket: Ticket) -> Self {
         Self { ticket, counted: None }
     }
@@ -52,8 +55,11 @@ impl Entry<'_> {
         self.ticket
     }
 
-    /// Has the group keep what the task of this child will look at, if its spawner makes tasks. Not for whoever may enter a group
-    /// that is cancelled, nor where a runtime is gone, as its `Task` could not be stored; nor where the group keeps another pool.
+    /// Makes the group keep what the task of this child will look at.
+    ///
+    /// It does so only if the spawner makes tasks. It does nothing for a child that is not ordinary, because that may
+    /// enter a cancelled group; nor if a runtime is gone, because the `Task` could not be stored; nor if the group
+    /// keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
         if !S::makes_tasks(Inside(()))
@@ -70,7 +76,7 @@ impl Entry<'_> {
         Some(Counted::new())
     }
 
-    /// Stores the `Task` of a child whom nobody can have cancelled yet.
+    /// Stores the `Task` of a child that nobody can have cancelled yet.
     #[inline]
     pub(crate) fn store(mut self, task: Task<()>) -> Self {
         let slot = self.table.slots.get_mut(self.ticket.key() as usize).expect("it has just entered");
@@ -78,12 +84,12 @@ impl Entry<'_> {
         self
     }
 
-    /// Lets go of the lock.
+    /// Releases the lock.
     #[inline]
     pub(crate) fn leave(mut self) -> Ticket {
         let swept = self.table.sweep();
         drop(self.table);
-        // Nothing unwinds from here on: who is counted is about to be made.
+        // From here on nothing may unwind: the child is counted, and is about to be made.
         if let Some(swept) = swept {
             detach_all(swept.into_iter().flatten());
         }
@@ -121,7 +127,8 @@ impl State {
         if !seen.is_open() || kind != Kind::Ordinary || table.limit.is_some() {
             seen.check_room(kind);
             if let Some(refusal) = seen.refusal(kind).or_else(|| table.refusal(seen, &mut member, place)) {
-                // As good as cut, but where its future is given back, or the group would take it in no case.
+                // It counts as cut, unless its future is given back to the caller, or the group was closed and would
+                // not take it anyway.
                 let is_cut = table.reason.is_some() && !seen.is_closed() && place != Place::Now;
                 table.outcome.child_cut |= is_cut && kind.is_missed(table.is_lost());
                 return Err(refusal);
@@ -135,7 +142,9 @@ impl State {
         Ok(Entry { group: self, table, ticket, kind, bereft })
     }
 
-    /// Stores the handle of a child that the spawner has accepted. The child may long have ended.
+    /// Stores the `Task` of a child that the spawner has accepted.
+    ///
+    /// The child may have ended long ago.
     pub(crate) fn store(&self, ticket: Ticket, task: Task<()>) {
         let mut table = self.table.lock();
         let bereft = table.bereft;

@@ -1,29 +1,31 @@
-//! What is known of a member besides its future, in one word: each child has it in the table, where bytes count.
+//! What is known of a member besides its future, in one word, because each child has it in the table, where bytes
+//! count.
 
 use crate::member::{Kind, Work};
 
-/// The id, the kind, the work, and what has become of the member.
+/// The id, the kind, the work, and what has happened to the member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts(u64);
 
-/// One thing that is so or not.
+/// One fact that is true or not.
 #[derive(Clone, Copy)]
 pub(crate) struct Fact(u64);
 
 impl Fact {
     /// Somebody wants the member to end. Never cleared.
     pub(crate) const CANCELLED: Self = Self(1 << 0);
-    /// It is not polled any more. Set when it is cancelled and no shield holds; never cleared.
+    /// The member is not polled any more. Set when it is cancelled and no shield holds it; never cleared.
     pub(crate) const CUT: Self = Self(1 << 1);
     /// Its future is destroyed. Never cleared.
     pub(crate) const GONE: Self = Self(1 << 2);
-    /// It was cancelled by itself, not along with its group. Set with `CANCELLED` or never.
+    /// The member was cancelled on its own, not along with its group. Set together with `CANCELLED` or never.
     pub(crate) const SINGLED: Self = Self(1 << 3);
-    /// It waits for a place under the limit. Set from the start or never; cleared when it has one, or is lost.
+    /// The child waits for a place under the limit. Set from the start or never; cleared when it gets one, or is lost.
     pub(crate) const QUEUED: Self = Self(1 << 4);
-    /// It has a place. Never cleared.
+    /// The child has a place. Never cleared.
     pub(crate) const PLACED: Self = Self(1 << 5);
-    /// Its group keeps what its task looks at (see `OnPool`). Set when it is entered or never; never cleared.
+    /// The group keeps what the child's task looks at (see `OnPool`). Set when the child is entered, or never; never
+    /// cleared.
     pub(crate) const ON_POOL: Self = Self(1 << 11);
 }
 
@@ -34,7 +36,7 @@ const KINDS: [Kind; 8] = {
 };
 const WORK: u32 = 9;
 const WORKS: [Work; 4] = [Work::Future, Work::Blocking, Work::Adopted, Work::Adopted];
-/// Where the id begins, which has 52 bits: at a thousand million children a second they last for fifty days.
+/// The lowest bit of the id, which has 52 bits. At a thousand million children a second, they last for fifty days.
 const ID: u32 = 12;
 
 impl Facts {
@@ -77,7 +79,7 @@ impl Facts {
         self.0 >> ID
     }
 
-    /// Gives it an id, once.
+    /// Gives the member an id, once.
     #[inline]
     pub(crate) fn identify(&mut self, id: u64) {
         self.0 |= id << ID;

@@ -1,4 +1,5 @@
-//! Futures around a future: with something beside it, with another output, begun later, and with a destructor that does not panic.
+//! Futures around a future: one that keeps a value, one that maps the output, one that begins later, and one whose
+//! destructor does not panic.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +10,7 @@ use pin_project_lite::pin_project;
 use crate::unwind::{catch, drop_quietly};
 
 pin_project! {
-    /// A future that keeps something until it is destroyed, polled or not, and no longer.
+    /// A future that keeps something exactly until it is destroyed, polled or not.
     pub(crate) struct Keeping<F, K> {
         // Fields are dropped in this order.
         #[pin]
@@ -35,8 +36,9 @@ impl<F: Future, K> Future for Keeping<F, K> {
 pin_project! {
     /// A future whose output is made into another one.
     ///
-    /// It stays until this is destroyed. In an `async` block it would be dropped at its end, and if it panics while that goes on: a
-    /// destructor that panics as well would abort, and one that does so alone would take the output with it.
+    /// The inner future stays until this one is destroyed. In an `async` block it would be dropped at the end of the
+    /// block, or while a panic of its own unwinds. A destructor that panics would lose the output in the first case,
+    /// and abort the process in the second.
     pub(crate) struct Mapped<F, G> {
         #[pin]
         future: F,
@@ -61,7 +63,9 @@ impl<F: Future, G: FnOnce(F::Output) -> O, O> Future for Mapped<F, G> {
 }
 
 pin_project! {
-    /// A future that is made when this is first polled. It stays, as in [`Mapped`].
+    /// A future that is made when this one is first polled.
+    ///
+    /// The inner future stays in place, as in [`Mapped`].
     pub(crate) struct Begun<F, R> {
         begin: Option<F>,
         #[pin]
@@ -88,7 +92,7 @@ impl<F: FnOnce() -> R, R: Future> Future for Begun<F, R> {
 }
 
 pin_project! {
-    /// A future whose destructor may panic, where whoever drops it has its own to see to.
+    /// A future whose destructor may panic, for an owner that must not panic when it drops it.
     pub(crate) struct Brittle<F> {
         #[pin]
         future: Option<F>,

@@ -1,10 +1,12 @@
-//! A reference that counts nothing: somebody else keeps what it points to.
+//! A reference that is not counted, because something else keeps what it points to.
 //!
-//! An `Arc` that each child clones and drops is two locked instructions for it. But a group counts its children anyway: so it
-//! holds *one* `Arc`, to itself, while a child is counted (`Table::keeper`), and one to its pool while a child on that is
-//! (`Table::on_pool`), and a child has a [`Kept`] of each. Here and where one is made, for a wrapper (`child.rs`), a poll
-//! (`context.rs`) and a task of a pool (`pool/mod.rs`), is all the `unsafe` of the crate. Under a model checker each use of one
-//! looks whether what it points to is there.
+//! If each child cloned and dropped an `Arc`, that would cost it two locked instructions. But a group counts its
+//! children anyway. So the group holds *one* `Arc` to itself while a child is counted (`Table::keeper`), and one to its
+//! pool while a child on that pool is counted (`Table::on_pool`). Each child has a [`Kept`] of both.
+//!
+//! All the `unsafe` of the crate is here and where a [`Kept`] is made: for a wrapper (`child.rs`), for a poll
+//! (`context.rs`) and for a task of a pool (`pool/mod.rs`). Under a model checker, each use of a [`Kept`] checks that
+//! what it points to is still there.
 
 #[cfg(not(taskgroup_loom))]
 mod imp {
@@ -13,7 +15,7 @@ mod imp {
     use std::ptr;
     use std::sync::Arc;
 
-    /// An `Arc` that was not counted. To have one that is not used any more is no harm.
+    /// An `Arc` that was not counted; one that is not used any more does no harm.
     pub(crate) struct Kept<T>(ManuallyDrop<Arc<T>>);
 
     impl<T> Kept<T> {
@@ -23,7 +25,8 @@ mod imp {
         #[inline]
         #[expect(unsafe_code, reason = "what this module is for")]
         pub(crate) unsafe fn new(kept: &Arc<T>) -> Self {
-            // SAFETY: the second `Arc` that this makes of one is never dropped, and looked at only while there is another.
+            // SAFETY: this copies the `Arc` without counting it. The copy is never dropped, and it is looked at only
+            // while there is another `Arc` to the same value.
             Self(ManuallyDrop::new(unsafe { ptr::read(kept) }))
         }
     }
@@ -38,7 +41,7 @@ mod imp {
     }
 }
 
-/// Looks at each use whether the value is there.
+/// A version that checks at each use whether the value is there.
 #[cfg(taskgroup_loom)]
 mod imp {
     use std::mem::ManuallyDrop;
@@ -47,7 +50,9 @@ mod imp {
 
     use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-    /// Part of what is kept. That it goes is a step of its own, which each use comes before or after.
+    /// A part of the value that is kept.
+    ///
+    /// Its destruction is a step of its own, so each use comes either before or after it.
     pub(crate) struct Alive(Arc<AtomicBool>);
 
     impl Alive {

@@ -1,35 +1,46 @@
 //! How children under a limit that wait for each other share a place.
 //!
-//! A child that awaits the handle of a sibling lends it its own place: it would wait for ever for one that is queued, and takes a place
-//! that others could have while it waits for one that is not. So there are *chains* of children, each of which runs in the place of
-//! the one before it, and of which the last, the *tail*, has the place to lend. A chain takes one place.
+//! A child that awaits the handle of a sibling lends the sibling its own place. Otherwise it would wait for ever if the
+//! sibling is queued; and if the sibling is not queued, the waiting child would take a place that others could have. So
+//! there are *chains* of children. In a chain, each child runs in the place of the one before it. The last child, the
+//! *tail*, has the place to lend. A chain takes one place.
 //!
-//! A child *can use* a place of whoever awaits it if
+//! A child *can use* the place of its awaiter in three cases:
 //!
-//! * it is queued;
-//! * it is the first of another chain: the two are one then, which takes one place less;
-//! * it is *in want*: it awaits one that can use a place, and has none to lend, since somebody has it already, or since it needs none.
+//! * It is queued.
+//! * It is the first of another chain. The two chains then become one, which takes one place less.
+//! * It is *in want*: it awaits a child that can use a place, and has none to lend. Either it has lent its place
+//!   already, or it needs no place and so has none.
 //!
-//! Whoever awaits somebody that can use a place has that one in a list. A tail looks through its own, and through those of whoever is
-//! in want there, for one that is queued or the first of a chain. All who are on the way are taken out of their chains, as if they had
-//! ended, and each is lent the place by the one before it. When whoever is at the end of the way has ended, the tail looks again.
+//! An awaiter keeps a list of the children it awaits that can use a place. A tail searches its own list, and the lists
+//! of those it finds in want there, for a child that is queued or the first of a chain. All children on the way to that
+//! child are taken out of their chains, as if they had ended, and each of them is lent the place by the one before it.
+//! When the child at the end of the way has ended, the tail searches again.
 //!
-//! 1. A chain begins with one that was given a place, and its end gives it back. So there are no more chains than the limit allows.
-//! 2. Whoever is queued or in want is in the list of whoever awaited it last. If that one comes to be in want by it, it is put into
-//!    such a list itself, and so on up to a tail, which looks.
-//! 3. A tail finds nobody.
+//! These statements hold whenever the table is not locked:
 //!
-//! So no more are at work than the limit says, unless one goes on that had begun to await another; and of those who go on, none has lent
-//! its place twice (1). And as long as children only wait for each other's handles, and not in a circle, one of them goes on: follow
-//! them from a tail to whom it waits for. Whoever is last on that way is at work, or it is queued. If it is queued, whoever awaits it is
-//! the tail, which would have found it (3), or has it in its list and is in want, and so is each before it (2), up to the tail.
+//! 1. A chain begins with a child that was given a place, and the end of the chain gives that place back. So there are
+//!    no more chains than the limit allows.
+//! 2. A child that is queued or in want is in the list of the child that awaited it last. If that makes its awaiter in
+//!    want, the awaiter is put into such a list itself, and so on up to a tail. The tail then searches.
+//! 3. If a tail searches, it finds nobody.
 //!
-//! Lists have stale entries: nobody says that it does not wait any more. By those there may be circles, though nobody waits in one. But
-//! one is in want for whoever awaited it last, and for nobody else. So those in want whom a tail finds are a tree, and it moves nobody
-//! before it has found somebody. What such entries can do is that a chain is not made one with another: a tail that finds the first of
-//! its own chain forgets that one, and hears no more of it when it has come to another chain itself.
+//! So no more children are at work than the limit says, with one exception: a child that had begun to await another one
+//! may run on. No child that runs on has lent its place twice (1).
 //!
-//! `lending/tests.rs` looks at all this after each turn.
+//! And one child can always run on, as long as children only wait for each other's handles, and not in a circle. To see
+//! this, start at a tail, and go from each child to the one it waits for. The last child on this way is at work or
+//! queued. Suppose it is queued. If the tail is its awaiter, the tail would have found it (3). If not, its awaiter has
+//! it in its list and is in want, and so is each child before that one, up to the tail (2). So the tail would have
+//! found it in this case too (3).
+//!
+//! The lists have stale entries, because a child does not report that it has stopped waiting. Stale entries may form
+//! circles, although no children wait in a circle. But a child is in want only for the one that awaited it last. So the
+//! children in want that a tail finds form a tree, and the tail moves no child before it has found one that can use the
+//! place. The only harm that stale entries do is that two chains may not become one: a tail that finds the first of its
+//! own chain forgets it, and is not told of it again after the tail itself has moved to another chain.
+//!
+//! `lending/tests.rs` checks all this after each critical section.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -46,27 +57,29 @@ use crate::state::State;
 use crate::table::{Table, slot_of};
 use crate::ticket::Ticket;
 
-/// What a child under a limit has of the places of others, and they of its own.
+/// What a child has borrowed of the places of others, and they of its place.
 #[derive(Default)]
 pub(crate) struct Loan {
-    /// Who awaited it last.
+    /// The child that awaited this one last.
     awaiter: Option<Ticket>,
-    /// It is in the list of that one.
+    /// This child is in the list of `awaiter`.
     is_told: bool,
-    /// In whose place it runs. Both know each other, as long as both are there.
+    /// The child in whose place this one runs. Both know each other as long as both are there.
     lender: Option<Ticket>,
-    /// Who runs in its place.
+    /// The child that runs in the place of this one.
     borrower: Option<Ticket>,
-    /// To whom it would lend its place besides, in this order.
+    /// The list: the children to which this one would lend its place besides, in this order.
     awaited: VecDeque<Ticket>,
 }
 
 impl Loan {
-    /// Adds one to the list. Those that are not there any more are forgotten as often as it has grown to twice its size.
+    /// Adds a child to the list.
+    ///
+    /// Entries of children that are gone are removed each time the list has grown to twice its size.
     fn awaits(&mut self, ticket: Ticket, mut is_there: impl FnMut(Ticket) -> bool) {
         let awaited = &mut self.awaited;
         if awaited.len() == awaited.capacity() {
-            // It is there twice if somebody else has awaited it in between.
+            // An entry is there twice if another child has awaited that one in between.
             let mut once = BTreeSet::new();
             awaited.retain(|next| is_there(*next) && once.insert(next.id()));
             if awaited.len() * 2 > awaited.capacity() {
@@ -81,17 +94,19 @@ impl Loan {
     }
 }
 
-/// Why a child is lent a place.
+/// Why a child can use a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lent {
     Queued,
     InWant,
-    /// It is the first of a chain.
+    /// The child is the first of a chain.
     First,
 }
 
 impl Lent {
-    /// Of a child that `awaiter` has awaited last.
+    /// Returns why a child can use the place of `awaiter`, if it can.
+    ///
+    /// `awaiter` must be the child that awaited it last, unless the child is queued.
     fn of(slots: &mut Slab<Slot>, ticket: Ticket, awaiter: Ticket) -> Option<Self> {
         if waiting(slots, ticket).is_some() {
             return Some(Self::Queued);
@@ -108,7 +123,7 @@ impl Lent {
     }
 }
 
-/// From a tail over some in want to one that can use its place.
+/// The way from a tail, through children in want, to one that can use its place.
 struct Way {
     tail: Ticket,
     in_want: Vec<Ticket>,
@@ -117,7 +132,7 @@ struct Way {
 }
 
 impl Limit {
-    /// A child awaits another one, and both are there.
+    /// Notes that a child awaits another one; both are there.
     fn lend(&mut self, awaiter: Ticket, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
         let loan = loan_of(slots, ticket);
         if !loan.is_awaited_by(awaiter) {
@@ -129,7 +144,7 @@ impl Limit {
         }
     }
 
-    /// A child has left the table.
+    /// Handles the loan of a child that has left the table.
     pub(crate) fn leave(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
         let placed = member.is(Fact::PLACED);
         let (lender, borrower) = match member.loan() {
@@ -145,7 +160,9 @@ impl Limit {
         self.settle(lender.filter(|_| borrower.is_none()), in_want, slots, effects);
     }
 
-    /// Lets a tail lend its place, and those who may have come to be in want say so.
+    /// Lets a tail lend its place.
+    ///
+    /// Also lets those that may be in want now tell their awaiters.
     fn settle(
         &mut self,
         mut tail: Option<Ticket>,
@@ -162,7 +179,7 @@ impl Limit {
         }
     }
 
-    /// A tail lends its place.
+    /// Lends the place of a tail along a way.
     fn pass_on(
         &mut self,
         way: Way,
@@ -171,12 +188,12 @@ impl Limit {
         effects: &mut Effects,
     ) {
         let mut lender = way.tail;
-        // Given back in the end: whoever is queued would find it otherwise before it is lent one.
+        // Given back only at the end. Otherwise a queued child would get it before it is lent one.
         let mut free = usize::from(way.lent == Lent::First);
         for next in way.in_want {
             let link = take_out(slots, next);
             let is_free = leave_chain(has_own(slots, next), link, slots, in_want);
-            // If it is not, it ran in the place of that one, which has it back.
+            // If the lender is no tail any more, it ran in the place of `next`, and `next` has that place back.
             if is_tail(slots, lender) {
                 hand(slots, lender, next, in_want);
                 free += usize::from(is_free);
@@ -198,8 +215,10 @@ fn hand(slots: &mut Slab<Slot>, lender: Ticket, borrower: Ticket, in_want: &mut 
     in_want.push(lender);
 }
 
-/// Puts a child to whom a place could be lent into the list of whoever awaits it, which may be in want by that, and so on. If that
-/// comes to a tail, it is said which.
+/// Puts a child that can use a place into the list of its awaiter.
+///
+/// The awaiter may be in want by that; then it is put into a list as well, and so on. Returns the tail, if this reaches
+/// one.
 fn tell(slots: &mut Slab<Slot>, mut ticket: Ticket) -> Option<Ticket> {
     loop {
         let loan = loan_of(slots, ticket);
@@ -207,7 +226,7 @@ fn tell(slots: &mut Slab<Slot>, mut ticket: Ticket) -> Option<Ticket> {
         slot_of(slots, awaiter)?;
         Lent::of(slots, ticket, awaiter)?;
         loan_of(slots, ticket).is_told = true;
-        // Taken out while others are looked at.
+        // Taken out while other slots are looked at.
         let mut loan = std::mem::take(loan_of(slots, awaiter));
         loan.awaits(ticket, |next| slot_of(slots, next).is_some());
         *loan_of(slots, awaiter) = loan;
@@ -218,21 +237,22 @@ fn tell(slots: &mut Slab<Slot>, mut ticket: Ticket) -> Option<Ticket> {
     }
 }
 
-/// Looks for somebody who can use the place of a tail. Whoever is on the way is taken out of the lists, as is whoever has no use for
-/// a place.
+/// Searches for a child that can use the place of a tail.
+///
+/// Children on the way are taken out of the lists, and so are those that have no use for a place.
 fn way_from(slots: &mut Slab<Slot>, tail: Ticket) -> Option<Way> {
     let mut in_want = Vec::new();
     loop {
         let at = in_want.last().copied().unwrap_or(tail);
         let Some(next) = loan_of(slots, at).awaited.front().copied() else {
-            // Whose list is empty now is in want no more.
+            // Its list is empty now, so it is not in want any more.
             in_want.pop()?;
             continue;
         };
         match Lent::of(slots, next, at) {
             Some(Lent::InWant) => in_want.push(next),
             Some(lent) if lent == Lent::Queued || !is_one_chain(slots, next, tail) => {
-                // So that it is seen who is in want no more.
+                // So that it can be seen which of them are not in want any more.
                 std::iter::once(&tail).chain(&in_want).for_each(|at| strike_first(slots, *at));
                 return Some(Way { tail, in_want, last: next, lent });
             }
@@ -241,7 +261,7 @@ fn way_from(slots: &mut Slab<Slot>, tail: Ticket) -> Option<Way> {
     }
 }
 
-/// Takes the first one out of a list.
+/// Removes the first entry of a list.
 fn strike_first(slots: &mut Slab<Slot>, at: Ticket) {
     let awaited = &mut loan_of(slots, at).awaited;
     let Some(next) = awaited.pop_front() else { return };
@@ -252,25 +272,27 @@ fn strike_first(slots: &mut Slab<Slot>, at: Ticket) {
     }
 }
 
-/// Says who was before a child that stays, and after it. It has no link any more.
+/// Unlinks a child that stays, and returns the children that were before and after it.
 fn take_out(slots: &mut Slab<Slot>, ticket: Ticket) -> (Option<Ticket>, Option<Ticket>) {
     let loan = loan_of(slots, ticket);
     (loan.lender.take(), loan.borrower.take())
 }
 
-/// A child is not in its chain any more, if it was in one. Whoever runs in its place has it from its lender now, or for its own. Says
-/// whether that place is free.
+/// Closes the gap that a child leaves in its chain, if it was in one.
+///
+/// The child that ran in its place now has that place from the lender of the child that left, or as its own. Returns
+/// whether the place is free.
 fn leave_chain(
     own: bool,
     (lender, mut borrower): (Option<Ticket>, Option<Ticket>),
     slots: &mut Slab<Slot>,
     in_want: &mut Vec<Ticket>,
 ) -> bool {
-    // It may be awaited by the one that is out, which did not have it in its list.
+    // The child that left may be its awaiter, without having it in its list.
     in_want.extend(borrower);
     match lender {
         Some(lender) => loan_of(slots, lender).borrower = borrower,
-        // Those that need no place are not first.
+        // A child that needs no place is never the first of a chain.
         None => {
             while let Some(next) = borrower.filter(|next| !has_own(slots, *next)) {
                 borrower = take_out(slots, next).1;
@@ -285,25 +307,31 @@ fn leave_chain(
     own && lender.is_none() && borrower.is_none()
 }
 
-/// Of one that is there.
+/// Returns the loan of a child that is there.
 fn loan_of(slots: &mut Slab<Slot>, ticket: Ticket) -> &mut Loan {
     slots[ticket.key() as usize].member.loan_mut()
 }
 
-/// Whether a child that is there was given a place, or lent one when it was queued.
+/// Whether a child that is there has a place of its own.
+///
+/// It was given one, or lent one when it was queued.
 fn has_own(slots: &Slab<Slot>, ticket: Ticket) -> bool {
     slots[ticket.key() as usize].member.is(Fact::PLACED)
 }
 
-/// Whether a child that is there is the last of a chain, and so has a place to lend.
+/// Whether a child that is there is the last of a chain.
+///
+/// The last child of a chain has the place to lend.
 fn is_tail(slots: &mut Slab<Slot>, ticket: Ticket) -> bool {
     let has_own = has_own(slots, ticket);
     let loan = loan_of(slots, ticket);
     (has_own || loan.lender.is_some()) && loan.borrower.is_none()
 }
 
-/// Whether `first` and `tail` are that of the same chain. Looks from both of its ends, and so no further than the shorter one of two is
-/// long: chains that become one by this can be as many as there are children.
+/// Whether `first` and `tail` belong to the same chain.
+///
+/// This walks from both ends at once, and so takes no more steps than the shorter of the two chains is long. That
+/// matters: as many chains as there are children can become one in this way.
 fn is_one_chain(slots: &Slab<Slot>, first: Ticket, tail: Ticket) -> bool {
     let loan = |ticket: Ticket| slots[ticket.key() as usize].member.loan();
     let (mut down, mut up) = (first, tail);
@@ -316,7 +344,9 @@ fn is_one_chain(slots: &Slab<Slot>, first: Ticket, tail: Ticket) -> bool {
 }
 
 impl State {
-    /// Lets a queued child start because the sibling that this thread is in waits for it, or for one that does.
+    /// Lets a queued child start because the current sibling waits for it.
+    ///
+    /// That sibling may also wait for another child, which waits for the queued one.
     pub(crate) fn lend(self: &Arc<Self>, ticket: Ticket) {
         let Some((key, id)) = context::place_in(self) else { return };
         let mut effects = Effects::default();

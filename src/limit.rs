@@ -1,12 +1,13 @@
 //! How many children of a group may run at once.
 //!
 //! A child that finds the group full is entered, counted and handed to its runtime like any other, but its wrapper does
-//! not poll it before it has a *place*. Places are given in the order in which they were asked for, to queued
-//! children and to those who wait to spawn alike, and come free when a child has left the table, however it ended.
+//! not poll it before it has a *place*. Queued children and callers that wait to spawn get places in the order in which
+//! they asked for one. A place is free again when its child has left the table, however the child ended.
 //!
-//! A child that awaits a sibling lends it its own: see `lending.rs`.
+//! A child that awaits a sibling lends the sibling its own place: see `lending.rs`.
 //!
-//! Whoever waits to spawn leaves the queue by a mark, as a child does: to look for it there would take as long as the queue is.
+//! A caller that stops waiting to spawn only marks its entry in the queue, as a child does. To search for the entry
+//! would take time proportional to the length of the queue.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -28,7 +29,7 @@ use crate::table::{Table, slot_of};
 use crate::ticket::Ticket;
 use crate::unwind::drop_quietly;
 
-/// What becomes of a child that finds no place.
+/// What happens to a child that finds no free place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// It is queued.
@@ -37,17 +38,17 @@ pub(crate) enum Place {
     Now,
     /// It has a place already, from a [`Room`].
     Reserved,
-    /// It needs none.
+    /// It needs no place.
     Exempt,
 }
 
-/// The places of one group, and who waits for one.
+/// The places of one group, and the queue of those that wait for one.
 pub(crate) struct Limit {
     most: usize,
-    /// How many chains there are, and how many places are kept for somebody who is about to spawn.
+    /// The number of chains, plus the places that are kept for callers that are about to spawn.
     taken: usize,
     queue: VecDeque<Waiting>,
-    /// How many in the queue do not wait any more.
+    /// How many entries of the queue do not wait any more.
     stale: usize,
 }
 
@@ -56,18 +57,19 @@ enum Waiting {
     Spawner(Arc<Spawner>),
 }
 
-/// Somebody who waits to spawn.
+/// A caller that waits to spawn.
 struct Spawner {
     packet: Arc<Packet<()>>,
-    /// One of the three below. The lock of the table is what it is read and written under, so no order is needed.
+    /// One of the three constants below. It is read and written under the lock of the table, so no memory order is
+    /// needed.
     stands: AtomicU8,
 }
 
-/// In the queue.
+/// It is in the queue.
 const WAITS: u8 = 0;
-/// Has a place, also if that is not known to it yet.
+/// It has a place, even if it does not know that yet.
 const PLACED: u8 = 1;
-/// Waits no more.
+/// It does not wait any more.
 const GONE: u8 = 2;
 
 impl Spawner {
@@ -75,7 +77,7 @@ impl Spawner {
         Arc::new(Self { packet: Packet::new(), stands: AtomicU8::new(WAITS) })
     }
 
-    /// Says how it stood before.
+    /// Sets the new state and returns the old one.
     fn now(&self, stands: u8) -> u8 {
         self.stands.swap(stands, Ordering::Relaxed)
     }
@@ -90,7 +92,7 @@ impl Limit {
         Self { most: most.get(), taken: 0, queue: VecDeque::new(), stale: 0 }
     }
 
-    /// How many places there are, and how many are taken.
+    /// Returns how many places there are, and how many are taken.
     pub(crate) fn places(&self) -> (usize, usize) {
         (self.most, self.taken)
     }
@@ -104,7 +106,7 @@ impl Limit {
         self.taken >= self.most
     }
 
-    /// Gives a child a place, marks it as queued, or says why not.
+    /// Gives a child a place or marks it as queued, or returns why the child is refused.
     pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         match place {
             _ if member.kind() != Kind::Ordinary => {}
@@ -124,7 +126,7 @@ impl Limit {
         self.queue.push_back(Waiting::Child(ticket));
     }
 
-    /// A child has left the table.
+    /// Handles a child that has left the table.
     pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
         if member.is(Fact::QUEUED) {
             self.pass_over(slots);
@@ -132,7 +134,7 @@ impl Limit {
         self.leave(member, slots, effects);
     }
 
-    /// Gives a place that has come free to whoever has waited longest.
+    /// Gives a place that is free again to the one that has waited longest.
     pub(crate) fn give_back(&mut self, slots: &mut Slab<Slot>, effects: &mut Effects) {
         self.taken -= 1;
         while !self.is_full() {
@@ -159,13 +161,15 @@ impl Limit {
         shrink(&mut self.queue);
     }
 
-    /// Gives a queued child a place that it is lent.
+    /// Gives a queued child the place that another child lends it.
     pub(crate) fn start(&mut self, ticket: Ticket, slots: &mut Slab<Slot>, effects: &mut Effects) {
         slots[ticket.key() as usize].member.place(effects);
         self.pass_over(slots);
     }
 
-    /// One in the queue does not wait any more. Forgets those, once they are the larger part.
+    /// Notes that an entry of the queue does not wait any more.
+    ///
+    /// Removes such entries once they are the larger part.
     fn pass_over(&mut self, slots: &mut Slab<Slot>) {
         self.stale += 1;
         if self.stale * 2 > self.queue.len() {
@@ -178,14 +182,14 @@ impl Limit {
         }
     }
 
-    /// The group is cancelled: nobody is let in any more.
+    /// Empties the queue, because the group is cancelled and lets nobody in any more.
     pub(crate) fn give_up(&mut self, effects: &mut Effects) {
         self.turn_away(effects);
         self.queue = VecDeque::new();
         self.stale = 0;
     }
 
-    /// The group takes no more children: nobody waits to spawn any more.
+    /// Refuses those who wait to spawn, because the group takes no more children.
     pub(crate) fn turn_away(&mut self, effects: &mut Effects) {
         self.queue.retain(|next| match next {
             Waiting::Child(_) => true,
@@ -203,7 +207,7 @@ impl Limit {
     }
 }
 
-/// A child that waits for its place.
+/// Returns a child if it still waits for its place.
 pub(crate) fn waiting(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
     slot_of(slots, ticket).filter(|slot| is_waiting(slot))
 }
@@ -213,7 +217,7 @@ fn is_waiting(slot: &Slot) -> bool {
 }
 
 impl State {
-    /// Whether a child still waits for its place; if so, `waker` is woken when it has one.
+    /// Whether a child still waits for its place; if so, `waker` is woken when it gets one.
     pub(crate) fn is_queued(&self, key: Key, waker: &Waker) -> bool {
         let mut effects = Effects::default();
         let mut waker = Some(waker.clone());
@@ -228,8 +232,10 @@ impl State {
         queued.unwrap_or(false)
     }
 
-    /// A child is dropped unasked. If it was queued it waits for no place any more. It may await others in its destructor, and one that
-    /// is given a place does not look for whom it could lend that to: otherwise it has awaited nobody by then.
+    /// Takes a lost child out of the queue, if it was queued.
+    ///
+    /// Its destructor may await other children. A queued child that is given a place does not look for a child to lend
+    /// that place to, because otherwise a queued child has awaited nobody yet.
     pub(crate) fn leave_queue(&self, key: Key) {
         let mut table = self.lock();
         let Table { slots, limit: Some(limit), .. } = &mut *table else { return };
@@ -238,7 +244,9 @@ impl State {
         limit.pass_over(slots);
     }
 
-    /// A place for a child that is still to be spawned, now or later. `None` if there is no limit.
+    /// Asks for a place for a child that is still to be spawned.
+    ///
+    /// The place is kept now, or waited for. Returns `None` if the group has no limit.
     pub(crate) fn room(self: &Arc<Self>) -> Option<Room> {
         let mut table = self.lock();
         let limit = table.limit.as_mut()?;
@@ -255,7 +263,7 @@ impl State {
         Some(Room { group: self.clone(), place })
     }
 
-    /// Gives back a place that no child was spawned in, or the wait for one.
+    /// Gives back a place in which no child was spawned, or stops waiting for one.
     fn leave_room(&self, spawner: Option<&Spawner>) {
         let mut effects = Effects::default();
         let mut table = self.lock();
@@ -267,7 +275,7 @@ impl State {
         }
         drop(table);
         effects.run();
-        // What is marked stays in the queue for a while, and is dropped under the lock.
+        // A marked entry stays in the queue for a while, and is dropped under the lock. So its waker goes now.
         if let Some(spawner) = spawner {
             spawner.packet.forget();
         }
@@ -299,7 +307,7 @@ impl Room {
         Poll::Ready(())
     }
 
-    /// Takes a child in, in this place. If the group refuses it, the place is free again.
+    /// Enters a child in this place; if the group refuses the child, the place is free again.
     pub(crate) fn enter(
         mut self,
         location: &'static Location<'static>,

@@ -1,17 +1,19 @@
-//! The lock around what is touched for a moment and by every child: the table of its group, its result, a pool's lists.
+//! The lock around data that every child touches for a moment: the table of its group, its result, the lists of a pool.
 //!
-//! A child takes that of the table two or three times, for some ten nanoseconds each and mostly alone, so what counts is the number of
-//! locked instructions: one here, two with std's mutex. Whoever finds it taken looks again after a while, then after twice that, as
-//! each look takes the cache line from whoever has the lock and is about to write it; then lets others run, and at last sleeps: a
-//! thread that was stopped with the lock in its hand comes to run even if it has a lower priority.
+//! A child locks the table two or three times, for some ten nanoseconds each, and mostly without contention. So what
+//! counts is the number of locked instructions: one here, two with std's mutex.
 //!
-//! Under a model checker it is that one's mutex.
+//! A thread that finds the lock taken looks again after a while, then after twice that time, and so on: each look takes
+//! the cache line from the thread that has the lock and is about to write it. Then the thread yields to others. At last
+//! it sleeps, so that a thread that was stopped while it held the lock can run even if it has a lower priority.
+//!
+//! Under a model checker, this is the model checker's mutex.
 
 use std::hint::spin_loop;
 use std::thread;
 use std::time::Duration;
 
-/// How often one looks before others are let run: some 300 pauses, about ten microseconds.
+/// How many looks there are before the thread yields to others: some 300 pauses, about ten microseconds.
 const SPINS: u32 = 10;
 /// How often the time between two looks doubles.
 const DOUBLINGS: u32 = 6;
@@ -38,7 +40,9 @@ mod imp {
             self.0.try_lock()
         }
 
-        /// Nothing under the lock unwinds: it runs no foreign code.
+        /// Locks the value.
+        ///
+        /// Nothing under the lock unwinds, because no foreign code runs there.
         #[inline]
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             match self.0.try_lock() {
@@ -93,7 +97,7 @@ impl<T: Default> Default for Lock<T> {
     }
 }
 
-/// Waits before one looks again for what another thread is about to have done, longer with each turn.
+/// Waits before the next look at what another thread is about to do, longer each time.
 #[cold]
 #[cfg_attr(taskgroup_loom, allow(dead_code, reason = "there whoever waits is not run"))]
 pub(crate) fn pause(turn: &mut u32) {

@@ -1,7 +1,7 @@
-//! The table's entries: a child or the body, and what holds it back when it is cancelled.
+//! The table's entries: a child or the body, and what delays its end when it is cancelled.
 //!
-//! A *member* is a child of the group or the scope's body. Cancelling marks it. What happens next depends on what
-//! it holds:
+//! A *member* is a child of the group or the scope's body. Cancelling marks it. To *cut* a member is to stop polling
+//! it, so that its future can be dropped. What happens after the mark depends on what the member holds:
 //!
 //! ```text
 //! cancelled, nothing held ──────────────────────────────► cut: its Task is dropped
@@ -9,11 +9,11 @@
 //! cancelled, shielded ──► polled on, woken once; cut after the poll in which the last shield ends
 //! ```
 //!
-//! A child that finds no place under the group's limit is *queued*: its wrapper waits to be told, and its future is not
-//! polled. It is cancelled like any other.
+//! A child that finds no place under the group's limit is *queued*: its wrapper waits for a place, and its future is
+//! not polled. It is cancelled like any other child.
 //!
-//! A child whose future is gone while groups it opened still live stays in the table as *gone*: it is counted, and
-//! so every group around it waits for its grandchildren.
+//! A child whose future is gone, while groups that it opened still live, stays in the table as *gone*. It is still
+//! counted, and so every group around it waits for its grandchildren.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -33,10 +33,10 @@ use crate::state::State;
 #[cfg(feature = "tracing")]
 use crate::trace::Span;
 
-/// A child's place in the table of its group.
+/// The index of a child in the table of its group.
 pub(crate) type Key = u32;
 
-/// The key under which a scope's body is known.
+/// The key that stands for a scope's body.
 pub(crate) const BODY: Key = Key::MAX;
 
 /// What a member is to its group.
@@ -44,24 +44,26 @@ pub(crate) const BODY: Key = Key::MAX;
 pub(crate) enum Kind {
     #[default]
     Ordinary,
-    /// It ends when the ordinary ones have.
+    /// A child that ends when the ordinary ones have ended.
     Background,
-    /// A background child of the crate's own, which sees to the deadline.
+    /// A background child of the crate's own, which watches the deadline.
     Watch,
-    /// It runs after the member that registered it.
+    /// A child that runs after the member that registered it.
     Cleanup,
-    /// Not a child but the body of a scope.
+    /// The body of a scope, which is no child.
     Body,
 }
 
 impl Kind {
-    /// Whether it is cancelled when the others have ended.
+    /// Whether such a child is cancelled when the others have ended.
     pub(crate) fn is_background(self) -> bool {
         matches!(self, Kind::Background | Kind::Watch)
     }
 
-    /// Whether a child that is cut, or refused since the group was cancelled, is one of those who have not done what they were
-    /// there for: of the background ones only where their runtime is lost.
+    /// Whether a child that was cut has failed to do what it was there for.
+    ///
+    /// The same goes for a child that was refused because the group was cancelled. A background child counts as missed
+    /// only if its runtime is lost.
     pub(crate) fn is_missed(self, is_lost: bool) -> bool {
         self == Kind::Ordinary || (is_lost && self != Kind::Watch)
     }
@@ -72,22 +74,23 @@ impl Kind {
 pub(crate) enum Work {
     #[default]
     Future,
-    /// It waits for a thread that blocks.
+    /// The future waits for a thread that blocks.
     Blocking,
-    /// It waits for a task that was taken in.
+    /// The future waits for an adopted task.
     Adopted,
 }
 
 /// A child in the table of its group.
 pub(crate) struct Slot {
     pub(crate) location: &'static Location<'static>,
-    /// Not there while the spawner makes it, and once the child is cut or ends.
+    /// `None` while the spawner is making it, and once the child is cut or ends.
     pub(crate) task: Option<Task<()>>,
     pub(crate) member: Member,
 }
 
 impl Slot {
-    /// To be filled in where it lies: to move one that was just written part by part takes longer than to write it twice.
+    /// To be filled in where it lies. Writing a slot twice takes less time than moving one that was just written part
+    /// by part.
     pub(crate) const EMPTY: Self = Self {
         location: Location::caller(),
         task: None,
@@ -95,30 +98,30 @@ impl Slot {
     };
 }
 
-/// What is known of a child or a body, besides its future.
+/// What is known of a child or a body besides its future.
 #[derive(Default)]
 pub(crate) struct Member {
     pub(crate) facts: Facts,
     hold: Option<Box<Hold>>,
 }
 
-/// What keeps a cancelled member in the table, and what else most children never have.
+/// What keeps a cancelled member in the table, and other things that most children never have.
 #[derive(Default)]
 struct Hold {
     name: Option<Name>,
-    /// To be resolved when the future is gone: the clean-up that was registered last waits for it.
+    /// The clean-up that was registered last waits for this. It is resolved when the future is gone.
     cleanup: Option<Arc<Packet<()>>>,
     shields: u32,
     groups: Slab<Inner>,
-    /// How many of them it does not own.
+    /// How many of `groups` the member does not own, so that it is not dropped before they have ended.
     awaited: usize,
-    /// The waker of the latest poll under a shield, so that a cancel can tell the shielded code: once. Or that of a
-    /// queued child.
+    /// Of a shielded member: the waker of its latest poll, so that a cancel can tell the shielded code, once. Of a
+    /// queued child: the waker that is called when it gets a place.
     waker: Option<Waker>,
     told: bool,
     loan: Option<Box<Loan>>,
     elsewhere: Option<Arc<Elsewhere>>,
-    /// It is a clean-up whose turn has come.
+    /// The member is a clean-up, and its turn has come.
     begun: bool,
     marks: Option<Marks>,
     #[cfg(feature = "tracing")]
@@ -128,12 +131,12 @@ struct Hold {
 /// A group that was opened in this member and has not ended.
 struct Inner {
     group: Arc<State>,
-    /// Opened under a shield, so a cancel from outside passes it by until the shield ends.
+    /// The group was opened under a shield, so a cancel from outside does not reach it until the shield ends.
     shielded: bool,
 }
 
 impl Member {
-    /// The body of a group that has none.
+    /// Stands for the body in a group that has none.
     pub(crate) fn gone() -> Self {
         let mut gone = Self::default();
         gone.facts.set(Fact::GONE);
@@ -154,7 +157,7 @@ impl Member {
         self.facts.kind()
     }
 
-    /// Whether there is nothing to see to when it leaves but its future.
+    /// Whether nothing but the future has to be dealt with when the member leaves.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
         self.hold.is_none() && self.facts.is_plain()
@@ -170,7 +173,7 @@ impl Member {
         Self { facts: Facts::new(kind, work), hold: None }
     }
 
-    /// Notes its polls from now on.
+    /// Marks the polls of the member from now on.
     #[cold]
     pub(crate) fn observe(&mut self) {
         self.hold.get_or_insert_default().marks = Some(Marks::new());
@@ -194,7 +197,7 @@ impl Member {
         self.hold.as_ref().map(|hold| hold.span.clone()).unwrap_or_default()
     }
 
-    /// For whoever ends it with no lock held.
+    /// For a caller that ends the span while it holds no lock.
     #[cfg(feature = "tracing")]
     pub(crate) fn take_span(&mut self) -> Span {
         self.hold.as_mut().map(|hold| std::mem::take(&mut hold.span)).unwrap_or_default()
@@ -204,7 +207,7 @@ impl Member {
         self.marks_mut().into_iter().for_each(Marks::single_out);
     }
 
-    /// The turn of a clean-up has come.
+    /// Notes that the turn of a clean-up has come.
     pub(crate) fn begin(&mut self) {
         self.hold.get_or_insert_default().begun = true;
     }
@@ -213,7 +216,7 @@ impl Member {
         self.hold.as_ref().is_some_and(|hold| hold.begun)
     }
 
-    /// Puts it under a shield from the start.
+    /// Puts the member under a shield from the start.
     pub(crate) fn shielded(mut self) -> Self {
         self.shield();
         self
@@ -224,7 +227,7 @@ impl Member {
         self
     }
 
-    /// Has it on another runtime than its group's own, if that is where it is.
+    /// Marks the member as running on another runtime than its group's own, if `elsewhere` is set.
     #[inline]
     pub(crate) fn at(self, elsewhere: Option<&Arc<Elsewhere>>) -> Self {
         #[cold]
@@ -242,7 +245,7 @@ impl Member {
         self.hold.as_ref()?.elsewhere.as_ref()
     }
 
-    /// Whether its runtime is gone, where it is known of the group's own whether that is.
+    /// Whether the member's runtime is gone; `at_home` says so for the group's own runtime.
     #[inline]
     pub(crate) fn is_bereft(&self, at_home: bool) -> bool {
         self.elsewhere().map_or(at_home, |elsewhere| elsewhere.is_lost())
@@ -252,7 +255,9 @@ impl Member {
         self.hold.as_ref()?.name.as_ref()
     }
 
-    /// Marks the member as cancelled, and cuts it unless a shield forbids it. Gives its `Task` if that is to be dropped now.
+    /// Marks the member as cancelled, and cuts it unless a shield forbids it.
+    ///
+    /// Returns its `Task` if that is to be dropped now.
     #[must_use = "to drop it is what cancels the child"]
     pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
         if self.is(Fact::CANCELLED) {
@@ -266,7 +271,7 @@ impl Member {
         hold.told = hold.waker.is_some();
         effects.wake(hold.waker.take());
         for (_, inner) in &hold.groups {
-            // The shield puts off the cut, and not the soft signal.
+            // The shield delays the cut, but not the soft signal.
             match inner.shielded {
                 true => effects.stop(inner.group.clone()),
                 false => effects.cancel(inner.group.clone()),
@@ -275,7 +280,7 @@ impl Member {
         None
     }
 
-    /// Cuts a member that is cancelled and whose last shield has ended.
+    /// Cuts a cancelled member whose last shield has ended.
     pub(crate) fn cut_if_due(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) {
         if self.is(Fact::CANCELLED) && !self.is(Fact::CUT) && self.shields() == 0 {
             let task = self.cut(task, effects);
@@ -289,19 +294,23 @@ impl Member {
         self.release(task, effects)
     }
 
-    /// Marks the future as destroyed: what it opened is cancelled. Says whether the member may leave the table.
+    /// Marks the future as destroyed and cancels the groups that it opened.
+    ///
+    /// Returns whether the member may leave the table.
     pub(crate) fn end(&mut self, effects: &mut Effects) -> bool {
         self.facts.set(Fact::GONE);
         self.cancel_groups(effects);
         self.clean_up(effects);
-        // Of one that was queued, or is still under a shield: it must not be dropped with the slot, which is under the lock.
+        // The waker of a child that was queued, or is still under a shield. It must not be dropped with the slot,
+        // because that happens under the lock.
         effects.forget(self.hold.as_mut().and_then(|hold| hold.waker.take()));
         !self.holds_groups()
     }
 
-    /// Registers a clean-up to be told when the future is gone, and gives the one that was to be told so far.
+    /// Registers a clean-up to begin when the future is gone.
     ///
-    /// `None` if they have been told: a group inside may outlive the future of its host, and register here.
+    /// Returns the clean-up that was to begin first so far; or `None` if the clean-ups have begun already: a group
+    /// inside may outlive the future of its host, and register here.
     pub(crate) fn register_cleanup(&mut self, begin: &Arc<Packet<()>>) -> Option<Option<Arc<Packet<()>>>> {
         let told = self.is(Fact::GONE) || (self.kind() == Kind::Body && self.may_be_dropped());
         (!told).then(|| self.hold.get_or_insert_default().cleanup.replace(begin.clone()))
@@ -316,10 +325,10 @@ impl Member {
         self.groups().for_each(|group| effects.cancel(group.clone()));
     }
 
-    /// Gives up the `Task` of a member that is cut, once no group inside lives.
+    /// Gives up the `Task` of a cut member, once no group inside lives.
     ///
-    /// A body has none: it is dropped by whoever polls its scope. If that is cut as well and polls no more, it waits for
-    /// the clean-ups of the body, so these begin here.
+    /// A body has no `Task`: the member that polls the scope drops the body. If that member is cut as well, it polls no more,
+    /// and it waits for the clean-ups of the body. So these begin here.
     #[must_use = "to drop it is what cancels the child"]
     pub(crate) fn release(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
         if !self.may_be_dropped() {
@@ -335,7 +344,9 @@ impl Member {
         self.is(Fact::CUT) && !self.awaits_groups()
     }
 
-    /// Whether groups live in it that have to end before it is dropped: all but those that it owns.
+    /// Whether the member must wait for groups inside it before it is dropped.
+    ///
+    /// It waits for all groups except those that it owns.
     pub(crate) fn awaits_groups(&self) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.awaited > 0)
     }
@@ -344,13 +355,17 @@ impl Member {
         self.hold.as_ref().is_some_and(|hold| !hold.groups.is_empty())
     }
 
-    /// Registers a group opened in this member. `None` if the member is cut, or gone.
+    /// Registers a group that was opened in this member.
+    ///
+    /// Returns `None` if the member is cut or gone.
     pub(crate) fn link(&mut self, group: &Arc<State>) -> Option<usize> {
         let lives = !self.is(Fact::CUT) && !self.is(Fact::GONE);
         lives.then(|| self.relink(group))
     }
 
-    /// Registers a group that has been over and is not, whatever has become of this member.
+    /// Registers a group again that was over and no longer is.
+    ///
+    /// This is done whatever has become of this member.
     pub(crate) fn relink(&mut self, group: &Arc<State>) -> usize {
         let hold = self.hold.get_or_insert_default();
         hold.awaited += usize::from(!group.config.owned);
@@ -387,7 +402,7 @@ impl Member {
         self.hold.iter().flat_map(|hold| hold.groups.iter()).map(|(_, inner)| &inner.group)
     }
 
-    /// What it has of the places of others, and they of its own, if there was anything.
+    /// What the member has borrowed of the places of others, and they of its place.
     pub(crate) fn loan(&self) -> Option<&Loan> {
         self.hold.as_ref()?.loan.as_deref()
     }
@@ -401,14 +416,16 @@ impl Member {
         effects.forget(self.hold.get_or_insert_default().waker.replace(waker));
     }
 
-    /// Gives a queued child its place.
+    /// Gives a queued child its place and wakes it.
     pub(crate) fn place(&mut self, effects: &mut Effects) {
         self.facts.clear(Fact::QUEUED);
         self.facts.set(Fact::PLACED);
         effects.wake(self.hold.as_mut().and_then(|hold| hold.waker.take()));
     }
 
-    /// Keeps the waker of a poll under a shield, or wakes it if a cancel came while there was none.
+    /// Keeps the waker of a shielded poll.
+    ///
+    /// If a cancel came while no waker was kept, it calls the waker instead.
     pub(crate) fn keep_waker(&mut self, waker: Waker, effects: &mut Effects) {
         match self.hold.as_mut().filter(|hold| hold.shields > 0) {
             Some(hold) if !self.facts.is(Fact::CANCELLED) => effects.forget(hold.waker.replace(waker)),

@@ -1,4 +1,4 @@
-//! Groups inside groups, and shields: what a member holds, and what holds it.
+//! Groups inside groups, and shields: what a member holds, and which member holds a group.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -20,7 +20,7 @@ pub(crate) struct Parent {
 }
 
 impl Parent {
-    /// The id of the member, which its slot may outlive.
+    /// The id of the member: its slot may be another member's by now.
     pub(crate) fn id(&self) -> u64 {
         self.origin.child.map_or(0, |(id, _)| id)
     }
@@ -49,7 +49,7 @@ impl State {
         }
         drop(table);
         if link.is_some() {
-            // A cancel may have come, and found nothing to unlink, in between.
+            // In between, a cancel may have come and found nothing to unlink.
             effects.settle(&state);
         } else {
             effects.cancel(state.clone());
@@ -60,7 +60,9 @@ impl State {
 
     // ---- shields ----
 
-    /// Begins a shield in a member, and gives its id. `None` if the member is cut already.
+    /// Begins a shield in a member, and returns the member's id.
+    ///
+    /// Returns `None` if the member is cut already.
     pub(crate) fn begin_shield(&self, key: Key) -> Option<u64> {
         let mut table = self.lock();
         let id = table.id(key)?;
@@ -71,7 +73,9 @@ impl State {
         began.then_some(id)
     }
 
-    /// Ends a shield. `due` says that no poll of the member is under way that would see to the cut.
+    /// Ends a shield.
+    ///
+    /// `due` says that no poll of the member is under way. Such a poll would cut the member afterwards.
     pub(crate) fn end_shield(self: &Arc<Self>, key: Key, id: u64, due: bool, effects: &mut Effects) {
         let mut table = self.lock();
         if table.id(key) != Some(id) {
@@ -90,7 +94,9 @@ impl State {
         }
     }
 
-    /// After a poll under a shield: cuts the member if the last shield ended, else keeps the waker.
+    /// Ends a poll under a shield.
+    ///
+    /// Cuts the member if the last shield ended, or else keeps the waker.
     pub(crate) fn after_shielded_poll(self: &Arc<Self>, key: Key, waker: Waker) {
         let mut effects = Effects::default();
         let mut waker = Some(waker);
@@ -118,7 +124,7 @@ impl State {
 
     // ---- groups inside groups ----
 
-    /// Asks the members of this group, and of all groups inside, to come to an end.
+    /// Asks the members of this group, and of all groups inside it, to end.
     pub(crate) fn stop(self: &Arc<Self>) {
         let mut effects = Effects::default();
         effects.stop(self.clone());
@@ -139,8 +145,9 @@ impl State {
         self.parent.as_deref()
     }
 
-    /// Lists a group that was opened in a member, and says whether members are asked to end. `None` if that member is cut:
-    /// the group is born cancelled.
+    /// Lists a group that was opened in a member, and returns whether members are asked to end.
+    ///
+    /// The link is `None` if that member is cut: then the group is cancelled from the start.
     fn link(&self, key: Key, group: &Arc<State>) -> (Option<usize>, bool) {
         let mut table = self.lock();
         if key == BODY {
@@ -155,13 +162,16 @@ impl State {
         (link, self.word.look().is_stopping())
     }
 
-    /// Links a group again in which something was entered after it was over.
+    /// Links a group again in which something was entered after the group was over.
     ///
-    /// A body that is cut is not waited for: it is destroyed with its host, which waits for the group. So the group may be over, and
-    /// its link gone, while that body is in its last poll or in its destructors, and there it may register a clean-up. That is
-    /// entered first, so the group is not over again before it has ended; a link that is being cut meanwhile is another one.
-    /// While the body is there so is the slot of its host, unless the scope was carried away from it: then the group around waits as
-    /// for a group in its body.
+    /// A group does not wait for its body if that is cut: the body is destroyed with its host, which waits for the
+    /// group. So the group may be over, and its link gone, while the cut body is in its last poll or in its
+    /// destructors. There the body may register a clean-up. The clean-up is entered first, so the group is not over
+    /// again before the clean-up has ended. If another thread is cutting a link meanwhile, that is the old link, not
+    /// the new one.
+    ///
+    /// While the body exists, so does the slot of its host, unless the scope was carried away from its host. In that
+    /// case the group around waits for this group as for a group in its own body.
     pub(crate) fn relink(self: &Arc<Self>) {
         let mut effects = Effects::default();
         let mut group = self.clone();
@@ -182,7 +192,7 @@ impl State {
                 around.flags.entangle(&mut table.locked);
             }
             drop(table);
-            // Somebody else may have been here.
+            // Another thread may have linked the group meanwhile.
             let double = group.lock().link.replace((key, link));
             if let Some((key, double)) = double {
                 around.unlink(key, double, &mut effects);
@@ -214,7 +224,7 @@ impl State {
         drop(group);
     }
 
-    /// If the group has ended for good: hands outwards what nobody read, and cuts the link.
+    /// If the group is over, hands outwards the failures that nobody read, and cuts the link.
     pub(crate) fn settle(self: &Arc<Self>, effects: &mut Effects) {
         let mut table = self.lock();
         let seen = self.word.look();
@@ -223,7 +233,7 @@ impl State {
         if !seen.is_clear() || !over {
             return;
         }
-        // What was recorded after the outcome was read nobody reads either.
+        // Nobody reads either what was recorded after the outcome was read.
         let unread = (table.abandoned || seen.is_finished()).then(|| std::mem::take(&mut table.outcome));
         let link = table.link.take();
         drop(table);
@@ -241,8 +251,9 @@ impl State {
     }
 }
 
-/// Records the failures of a group that nobody reads in the one around it; or, as one that has ended has nobody to tell, in the next one
-/// that has not.
+/// Records the unread failures of a group in the group around it.
+///
+/// A group that has ended has nobody to tell. So they go to the next group outwards that has not ended.
 fn hand_outwards(mut unread: Outcome, parent: &Parent, effects: &mut Effects) {
     if unread.is_empty() && unread.not_kept() == 0 {
         return;
@@ -258,13 +269,13 @@ fn hand_outwards(mut unread: Outcome, parent: &Parent, effects: &mut Effects) {
     for (origin, failure) in unread.into_kept() {
         around.group.record_into(failure, origin, effects);
     }
-    // It may have been given up, and be over.
+    // That group may have been abandoned, and may be over.
     effects.settle(&around.group);
 }
 
 impl Drop for State {
     fn drop(&mut self) {
-        // Parents hold one another: drop the chain in a loop, not on the stack.
+        // Parents hold one another: this drops the chain in a loop, not on the stack.
         let mut next = self.parent.take();
         while let Some(parent) = next {
             next = Arc::into_inner(parent.group).and_then(|mut state| state.parent.take());

@@ -1,9 +1,11 @@
-//! When the polls of a member begin and end, in groups that are opened with `observe_polls`; and what becomes of it.
+//! When the polls of a member begin and end, in observed groups, and how the member ends.
 //!
-//! One of the `Flags` says that a group is observed. It is among those that a child looks at before each poll, so where it
-//! is not set a child does nothing for it; where it is, every child has its marks in its entry of the table. Groups that a
-//! `tracing` subscriber listens to are observed as well, and members are in their spans for as long as they are polled. So are
-//! groups that are counted in `Metrics`.
+//! Three kinds of groups are observed: those that are opened with `observe_polls`, those that a `tracing` subscriber
+//! listens to, and those that are counted in `Metrics`. In the second kind, members are in their spans while they are
+//! polled.
+//!
+//! One of the `Flags` says that a group is observed. A child looks at these flags before each poll anyway, so in other
+//! groups it does nothing more. In an observed group, every child has its marks in its entry of the table.
 
 use std::time::{Duration, Instant};
 
@@ -15,17 +17,17 @@ use crate::state::{End, State};
 use crate::ticket::Ticket;
 use crate::unwind::{catch, drop_quietly};
 
-/// What is noted of a member.
+/// What is noted about a member.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
     pub(crate) spawned: Instant,
-    /// When its latest poll began, if that is under way, or ended.
+    /// When its latest poll began, if that is under way, or else when it ended.
     pub(crate) since: Instant,
     pub(crate) running: bool,
     pub(crate) polls: u64,
-    /// When it was cancelled by itself.
+    /// When it was cancelled on its own.
     pub(crate) singled: Option<Instant>,
-    /// How it failed first, if it did.
+    /// How it failed the first time, if it did.
     failed: Option<Ended>,
 }
 
@@ -35,7 +37,7 @@ impl Marks {
         Self { spawned: now, since: now, running: false, polls: 0, singled: None, failed: None }
     }
 
-    /// Gives the time that this turn took.
+    /// Begins or ends a poll, and returns how long the previous state lasted.
     fn turn(&mut self, running: bool) -> Duration {
         let since = std::mem::replace(&mut self.since, Instant::now());
         self.running = running;
@@ -49,13 +51,15 @@ impl Marks {
 }
 
 impl State {
-    /// What that flag says, which never changes: without an atomic, for whoever does not look there anyway.
+    /// Whether the group is observed, which never changes.
+    ///
+    /// This says the same as the flag, but needs no atomic, for callers that do not look at the flags anyway.
     #[inline]
     pub(crate) fn is_observed(&self) -> bool {
         self.opened.is_some()
     }
 
-    /// A poll of this member begins.
+    /// Notes that a poll of this member begins.
     #[inline]
     pub(crate) fn begin_poll(&self, key: Key) {
         if self.is_observed() {
@@ -63,7 +67,7 @@ impl State {
         }
     }
 
-    /// It ended.
+    /// Notes that a poll of this member has ended.
     #[inline]
     pub(crate) fn end_poll(&self, key: Key) {
         if self.is_observed() {
@@ -87,26 +91,26 @@ impl State {
         }
     }
 
-    /// Where a member of this kind is counted.
+    /// Returns where a member of this kind is counted.
     fn metrics_of(&self, kind: Kind) -> Option<&Metrics> {
-        // Neither are children that anybody has spawned.
+        // The body and the deadline's watcher are not counted: nobody spawned them as children.
         self.config.metrics.as_ref().filter(|_| !matches!(kind, Kind::Body | Kind::Watch))
     }
 
-    /// A child was entered, and not handed to its runtime yet.
+    /// Notes that a child was entered, before it is handed to its runtime.
     #[cold]
     pub(crate) fn observe_child(&self, ticket: Ticket, kind: Kind) {
-        // Who is counted is yet to be made, so nothing unwinds out of here.
+        // The child is counted but not made yet, so nothing may unwind out of here.
         drop_quietly(catch(|| {
             self.metrics_of(kind).into_iter().for_each(Metrics::spawn);
             #[cfg(feature = "tracing")]
             self.trace_child(ticket, kind);
         }));
-        // Only spans ask for it.
+        // Only spans need it.
         let _ = ticket;
     }
 
-    /// The first failure of a member is what became of it.
+    /// Notes a failure of a member; the first one says how it ended.
     #[cold]
     pub(crate) fn observe_failure(&self, key: Key, failure: &Raw) {
         let how = if matches!(failure, Raw::Panic(_)) { Ended::Panicked } else { Ended::Failed };
@@ -119,7 +123,9 @@ impl State {
         self.trace_failure(key, failure);
     }
 
-    /// A child is about to leave: whoever joins the group finds it counted.
+    /// Notes that a child is about to leave.
+    ///
+    /// So the owner finds it counted after the join.
     #[cold]
     pub(crate) fn observe_end(&self, key: Key, end: End) {
         #[cfg(feature = "tracing")]
@@ -128,7 +134,7 @@ impl State {
         let group_cancelled = table.cancelled_at;
         let found = table.member(key, |member, _| {
             let marks = *member.marks()?;
-            // Either came first. A background child that is cancelled with the others is marked by itself.
+            // The earlier of the two. A background child that is cancelled with the others is marked on its own.
             let asked =
                 marks.singled.into_iter().chain(group_cancelled.filter(|_| member.is(Fact::CANCELLED))).min();
             Some((member.kind(), marks.failed, asked))
@@ -138,7 +144,7 @@ impl State {
         let (how, asked) = match end {
             End::Returned => (Ended::Returned, asked),
             End::Cut => (Ended::Cancelled, asked),
-            // The group is cancelled because of it.
+            // The group is cancelled because of this child.
             End::Lost => (Ended::Lost, None),
         };
         if let Some(metrics) = self.metrics_of(kind) {

@@ -1,7 +1,7 @@
-//! What went wrong in a group, in order, and bounded.
+//! What went wrong in a group: in order, and bounded.
 //!
-//! The machinery is not generic over the error type: an error travels in a box and gets its type back when the
-//! owner of the group takes the outcome. It is boxed on failure only.
+//! The machinery is not generic over the error type. An error travels in a box, and gets its type back when the owner
+//! of the group takes the outcome. It is boxed only when a child or the body fails.
 
 use std::any::Any;
 use std::panic::resume_unwind;
@@ -14,7 +14,9 @@ use crate::unwind::{catch, drop_quietly};
 /// How many failures a group keeps besides the primary one.
 pub(crate) const SUPPRESSED: usize = 16;
 
-/// Either an error, a panic's payload, or an error that a group inside left behind.
+/// One failure of a group.
+///
+/// It is an error, the payload of a panic, an error that an inner group left behind, or a clean-up that took too long.
 pub(crate) enum Raw {
     Error(Box<dyn Any + Send>),
     Panic(Box<dyn Any + Send>),
@@ -23,7 +25,7 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
-    /// What the policy is asked about.
+    /// Returns what the policy is asked about.
     pub(crate) fn event(&self, origin: &Origin) -> Event {
         match (origin.is_body(), self) {
             (false, Raw::Panic(_)) => Event::ChildPanicked,
@@ -41,7 +43,7 @@ impl Raw {
         }
     }
 
-    /// What this failure is to the group around the one it happened in, for which it happened in `opener`.
+    /// Converts this failure to what it is for the group around: there it happened in `opener`.
     fn outward(self, origin: Origin, opener: Origin) -> Raw {
         match self {
             Raw::Error(error) => Raw::Foreign { path: vec![origin, opener], error },
@@ -54,7 +56,7 @@ impl Raw {
     }
 }
 
-/// A failure that was kept.
+/// A failure that is kept.
 pub(crate) struct Entry {
     /// Its place in the order of occurrence.
     pub(crate) number: u64,
@@ -62,11 +64,11 @@ pub(crate) struct Entry {
     pub(crate) failure: Raw,
 }
 
-/// All that a group has to report.
+/// Everything that a group has to report.
 #[derive(Default)]
 pub(crate) struct Outcome {
     failures: Option<Box<Failures>>,
-    /// Whether a child was dropped by its runtime, or because it, or the group, was cancelled.
+    /// Whether a child was dropped by its runtime, or because the child or the group was cancelled.
     pub(crate) child_cut: bool,
     /// Whether the body was dropped before it had ended.
     pub(crate) body_cut: bool,
@@ -74,7 +76,7 @@ pub(crate) struct Outcome {
 
 #[derive(Default)]
 struct Failures {
-    /// In order of occurrence; at most the primary one, the suppressed ones, and the first panic.
+    /// In order of occurrence: the primary failure and the suppressed ones. The first panic is always among them.
     kept: Vec<Entry>,
     /// How many more there were.
     not_kept: usize,
@@ -90,14 +92,14 @@ impl Outcome {
         self.failures.as_ref().is_none_or(|failures| failures.kept.is_empty())
     }
 
-    /// Takes a number for a failure, by which [`keep`](Self::keep) puts it in order.
+    /// Takes a number for a failure; [`keep`](Self::keep) orders failures by it.
     pub(crate) fn number(&mut self) -> u64 {
         let failures = self.failures();
         failures.last += 1;
         failures.last
     }
 
-    /// Keeps a failure, and hands back the one that finds no place any more besides `bound` others.
+    /// Keeps a failure, and returns the one that has no room any more besides `bound` others.
     pub(crate) fn keep(&mut self, number: u64, origin: Origin, failure: Raw, bound: usize) -> Option<Entry> {
         self.failures().keep(Entry { number, origin, failure }, bound)
     }
@@ -114,7 +116,9 @@ impl Outcome {
         }
     }
 
-    /// Makes of the failures what they are to the group around this one, for which they happened in `opener`.
+    /// Converts all failures to what they are for the group around this one.
+    ///
+    /// For that group they happened in `opener`.
     pub(crate) fn outward(&mut self, opener: &Origin) {
         let Some(failures) = &mut self.failures else { return };
         let outward = |Entry { number, origin, failure }| {
@@ -124,13 +128,15 @@ impl Outcome {
         failures.kept = std::mem::take(&mut failures.kept).into_iter().map(outward).collect();
     }
 
-    /// The failures that were kept.
+    /// Returns the failures that were kept.
     pub(crate) fn into_kept(self) -> impl Iterator<Item = (Origin, Raw)> {
         let kept = self.failures.map_or_else(Vec::new, |mut failures| std::mem::take(&mut failures.kept));
         kept.into_iter().map(|entry| (entry.origin, entry.failure))
     }
 
-    /// What the group ends with: a panic goes on, a failure or a cut is an error, else there is the value.
+    /// Decides how the group ends.
+    ///
+    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value.
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,
@@ -172,7 +178,7 @@ impl Failures {
         if self.kept.len() - 1 <= bound {
             return None;
         }
-        // The first panic decides how the group ends, so it is never the one to go.
+        // The first panic decides how the group ends, so it is never dropped from the list.
         let first_panic = self.kept.iter().position(|entry| matches!(entry.failure, Raw::Panic(_)));
         let last = self.kept.len() - 1;
         let out = if first_panic == Some(last) { last - 1 } else { last };
@@ -183,7 +189,7 @@ impl Failures {
 
 impl Drop for Failures {
     fn drop(&mut self) {
-        // One by one: two panics out of one `Vec` would abort.
+        // One by one: if a `Vec` dropped them and two of them panicked, the process would abort.
         self.kept.drain(..).for_each(drop_quietly);
     }
 }
@@ -212,7 +218,7 @@ impl<E: 'static> Failure<E> {
         }
     }
 
-    /// Gives a user's hook the form the state calls it in.
+    /// Wraps a user's hook in the form in which the state calls it.
     pub(crate) fn hook(hook: impl Fn(&Origin, &Failure<E>) + Send + Sync + 'static) -> FailureHook
     where
         E: Send,

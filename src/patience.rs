@@ -1,4 +1,4 @@
-//! Telling somebody of a wait that takes long.
+//! Reports a wait that takes long.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
@@ -8,7 +8,9 @@ use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
 
-/// How long a wait may take, and who is told if it takes longer. In a mutex for `Sync` alone: it is never contended.
+/// How long a wait may take, and what is called if it takes longer.
+///
+/// The mutex is only there to make this `Sync`: it is never contended.
 pub(crate) struct Patience(Mutex<Waiting>);
 
 struct Waiting {
@@ -23,13 +25,13 @@ impl Patience {
         Self(Mutex::new(Waiting { clock, after, sleep: None, warn }))
     }
 
-    /// Warns if the time is over, and has the task woken when it is.
+    /// Warns if the time is over, and otherwise has the task woken when it is.
     pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
         let waiting = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut sleep = waiting.sleep.take().unwrap_or_else(|| waiting.clock.sleep(waiting.after));
         while let Poll::Ready(Ok(())) = poll_sleep(&mut sleep, cx) {
             (waiting.warn)(&Snapshot::take(group));
-            // As long again as it took so far. A patience of nothing would never be over.
+            // Waits again for as long as it took so far. A patience of zero would warn without end.
             let again = waiting.after.max(Duration::from_millis(1));
             sleep = waiting.clock.sleep(again);
             waiting.after = again.saturating_mul(2);

@@ -1,11 +1,11 @@
 //! Who is told that a group has changed: its owner, and everybody who listens.
 //!
-//! The owner is one and mostly alone, so its waker has a place of its own, which costs no allocation. All others listen to an
-//! `event_listener::Event`, which here wakes them outside of its lock.
+//! There is one owner, and mostly nobody else. So the owner's waker has a place of its own, which costs no allocation.
+//! All others listen to an `event_listener::Event`. This module makes sure that they are woken outside of its lock.
 //!
-//! `Event::notify` calls wakers while it holds the mutex of its list. A waker that drops another listener of the
-//! same event there and then (a runtime that has shut down may) would deadlock. So the listeners are given a
-//! waker of ours, which during a notification only notes whom to wake; the real wakers are called afterwards.
+//! `Event::notify` calls wakers while it holds the mutex of its list. Such a waker may at once drop another listener of
+//! the same event (the waker of a runtime that has shut down may), and that would deadlock. So listeners are given a
+//! waker of this module, which only notes during a notification whom to wake. The real wakers are called afterwards.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::sync::local;
 use crate::unwind::{Quiet, drop_quietly, wake};
 
 local!(
-    /// Whom to wake once the notification under way on this thread has let go of its lock.
+    /// Whom to wake when the notification that is under way on this thread has released its lock.
     static TO_WAKE: RefCell<Option<Vec<Arc<Deferred>>>> = RefCell::new(None)
 );
 
@@ -33,9 +33,9 @@ pub(crate) struct Signal {
 #[derive(Default)]
 struct Ears {
     owner: Option<Waker>,
-    /// The owner waits for the group, even where its waker was called.
+    /// The owner waits for the group. This stays set after its waker was called.
     awaited: bool,
-    /// Whether anybody ever listened to the event, which is untouched before.
+    /// Whether anybody ever listened to the event; before that, the event is not touched.
     others: bool,
 }
 
@@ -44,7 +44,9 @@ impl Signal {
         Self { ears: Lock::new(Ears::default()), event: Event::new() }
     }
 
-    /// Has the owner woken at the next notification. It looks at its condition after this.
+    /// Makes the next notification wake the owner.
+    ///
+    /// The owner looks at its condition after this call.
     pub(crate) fn wake_owner(&self, waker: &Waker) {
         effects::catch_up();
         let waker = waker.clone();
@@ -55,7 +57,7 @@ impl Signal {
         drop_quietly(stale);
     }
 
-    /// The owner goes, and its task is not kept. Everybody else is told.
+    /// Forgets the owner, which leaves, and its waker; everybody else is told.
     pub(crate) fn forget_owner(&self) {
         let mut ears = self.ears.lock();
         ears.awaited = false;
@@ -67,7 +69,7 @@ impl Signal {
         }
     }
 
-    /// Whether the owner waits.
+    /// Whether the owner waits for the group.
     pub(crate) fn is_awaited(&self) -> bool {
         self.ears.lock().awaited
     }
@@ -92,13 +94,15 @@ impl Signal {
     }
 
     fn listen(&self) -> EventListener {
-        // Under the lock, so that a change that finds nobody there came before whatever the listener looks at next.
+        // Set under the lock: if a change finds nobody there, it came before whatever the listener looks at next.
         self.ears.lock().others = true;
         self.event.listen()
     }
 }
 
-/// Runs what takes the lock of an event, and wakes afterwards whom that would have woken.
+/// Runs `f`, which takes the lock of an event.
+///
+/// Afterwards it wakes those that `f` would have woken.
 fn deferring(f: impl FnOnce()) {
     // On a thread that is going away there is no list any more, and wakers are called directly.
     let outer = TO_WAKE.try_with(|list| list.borrow_mut().replace(Vec::new()));
@@ -130,8 +134,10 @@ impl Wake for Deferred {
 
 /// A place from which to wait for a [`Signal`] again and again.
 ///
-/// The order of the fields matters: the listener lets go of its waker while it holds the lock of the event, so the
-/// last reference to that waker has to be ours. And one that was told, and goes before it was looked at, tells the next one there.
+/// The order of the fields matters. The listener drops its waker while it holds the lock of the event, so the last
+/// reference to that waker must be the one here.
+///
+/// A listener that was notified, and is dropped before that was noticed, notifies the next one while it is dropped.
 #[derive(Default)]
 pub(crate) struct Waiter {
     listener: Option<EventListener>,
@@ -139,7 +145,7 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Sees to it that every notification from now on wakes the task of `cx`.
+    /// Makes every notification from now on wake the task of `cx`.
     pub(crate) fn listen(&mut self, signal: &Signal, cx: &mut Context<'_>) {
         effects::catch_up();
         let stale = match &self.waker {

@@ -1,11 +1,11 @@
-//! Memory of a list that was large and is empty: it is given back.
+//! Frees the memory of a list that was large and is empty.
 
 use std::collections::VecDeque;
 
-/// How large an empty list may be.
+/// The capacity that an empty list may keep.
 pub(crate) const KEPT: usize = 1024;
 
-/// Gives the memory of a queue back that was large and is empty.
+/// Frees the memory of a queue that was large and is empty.
 #[inline]
 pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
     if queue.is_empty() && queue.capacity() > KEPT {

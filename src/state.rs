@@ -2,35 +2,44 @@
 //!
 //! # Invariants
 //!
-//! 1. A child is in the count from before its future reaches the spawner until its future and all it captured are
-//!    destroyed, its result is delivered, and every group opened in it has ended. So *count zero* means *all gone*.
-//! 2. Joining the count, getting a slot and finding the group open are one step under the lock ([`State::entry`]); so are
-//!    finding the count at zero and closing for good ([`Word::finish`]). After `join` has returned nothing can start.
-//! 3. `CANCELLED` is set and the table is walked in one such step. So a child is either walked or refused, but for two that a
-//!    cancel does not cut: a clean-up, and whoever sees to a deadline that outranks it.
-//! 4. A group that was opened in a member is *linked*: the member lists it, and does not leave its own table while
-//!    it does. The link is cut by whoever finds the group ended for good ([`State::settle`]), after its
-//!    unread failures were handed outwards. A body that is cut does not keep its group from that, and may register a clean-up
-//!    until it is destroyed: then the group is linked again ([`State::relink`]).
-//! 5. The spawner is not in here: a child owns this state, and a spawner may own the child.
-//! 6. Locks are never nested, but for the list of `crowd` inside of the table. Nothing of the user's runs under one: see [`Effects`].
-//! 7. The `Task` of a child that has ended is let go by that child itself or by whoever hands it in (see `crowd`), or kept for a
-//!    while (the yard of [`Table`]) where its spawner asks for that; none is kept once no child lives. It is detached: its future
-//!    is gone, and whatever the spawner has put around that comes to its end.
+//! 1. A child joins the count before its future reaches the spawner. It leaves the count when its future and all it
+//!    captured are destroyed, its result is delivered, and every group opened in it has ended. So *count zero* means
+//!    *all gone*.
+//! 2. Three things are one step under the lock: a child joins the count, gets a slot, and finds the group open
+//!    ([`State::entry`]). Two more are one step: the owner finds the count at zero and closes the group permanently
+//!    ([`Word::finish`]). So nothing can start after `join` has returned.
+//! 3. Setting `CANCELLED` and walking the table are one step under the lock ([`State::cancel_locked`]). So every child
+//!    is either walked or refused. There are two exceptions, which a cancel does not cut: a clean-up, and the child
+//!    that watches a deadline, if that deadline outranks the cancel.
+//! 4. A group that was opened in a member is *linked*: the member lists it, and the member stays in its own table while
+//!    it lists a group. A group is *over* when nothing is counted and it is finished, or cancelled with a body that is
+//!    cut or gone. The link is cut by the thread that finds the group over ([`State::settle`]), after that thread has
+//!    handed the group's unread failures outwards. So a group may be over before its cut body is destroyed. Until then
+//!    such a body may register a clean-up, and the group is linked again ([`State::relink`]).
+//! 5. The spawner is not part of this state: a child owns the state, and a spawner may own the child.
+//! 6. Locks are never nested, with one exception: the lock of the list in `crowd` is taken inside the lock of the
+//!    table. No user code runs under a lock: see [`Effects`].
+//! 7. The `Task` of an ended child is let go by the child itself, or by the thread that hands the child in (see
+//!    `crowd`). If the spawner asks for it, the `Task` is first kept for a while, in the yard of [`Table`]; none is
+//!    kept once no child lives. To let go of a `Task` is to detach it: the future is gone, and whatever the spawner has
+//!    put around it comes to its end.
 //!
 //! # Interleavings that matter
 //!
-//! * *Cancel against spawn.* The slot is there before the walk, and the `Task` is not stored yet: the walk cuts the slot,
-//!   [`State::store`] drops the `Task`. What a pool has made is mostly there with the slot (see `entry`), and if it is cancelled before
-//!   it is started, it is dropped by whoever was to run it.
-//! * *Cancel against the last child leaving.* Both may find the count at zero with `CANCELLED` set, and both
-//!   settle; the second finds no link.
-//! * *A body that is cut registers a clean-up, against the group being settled.* The clean-up is entered before anybody looks for the
-//!   link. So either that is there, and is not cut before the clean-up has ended; or it is taken already, and there is a new one.
-//! * *Join against spawn at zero.* Whoever has the lock first decides.
-//! * *A child ends before its `Task` is stored.* Its slot is gone, [`State::store`] detaches the `Task`.
-//! * *Inner group ends against its opener being cut.* Both happen under the opener's lock: either the cut sees the
-//!   group still listed and leaves the `Task` to the unlinking, or it sees it gone and drops the `Task` itself.
+//! * *Cancel against spawn.* The child has its slot before the walk, but its `Task` is not stored yet. The walk cuts
+//!   the slot, and [`State::store`] drops the `Task`. The `Task` of a child on a pool is usually stored in the same
+//!   step in which the child gets its slot (see `entry`). If such a child is cancelled before it is started, its future
+//!   is dropped by the thread that would have run it.
+//! * *Cancel against the last child leaving.* Both threads may find the count at zero with `CANCELLED` set. Then both
+//!   settle, and the second finds no link.
+//! * *A cut body registers a clean-up, against the group being settled.* The clean-up is entered before any thread
+//!   looks for the link. Either the link is still there, and is not cut before the clean-up has ended; or it has been
+//!   taken already, and the group is linked again.
+//! * *Join against spawn at zero.* The thread that has the lock first decides.
+//! * *A child ends before its `Task` is stored.* Its slot is gone, and [`State::store`] detaches the `Task`.
+//! * *Inner group ends against its opener being cut.* Both happen under the opener's lock. Either the cut finds the
+//!   group still listed, and leaves the `Task` to the unlinking; or it finds the group gone, and drops the `Task`
+//!   itself.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -61,9 +70,9 @@ use crate::word::{Flags, Locked, Seen, Word};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Returned,
-    /// Dropped because it was cancelled.
+    /// The future was dropped because the child was cancelled.
     Cut,
-    /// Dropped by its runtime, unasked.
+    /// The runtime dropped the future by itself.
     Lost,
 }
 
@@ -71,28 +80,32 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFate {
     Poll,
-    /// It is cut, and what it opened still lives.
+    /// The body is cut, but groups that it opened still live.
     Hold,
     Drop,
 }
 
-/// Ordered with a view to children on several threads: whoever turns round at the lock must not take away the memory that its
-/// holder is writing to. So what every child writes lies together, with the rest between it and the lock; and what children only
-/// look at, the flags, is a cache line away from that, from those that have ended, and from the count of references in front.
+/// The state of one group.
+///
+/// The fields are ordered for children on several threads. A thread that spins at the lock must not take away the cache
+/// line that the holder of the lock is writing to. So everything that each child writes lies together, at the end of
+/// the table and behind it, and the rest of the table lies between that and the lock. Children only read the flags. So
+/// the flags are a cache line away from those fields, from `ended`, and from the reference count in front of this
+/// struct.
 #[repr(C)]
 pub(crate) struct State {
-    /// It goes before the rest.
+    /// Dropped before the other fields.
     #[cfg(taskgroup_loom)]
     alive: Alive,
     pub(crate) config: Config,
-    /// The names around the group and its own, if there are any.
+    /// The names of the groups around this one, and its own, if any of them has a name.
     pub(crate) path: Option<Name>,
     pub(crate) flags: Flags,
     pub(crate) parent: Option<Box<Parent>>,
-    /// How many groups there are around this one.
+    /// How many groups are around this one.
     depth: u32,
     _apart: MaybeUninit<[u64; 3]>,
-    /// There where polls are marked, and so in observed groups.
+    /// Set if polls are marked, so exactly in observed groups.
     pub(crate) opened: Option<Instant>,
     pub(crate) ended: Ended,
     changed: Signal,
@@ -108,7 +121,7 @@ impl Mortal for State {
 }
 
 impl State {
-    /// Opens a group that is linked to nothing, or is about to be linked to `parent`.
+    /// Opens a group that is linked to nothing yet; with a `parent`, the caller links it next.
     pub(crate) fn open_root(config: Config, has_body: bool, parent: Option<Box<Parent>>) -> Arc<Self> {
         let around = parent.as_ref().and_then(|parent| parent.origin.path.as_ref());
         let path = step(around, config.name(), None);
@@ -126,7 +139,7 @@ impl State {
         if has_body && observed {
             body.observe();
         }
-        // What may panic comes before the rest, which then is written once and in its place.
+        // Everything that may panic comes first. The rest is then written once and in its final place.
         let (deadline, limit) = (config.deadline(), config.limit.map(|most| Box::new(Limit::new(most))));
         let depth = parent.as_ref().map_or(0, |parent| parent.group.depth + 1);
         let opened = observed.then(Instant::now);
@@ -150,7 +163,7 @@ impl State {
         })
     }
 
-    /// The table, without those that have ended.
+    /// Locks the table, after handing in the children that were put by (see `crowd`).
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, Table> {
         loop {
@@ -165,14 +178,16 @@ impl State {
 
     // ---- children: looked at, out ----
 
-    /// Whether no child may be cut, and none is observed: the flags are looked at before a poll, never after.
+    /// Whether no child may be cut and no poll is marked.
+    ///
+    /// A wrapper reads the flags before a poll, never after it.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         // Pairs with `cancel` and `single_out`. A cancel that is not seen here came after the poll had begun.
         self.flags.is_undisturbed()
     }
 
-    /// Whether the end of this child is one that was asked for.
+    /// Whether somebody asked this child to end.
     pub(crate) fn is_child_cancelled(&self, key: Key) -> bool {
         self.word.look().is_cancelled()
             || self.lock().member(key, |member, _| member.is(Fact::CANCELLED)).unwrap_or(false)
@@ -181,7 +196,7 @@ impl State {
     /// Takes out a child whose future is destroyed and whose result is delivered.
     pub(crate) fn end(self: &Arc<Self>, standing: Standing, end: End) {
         let key = standing.key();
-        // To be dropped last of all.
+        // Declared first, so that it is dropped last.
         let _pool;
         let may_wait = end == End::Returned && standing.is_plain();
         let mut table = if may_wait && self.flags.may_put_by(standing.is_on_pool()) {
@@ -198,8 +213,8 @@ impl State {
             drop(table);
             return self.end_with_effects(key, end);
         }
-        // The rest of the slot holds nothing that could be dropped. Nor does dropping the `Task` set anything off: it is that of
-        // the very task that is ending here.
+        // The rest of the slot holds nothing that needs dropping. Detaching the `Task` sets nothing off either: it
+        // belongs to the very task that is ending here.
         let task = slot.task.take();
         let facts = slot.member.facts;
         std::mem::forget(table.slots.remove(key as usize));
@@ -213,7 +228,7 @@ impl State {
         }
         let task = if table.keeps_ended { task.and_then(|task| table.keep(task)) } else { task };
         drop(table);
-        // From here on the group need not be there any more. Nothing is left to be done, should this panic.
+        // From here on the group may be gone. If this panics, nothing is left undone.
         task.into_iter().for_each(Task::detach);
     }
 
@@ -232,7 +247,8 @@ impl State {
         let kind = slot.member.kind();
         let cut_with_group = match end {
             End::Returned => false,
-            // A deadline that is lost takes those with it who live. By those who have returned it was met.
+            // A lost deadline watcher cuts the members that still live. For those that have returned, the deadline was
+            // met.
             End::Lost => kind != Kind::Watch,
             End::Cut if slot.member.is(Fact::SINGLED) => false,
             End::Cut => kind.is_missed(is_lost),
@@ -248,7 +264,7 @@ impl State {
         }
         table.outcome.child_cut |= cut_with_group;
         drop(table);
-        // From here on the group is there only if the effects hold it.
+        // From here on the group exists only if the effects hold it.
         match end {
             End::Returned => task.into_iter().for_each(detach),
             End::Cut | End::Lost => drop_quietly(task),
@@ -256,7 +272,9 @@ impl State {
         effects.run();
     }
 
-    /// Frees the slot of a child of which nothing is left, and takes it out of the count, after all that it was.
+    /// Frees the slot of a child of which nothing is left.
+    ///
+    /// As the last step, it takes the child out of the count.
     pub(crate) fn free(self: &Arc<Self>, table: &mut Table, key: Key, effects: &mut Effects) {
         let slot = table.slots.remove(key as usize);
         if let Some(limit) = &mut table.limit {
@@ -281,13 +299,13 @@ impl State {
         self.left(slot.member.kind(), seen, table, effects);
     }
 
-    /// Takes a group in the body out of the count.
+    /// Takes a group that was opened in the body out of the count.
     pub(crate) fn release(self: &Arc<Self>, table: &mut Table, effects: &mut Effects) {
         let seen = self.word.leave(&mut table.locked, Kind::Body);
         self.left(Kind::Body, seen, table, effects);
     }
 
-    /// Tells whoever waits for what has just left the count.
+    /// Notifies those who wait for what has just left the count.
     fn left(self: &Arc<Self>, kind: Kind, seen: Seen, table: &mut Table, effects: &mut Effects) {
         if seen.is_clear() {
             effects.let_go(table.keeper.take());
@@ -299,7 +317,7 @@ impl State {
     }
 
     pub(crate) fn settle_if_due(self: &Arc<Self>, seen: Seen, effects: &mut Effects) {
-        // What ended well may have been linked again, for a clean-up that came late.
+        // A group that ended well may have been linked again, for a late clean-up.
         if (seen.is_cancelled() || seen.is_finished()) && seen.is_clear() {
             effects.settle(self);
         }
@@ -313,7 +331,7 @@ impl State {
         effects.run();
     }
 
-    /// Marks every member as cancelled. The first reason is kept.
+    /// Marks every member as cancelled; the first reason is kept.
     pub(crate) fn cancel_into(self: &Arc<Self>, reason: CancelReason, effects: &mut Effects) {
         self.cancel_locked(&mut self.lock(), reason, effects);
     }
@@ -327,7 +345,8 @@ impl State {
         if table.reason.is_some() || self.word.look().is_finished() {
             return;
         }
-        // A deadline outranks an explicit cancel, so whoever keeps it goes on and ends after all others.
+        // A deadline outranks an explicit cancel. So the child that watches the deadline runs on, and ends after all
+        // others.
         let explicit = matches!(reason, CancelReason::Explicit(_));
         table.reason = Some(Box::new(reason));
         table.cancelled_at = self.is_observed().then(Instant::now);
@@ -369,7 +388,7 @@ impl State {
         effects.run();
     }
 
-    /// Cancels one child, and says whether it was not on its way out before.
+    /// Cancels one child, and returns whether it was not ending already.
     pub(crate) fn single_out(&self, slot: &mut Slot, locked: &mut Locked, effects: &mut Effects) -> bool {
         if slot.member.is(Fact::CANCELLED) || slot.member.is(Fact::GONE) {
             return false;
@@ -380,7 +399,7 @@ impl State {
         if self.is_observed() {
             effects.tell(Cancelled::Alone(slot.member.span()));
         }
-        // Before the `Task` is dropped, so that the wrapper looks at the slot from now on.
+        // This comes before the `Task` is dropped, so that the wrapper looks at the slot from now on.
         self.flags.single_out(locked);
         let task = slot.member.cancel(&mut slot.task, effects);
         effects.dispose(task);
@@ -391,13 +410,13 @@ impl State {
         let mut effects = Effects::default();
         self.close_locked(&mut self.lock(), &mut effects);
         effects.run();
-        // For whoever waits for results of which there may be no more.
+        // Wakes those who wait for results: there may be no more.
         self.notify();
     }
 
     pub(crate) fn close_locked(&self, table: &mut Table, effects: &mut Effects) {
         if self.word.look().is_closed() {
-            // Nobody has begun to wait since.
+            // The group is closed already, and nobody has begun to wait for a place since.
             return;
         }
         self.word.close(&mut table.locked);
@@ -408,7 +427,7 @@ impl State {
 
     // ---- the body ----
 
-    /// What the scope may do with its body.
+    /// Returns what the scope may do with its body.
     pub(crate) fn body_fate(&self) -> BodyFate {
         if !self.word.look().is_cancelled() {
             return BodyFate::Poll;
@@ -421,7 +440,7 @@ impl State {
         }
     }
 
-    /// The body's future is destroyed; `cut` if it had not ended.
+    /// Records that the body's future is destroyed; `cut` says that it had not ended.
     pub(crate) fn end_body(self: &Arc<Self>, cut: bool) {
         let mut effects = Effects::default();
         let mut table = self.lock();
@@ -439,7 +458,7 @@ impl State {
     }
 
     pub(crate) fn len(&self) -> usize {
-        // Under the lock, as some may be about to be taken out.
+        // Under the lock, because `lock` first takes out the children that were put by.
         let _table = self.lock();
         self.word.look().children()
     }
@@ -464,7 +483,7 @@ impl State {
         self.lock().reason.as_deref().cloned()
     }
 
-    /// Has the signal given when the last child leaves, from now on.
+    /// Makes the group give the signal when the last child leaves, from now on.
     pub(crate) fn watch(&self) {
         if !self.word.look().is_watched() {
             self.word.watch(&mut self.lock().locked);
@@ -475,7 +494,7 @@ impl State {
         &self.changed
     }
 
-    /// Wakes whoever waits on this group, to look again.
+    /// Wakes all who wait on this group, so that they look again.
     pub(crate) fn notify(&self) {
         self.changed.notify();
     }

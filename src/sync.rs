@@ -1,4 +1,4 @@
-//! Atomics, locks and thread-locals: std's, or in `tests/loom.rs` those of the model checker.
+//! Atomics, locks and thread-locals: those of std or, in `tests/loom.rs`, those of the model checker.
 
 #[cfg(not(taskgroup_loom))]
 pub(crate) use std::sync::{

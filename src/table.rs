@@ -1,7 +1,8 @@
-//! The table in which a group has its children, and whatever else is changed under its lock.
+//! The table in which a group has its children, and everything else that is changed under its lock.
 //!
-//! A child has a slot from before its future reaches the spawner until nothing of it is left. The `Task`s of children that have
-//! ended may stay for a while in the *yard*, where the spawner asks for that: its cell is best freed where it was made.
+//! A child has a slot from before its future reaches the spawner until nothing of the child is left. If the spawner
+//! asks for it, the `Task`s of ended children may stay for a while in the *yard*: the cell of such a `Task` is best
+//! freed where it was made.
 
 use std::num::NonZero;
 use std::panic::Location;
@@ -25,40 +26,41 @@ use crate::ticket::Ticket;
 use crate::trace::Span;
 use crate::word::{Locked, Seen};
 
-/// How many `Task`s of ended children are kept, and how many of them each spawn drops.
+/// How many `Task`s of ended children are kept, and how many of them each spawn takes out.
 const YARD: usize = 16;
 const SWEPT: usize = 2;
 
-/// Ordered as [`State`](crate::state::State) is.
+/// The fields are ordered as [`State`](crate::state::State) explains.
 #[repr(C)]
 pub(crate) struct Table {
     pub(crate) locked: Locked,
     pub(crate) background: Background,
     pub(crate) deadline: Option<Box<Deadline>>,
-    /// The body; gone from the start in a group without one.
+    /// The body; in a group without one, it is gone from the start.
     pub(crate) body: Member,
     pub(crate) reason: Option<Box<CancelReason>>,
     #[cfg(feature = "tracing")]
     pub(crate) span: Span,
-    /// Not known where polls are not marked.
+    /// When the group was cancelled; not known if polls are not marked.
     pub(crate) cancelled_at: Option<Instant>,
-    /// How many living children were cancelled by themselves.
+    /// How many living children were cancelled on their own.
     pub(crate) singled: usize,
-    /// The member around that waits for us, and our place in its list, while we are in it.
+    /// The member around this group that waits for it, and the group's place in the list of that member, while it is
+    /// listed.
     pub(crate) link: Option<(Key, usize)>,
-    /// Nobody is left who could read the outcome.
+    /// Set when nobody is left who could read the outcome.
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,
     pub(crate) limit: Option<Box<Limit>>,
-    /// The group's own runtime is gone, so no `Task` of a child on it is kept.
+    /// Set when the group's own runtime is gone: then no `Task` of a child on that runtime is kept.
     pub(crate) bereft: bool,
-    /// Whether `Task`s of children that have ended are kept.
+    /// Whether `Task`s of ended children are kept.
     pub(crate) keeps_ended: bool,
-    /// Such `Task`s, for whoever spawns next. Empty while no child lives.
+    /// The yard: `Task`s of ended children, for the next thread that spawns. Empty while no child lives.
     yard: Vec<Task<()>>,
-    /// What the children hold of their group, all together: there while any child is counted.
+    /// What all children together hold of their group; set while any child is counted.
     pub(crate) keeper: Option<Arc<State>>,
-    /// What those on one pool hold of that.
+    /// What the children on one pool hold of that pool.
     pub(crate) on_pool: OnPool,
     next_id: NonZero<u64>,
     pub(crate) slots: Slab<Slot>,
@@ -96,7 +98,7 @@ impl Table {
         Self { span, ..self }
     }
 
-    /// The member under `key`, with its `Task` if it is a child.
+    /// Runs `f` on the member under `key`, with its `Task` if it is a child.
     pub(crate) fn member<R>(
         &mut self,
         key: Key,
@@ -108,7 +110,7 @@ impl Table {
         self.slots.get_mut(key as usize).map(|slot| f(&mut slot.member, &mut slot.task))
     }
 
-    /// The body and every child.
+    /// Returns the body and every child.
     pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         std::iter::once(&self.body).chain(self.slots.iter().map(|(_, slot)| &slot.member))
     }
@@ -117,7 +119,7 @@ impl Table {
         if key == BODY { Some(0) } else { self.slots.get(key as usize).map(|slot| slot.member.id()) }
     }
 
-    /// Whether this is the slot of that member, where it may be another's by now.
+    /// Whether the slot still belongs to this member; it may be another member's by now.
     pub(crate) fn is_of(&self, key: Key, id: Option<u64>) -> bool {
         id.is_none() || self.id(key) == id
     }
@@ -126,7 +128,7 @@ impl Table {
         slot_of(&mut self.slots, ticket)
     }
 
-    /// Gives a child its slot, and queues it if it is to wait for a place.
+    /// Gives a child its slot, and queues it if it has to wait for a place.
     #[inline]
     pub(crate) fn insert(&mut self, location: &'static Location<'static>, mut member: Member) -> Ticket {
         let id = self.next_id;
@@ -137,7 +139,7 @@ impl Table {
         let ticket = Ticket::new(key, id, &member);
         let slot = entry.insert(Slot::EMPTY);
         slot.location = location;
-        // There is nothing in it that could be dropped.
+        // The replaced value holds nothing that needs dropping.
         std::mem::forget(std::mem::replace(&mut slot.member, member));
         if ticket.is_queued() {
             self.limit.as_mut().expect("a child is queued under a limit").queue(ticket);
@@ -151,12 +153,12 @@ impl Table {
         self.keeps_ended.then(|| std::array::from_fn(|_| self.yard.pop()))
     }
 
-    /// Takes all of them.
+    /// Takes all `Task`s out of the yard.
     pub(crate) fn clear(&mut self) -> Vec<Task<()>> {
         std::mem::take(&mut self.yard)
     }
 
-    /// Keeps the `Task` of a child that has ended, if there is room: its cell is best freed where it was made.
+    /// Keeps the `Task` of an ended child if there is room, and returns it otherwise.
     pub(crate) fn keep(&mut self, task: Task<()>) -> Option<Task<()>> {
         if self.yard.len() == YARD {
             return Some(task);
@@ -168,24 +170,25 @@ impl Table {
         None
     }
 
-    /// Gives the memory of a table back that was large and is empty.
+    /// Frees the memory of a table that was large and is empty.
     pub(crate) fn shrink(&mut self) {
         if self.slots.is_empty() && self.slots.capacity() > KEPT {
             self.slots = Slab::new();
         }
     }
 
-    /// Whether the runtime has dropped a child of its own accord, and so the group was cancelled.
+    /// Whether the group was cancelled because the runtime dropped a child by itself.
     pub(crate) fn is_lost(&self) -> bool {
         matches!(self.reason.as_deref(), Some(CancelReason::Lost))
     }
 
-    /// Why a child is not taken although the flags say nothing against it, if so. One that finds the group full is marked as
-    /// queued.
+    /// Returns why a child is refused although the flags do not forbid it, if it is refused.
+    ///
+    /// A child that finds the group full is marked as queued.
     pub(crate) fn refusal(&mut self, seen: Seen, member: &mut Member, place: Place) -> Option<Refusal> {
         let cancelled = match (self.reason.as_deref(), member.kind()) {
             (None, _) | (_, Kind::Cleanup) => false,
-            // A deadline outranks it, while anybody holds it up.
+            // A deadline outranks an explicit cancel, as long as there is a member that it could cut.
             (Some(CancelReason::Explicit(_)), Kind::Watch) => !self.may_cut(seen),
             (Some(_), _) => true,
         };
@@ -203,7 +206,7 @@ impl Table {
     }
 }
 
-/// The entry of this very child, if it is still there.
+/// Returns the slot of exactly this child, if it is still there.
 pub(crate) fn slot_of(slots: &mut Slab<Slot>, ticket: Ticket) -> Option<&mut Slot> {
     slots.get_mut(ticket.key() as usize).filter(|slot| slot.member.id() == ticket.id())
 }

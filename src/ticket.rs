@@ -1,5 +1,5 @@
-//! Which child of which kind it is, in words that are moved as such: what is written in parts and read as a whole a moment later
-//! takes longer than most of what else is done for a child.
+//! Which child it is, and of which kind, in words that are moved as whole words. A value that is written in parts and
+//! read as a whole a moment later takes longer than most other things that are done for a child.
 
 use std::num::NonZero;
 
@@ -10,7 +10,7 @@ use crate::member::{BODY, Key, Member};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     standing: Standing,
-    /// In it is room to say, in place of a ticket, why there is none.
+    /// Never zero, so that a `Result` can say in the place of a ticket why there is none.
     id: NonZero<u64>,
 }
 
@@ -18,18 +18,18 @@ impl Ticket {
     /// The id of a group's first child.
     pub(crate) const FIRST: NonZero<u64> = NonZero::<u64>::MIN;
 
-    /// Of this child, as it is entered.
+    /// Makes the ticket of this child when it is entered.
     #[inline]
     pub(crate) fn new(key: Key, id: NonZero<u64>, child: &Member) -> Self {
         let flag = |is: bool, flag| if is { flag } else { 0 };
         let flags = flag(child.is(Fact::QUEUED), Standing::QUEUED)
             | flag(child.is_plain(), Standing::PLAIN)
-            // Adopted, or a clean-up.
+            // An adopted child or a clean-up.
             | flag(child.shields() > 0, Standing::SHIELDED);
         Self { standing: Standing(u64::from(key) | flags), id }
     }
 
-    /// Of a child that is there.
+    /// Makes the ticket of a child that is there; `None` for a body.
     pub(crate) fn of(key: Key, child: &Member) -> Option<Self> {
         NonZero::new(child.id()).map(|id| Self::new(key, id, child))
     }
@@ -44,13 +44,13 @@ impl Ticket {
         self.id.get()
     }
 
-    /// Whether it had no place under the limit yet.
+    /// Whether the child had no place under the limit when the ticket was made.
     #[inline]
     pub(crate) fn is_queued(self) -> bool {
         self.standing.is_queued()
     }
 
-    /// The child of a pool that its group keeps.
+    /// Marks the child as being on the pool that its group keeps.
     #[inline]
     pub(crate) fn on_pool(self) -> Self {
         Self { standing: Standing(self.standing.0 | Standing::ON_POOL), ..self }
@@ -62,16 +62,18 @@ impl Ticket {
     }
 }
 
-/// Which member of its group it is, and what its owner has to look at around a poll.
+/// Which member of its group it is.
+///
+/// Also says what the wrapper or the scope must look at around a poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing(u64);
 
 impl Standing {
-    /// A shield began in it: its holds are looked at.
+    /// A shield began in the member, so its holds are looked at.
     const SHIELDED: u64 = 1 << 32;
-    /// It may have to wait for a place under the limit.
+    /// The child may have to wait for a place under the limit.
     const QUEUED: u64 = 1 << 33;
-    /// It was plain when it was entered.
+    /// The child was plain when it was entered.
     const PLAIN: u64 = 1 << 34;
     const ON_POOL: u64 = 1 << 35;
 
@@ -95,13 +97,15 @@ impl Standing {
         self.0 & Self::QUEUED != 0
     }
 
-    /// Whether its end has no consequences for others, unless the group says that children have become entangled.
+    /// Whether the child's end has no consequences for others.
+    ///
+    /// That is no longer certain once the group says that children have become entangled.
     #[inline]
     pub(crate) fn is_plain(self) -> bool {
         self.0 & Self::PLAIN != 0
     }
 
-    /// Whether it is among those of its group whose pool the group keeps.
+    /// Whether the child is on the pool that its group keeps.
     #[inline]
     pub(crate) fn is_on_pool(self) -> bool {
         self.0 & Self::ON_POOL != 0

@@ -1,4 +1,4 @@
-//! Catching panics, and dropping values that may panic.
+//! Catches panics, and drops values whose destructors may panic.
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -7,22 +7,26 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// Runs `f`. Whoever calls this destroys, or hands on as broken, what `f` may have left half-done.
+/// Runs `f` and catches its panic.
+///
+/// `f` may leave values half-done. The caller destroys them, or hands them on as broken.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
-/// Wakes, whatever becomes of that: a waker that panics must not keep others from being woken, nor a child from ending.
+/// Wakes, and contains a panic of the waker.
+///
+/// A waker that panics must not keep others from being woken, nor a child from ending.
 pub(crate) fn wake(waker: Waker) {
     if let Err(payload) = catch(|| waker.wake()) {
         drop_quietly(payload);
     }
 }
 
-/// Drops what nobody will see, and keeps the first panic of that: two at once would abort.
+/// Drops what nobody will see, and keeps the first panic: two at once would abort.
 pub(crate) fn drop_unread<T>(value: T, panic: &mut Option<Payload>) {
     if let Err(payload) = catch(|| drop(value)) {
         match panic {
@@ -32,7 +36,7 @@ pub(crate) fn drop_unread<T>(value: T, panic: &mut Option<Payload>) {
     }
 }
 
-/// Goes on with a panic that was kept, unless another one is under way.
+/// Resumes a panic that was kept, unless another one is under way.
 pub(crate) fn resume(panic: Option<Payload>) {
     match panic {
         Some(payload) if !std::thread::panicking() => resume_unwind(payload),
@@ -40,29 +44,33 @@ pub(crate) fn resume(panic: Option<Payload>) {
     }
 }
 
-/// Drops values one by one, and goes on with the first panic of that when all are gone, unless another one is under way.
+/// Drops values one by one.
+///
+/// When all are gone, it resumes the first panic of their destructors, unless another one is under way.
 pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     let mut panic = None;
     values.into_iter().for_each(|value| drop_unread(value, &mut panic));
     resume(panic);
 }
 
-/// Drops a value of which nobody needs to know whether its destructor panics; std's hook has told of it.
+/// Drops a value and contains a panic of its destructor.
+///
+/// Nobody needs to know of that panic: std's hook has reported it.
 pub(crate) fn drop_quietly<T>(value: T) {
     let payload = catch(|| drop(value)).err();
     if let Err(payload) = catch(|| drop(payload)) {
-        // A payload whose destructor panics with another such payload could go on for ever.
+        // The destructor of a payload may panic with another such payload, and so on for ever.
         std::mem::forget(payload);
     }
 }
 
-/// A value whose destructor may panic, where whoever lets go of it has its own to see to.
+/// A value whose destructor may panic, for an owner that must not panic when it lets go of the value.
 pub(crate) type Quiet<T> = Contained<T, true>;
 
-/// A value whose destructor may panic, and gives way to a panic under way: two at once would abort.
+/// A value whose destructor may panic, except during another panic: two at once would abort.
 pub(crate) type GivesWay<T> = Contained<T, false>;
 
-/// A value whose destructor panics for nobody, ever or while the thread unwinds.
+/// A value whose panicking destructor is contained: always if `EVER`, else only while the thread unwinds.
 pub(crate) struct Contained<T, const EVER: bool>(Option<T>);
 
 impl<T, const EVER: bool> Contained<T, EVER> {
@@ -92,7 +100,7 @@ impl<T, const EVER: bool> Drop for Contained<T, EVER> {
     }
 }
 
-/// Of a key in a map, which is looked up as what it is.
+/// For keys of a map, which are looked up by the value inside.
 impl<T> Borrow<T> for Quiet<T> {
     fn borrow(&self) -> &T {
         self

@@ -1,13 +1,13 @@
 //! The word in which a group counts: its flags, the groups opened in its body, and its living children.
 //!
-//! It is written only under the lock of the table, which every method that does so asks to be shown, and read by anybody
-//! at any time. So whatever has to be one step is one critical section: to join the count *unless* the group is closed, to
-//! close for good *if* the count is zero, to leave *and* learn whether that was the last one. A child that is
-//! polled takes no lock: it looks at the [`Flags`].
+//! The word is written only under the lock of the table. Every method that writes asks for proof of that ([`Locked`]).
+//! Any thread may read it at any time. So whatever has to be one step is one critical section: to join the count
+//! *unless* the group is closed; to close permanently *if* the count is zero; to leave *and* learn whether that was the
+//! last child. A child that is polled takes no lock: it looks at the [`Flags`].
 //!
-//! Its 64 bits, the lowest first: five flags, 27 for what the group waits for beside its children, and 32 for these. So at most
-//! 134,217,727 background children, clean-ups and groups opened in the body live at once: one more panics where it is started, and
-//! so does the 2^32nd child, for which the table has no slot.
+//! Its 64 bits, the lowest first, are five flags, 27 bits for what the group waits for besides its children, and 32
+//! bits for the children. So at most 134,217,727 background children, clean-ups and groups opened in the body live at
+//! once. One more panics where it is started. The 2^32nd child panics too: the table has no slot for it.
 
 use crate::error::Refusal;
 use crate::member::Kind;
@@ -15,51 +15,54 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// Refuses new children. Set by `close` and when the group has ended; never cleared.
 const CLOSED: u64 = 1 << 0;
-/// Every member is to end. Set once, with the reason; never cleared.
+/// Every member is to end. Set once, together with the reason; never cleared.
 const CANCELLED: u64 = 1 << 1;
-/// Somebody waits for the children to end. Set before looking at the count; never cleared.
+/// Somebody waits for the children to end. Set before the waiter looks at the count; never cleared.
 const WATCHED: u64 = 1 << 2;
 /// The owner found the count at zero and took the outcome. Set together with `CLOSED`; never cleared.
 const FINISHED: u64 = 1 << 3;
-/// Members are asked to come to an end by themselves. Never cleared.
+/// Members are asked to end by themselves. Never cleared.
 const STOPPING: u64 = 1 << 4;
-/// One of what the group waits for and does not count as its children: a group that was opened in the body and has not
-/// ended, a background child, a clean-up.
+/// One of what the group waits for besides its children: a group that was opened in the body and has not ended, a
+/// background child, or a clean-up.
 const HOLD: u64 = 1 << 5;
 /// One child.
 const CHILD: u64 = 1 << 32;
 
-// Those of `Flags` alone, which counts nothing.
+// The flags below exist in `Flags` only, which counts nothing: so `SINGLED` may use the bit of `HOLD`.
 
-/// Some living child was cancelled by itself.
+/// Some living child was cancelled on its own, not along with the group.
 const SINGLED: u64 = 1 << 5;
 /// Polls are marked: see `observe`. Set when the group is opened, or never.
 const OBSERVED: u64 = 1 << 6;
-/// So many children live that some of them may have been put by: see `crowd`.
+/// So many children live that some ended ones may have been put by: see `crowd`.
 const CROWDED: u64 = 1 << 7;
-/// A shield began in a child, or it registered a clean-up or opened a group. Never cleared.
+/// Some child began a shield, registered a clean-up or opened a group. Never cleared.
 const ENTANGLED: u64 = 1 << 8;
-/// So many children live on the pool that the group keeps that some of them may have been put by. Never there without `CROWDED`.
+/// So many children live on the pool that the group keeps that some ended ones may have been put by. Set only while
+/// `CROWDED` is.
 const CROWDED_ON_POOL: u64 = 1 << 9;
-/// The spawner that the group was opened with is told of it. Never cleared.
+/// The group is registered with the spawner that it was opened with. Never cleared.
 const REGISTERED: u64 = 1 << 10;
 
-/// What a child of this kind is counted as; what is opened in the body is counted with its kind.
+/// Returns what a child of this kind is counted as.
+///
+/// What is opened in the body is counted with the kind of the body.
 fn unit(kind: Kind) -> u64 {
     if kind == Kind::Ordinary { CHILD } else { HOLD }
 }
 
-/// How many children are not a crowd any more.
+/// If fewer children than this live, they are no crowd any more.
 #[cfg(not(taskgroup_loom))]
 pub(crate) const FEW: usize = 16;
 #[cfg(taskgroup_loom)]
 pub(crate) const FEW: usize = 2;
 
-/// Lies in the table, so that whoever can show it holds the lock.
+/// Proof that the lock of the table is held: it lies in the table.
 #[derive(Debug, Default)]
 pub(crate) struct Locked(());
 
-/// Flags and counts of one group.
+/// The flags and counts of one group.
 #[derive(Debug)]
 pub(crate) struct Word(AtomicU64);
 
@@ -70,32 +73,35 @@ impl Word {
 
     #[inline]
     pub(crate) fn look(&self) -> Seen {
-        // Pairs with the release in `change`: who sees zero also sees all that the children did.
+        // Pairs with the release in `change`: a thread that sees zero also sees all that the children did.
         Seen(self.0.load(Ordering::Acquire))
     }
 
-    /// One step, as nobody else writes meanwhile.
+    /// Writes the word.
+    ///
+    /// This is one step, because no other thread writes meanwhile.
     #[inline]
     fn change(&self, _locked: &mut Locked, f: impl FnOnce(u64) -> u64) -> Seen {
         let word = f(self.0.load(Ordering::Relaxed));
-        // Releases what came before to whoever looks without the lock: the reason of a cancel, the mark of a member that is
-        // cut, what a child did before it left.
+        // Releases what came before to threads that look without the lock: the reason of a cancel, the mark of a member
+        // that is cut, and what a child did before it left.
         self.0.store(word, Ordering::Release);
         Seen(word)
     }
 
-    /// Counts one child more, or one group in the body. Whoever enters what is no ordinary child looks for room first
-    /// ([`Seen::check_room`]).
+    /// Counts one more child, or one more group in the body.
+    ///
+    /// Before entering anything but an ordinary child, the caller looks for room ([`Seen::check_room`]).
     pub(crate) fn enter(&self, locked: &mut Locked, kind: Kind) -> Seen {
         self.change(locked, |word| word + unit(kind))
     }
 
-    /// Counts one such less.
+    /// Counts one less.
     pub(crate) fn leave(&self, locked: &mut Locked, kind: Kind) -> Seen {
         self.change(locked, |word| word - unit(kind))
     }
 
-    /// Closes for good, if nothing is counted.
+    /// Closes permanently if nothing is counted, and returns whether it did.
     pub(crate) fn finish(&self, locked: &mut Locked) -> bool {
         let clear = self.look().is_clear();
         if clear {
@@ -109,12 +115,12 @@ impl Word {
     }
 
     pub(crate) fn cancel(&self, locked: &mut Locked, flags: &Flags) {
-        // First, so that no child is polled by whoever has seen the group cancelled.
+        // The flag comes first: a thread that has seen the group cancelled must not poll a child any more.
         flags.set(locked, CANCELLED);
         self.change(locked, |word| word | CANCELLED);
     }
 
-    /// Says whether this is the first time.
+    /// Asks for the soft end, and returns whether this is the first time.
     pub(crate) fn stop(&self, locked: &mut Locked) -> bool {
         let first = self.look().0 & STOPPING == 0;
         self.change(locked, |word| word | STOPPING);
@@ -126,9 +132,10 @@ impl Word {
     }
 }
 
-/// What a child looks at that is polled or ends, away from the word, which is written for each child: these seldom change.
+/// What a child looks at when it is polled or ends.
 ///
-/// Written under the lock of the table as well.
+/// The flags seldom change. The word is written for each child, so they are apart from it. They are written under the
+/// lock of the table as well.
 #[derive(Debug)]
 pub(crate) struct Flags(AtomicU64);
 
@@ -139,11 +146,11 @@ impl Flags {
 
     #[inline]
     fn look(&self) -> u64 {
-        // Pairs with the release below: whoever sees a flag sees what was written before it.
+        // Pairs with the releases below: a thread that sees a flag sees what was written before it.
         self.0.load(Ordering::Acquire)
     }
 
-    /// Whether no child was cancelled, neither by itself nor with the group, and no poll is marked.
+    /// Whether no child was cancelled, neither on its own nor with the group, and no poll is marked.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         self.look() & (CANCELLED | SINGLED | OBSERVED) == 0
@@ -164,7 +171,7 @@ impl Flags {
         self.look() & REGISTERED != 0
     }
 
-    /// Whether a child that ends may be put by.
+    /// Whether a child that ends may be put by (see `crowd`).
     #[inline]
     pub(crate) fn may_put_by(&self, on_pool: bool) -> bool {
         let crowd = if on_pool { CROWDED_ON_POOL } else { CROWDED };
@@ -173,7 +180,7 @@ impl Flags {
 
     fn set(&self, _locked: &mut Locked, flag: u64) {
         let flags = self.0.load(Ordering::Relaxed);
-        // What all look at is not written in vain.
+        // Every child reads this cache line, so it is written only when the flag changes.
         if flags & flag == 0 {
             self.0.store(flags | flag, Ordering::Release);
         }
@@ -191,7 +198,7 @@ impl Flags {
         self.clear(locked, SINGLED);
     }
 
-    /// Some child has acquired what its end has consequences for.
+    /// Notes that some child has acquired something that gives its end consequences for others.
     pub(crate) fn entangle(&self, locked: &mut Locked) {
         self.set(locked, ENTANGLED);
     }
@@ -208,7 +215,7 @@ impl Flags {
         self.set(locked, CROWDED_ON_POOL);
     }
 
-    /// Says whether this is the first time.
+    /// Notes that the group is registered, and returns whether this is the first time.
     pub(crate) fn register(&self, locked: &mut Locked) -> bool {
         let first = !self.is_registered();
         self.set(locked, REGISTERED);
@@ -225,12 +232,14 @@ impl Seen {
         self.0 & CANCELLED != 0
     }
 
-    /// Whether members are asked to come to an end, or have.
+    /// Whether members are asked to end, or have ended.
     pub(crate) fn is_stopping(self) -> bool {
         self.0 & (STOPPING | CANCELLED | FINISHED) != 0
     }
 
-    /// Whether the last child has left while somebody waits for that, or the group is cancelled and may have ended.
+    /// Whether there is news for those who wait.
+    ///
+    /// That is so if no child is left, and either somebody waits for that or the group is cancelled and may be over.
     #[inline]
     pub(crate) fn is_news(self) -> bool {
         self.0 < CHILD && self.0 & (WATCHED | CANCELLED) != 0
@@ -253,7 +262,7 @@ impl Seen {
         self.0 < HOLD
     }
 
-    /// Panics if one more of this kind would be counted as something else.
+    /// Panics if one more of this kind would overflow its bits, and be counted as something else.
     pub(crate) fn check_room(self, kind: Kind) {
         let most = (CHILD / HOLD - 1) as usize;
         assert!(
@@ -262,7 +271,7 @@ impl Seen {
         );
     }
 
-    /// How many background children, clean-ups and groups in the body there are.
+    /// How many background children, clean-ups and groups opened in the body are counted.
     pub(crate) fn others(self) -> usize {
         ((self.0 % CHILD) / HOLD) as usize
     }
@@ -283,13 +292,13 @@ impl Seen {
         self.0 & (CLOSED | CANCELLED) == 0
     }
 
-    /// Why the group takes no child of this kind, if so.
+    /// Returns why the group takes no child of this kind, if it does not.
     pub(crate) fn refusal(self, kind: Kind) -> Option<Refusal> {
         match self.0 {
-            // It is registered by a member that lives, so the group has not ended.
+            // A living member registers it, so the group has not ended.
             _ if kind == Kind::Cleanup => None,
             word if word & FINISHED != 0 => Some(Refusal::Closed),
-            // Whether a deadline still counts is for the table to say.
+            // The table decides whether a deadline still counts.
             _ if kind == Kind::Watch => None,
             word if word & CANCELLED != 0 => Some(Refusal::Cancelled),
             word if word & CLOSED != 0 => Some(Refusal::Closed),

@@ -1,9 +1,21 @@
-//! Whatever children do, and in whatever order, what the head of the module says holds after each turn with the table.
+//! Whatever children do, and in whatever order, the statements at the head of the module hold after each turn, that is,
+//! after each critical section.
 //!
-//! Thirteen changes that were tried are red: who is in want is not asked whom it is awaited by, or keeps its mark when it is awaited by
-//! another one or struck off; whoever lends, whoever runs in the place of one that goes, and those who are dissolved with it do not tell;
-//! a tail does not look when its borrower has gone; it lends to the first of its own chain, or without being a tail any more; places are
-//! not given back, of whoever goes, of two chains that are one, of one on the way; and one that needs no place stays the first.
+//! Thirteen changes to the code were tried, and each makes this test fail:
+//!
+//! * A child in want is not asked which child awaited it last.
+//! * It keeps its mark (`is_told`) when another child awaits it.
+//! * It keeps its mark when it is struck off a list.
+//! * A child that lends its place does not tell its awaiter.
+//! * The child that runs in the place of one that leaves does not tell its awaiter.
+//! * Those that are dissolved with a child that leaves do not tell their awaiters.
+//! * A tail does not look when its borrower has gone.
+//! * A tail lends to the first of its own chain.
+//! * A child lends although it is no tail any more.
+//! * The place of a child that leaves is not given back.
+//! * The place that is free when two chains become one is not given back.
+//! * The place of a child on the way is not given back.
+//! * A child that needs no place stays the first of a chain.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -23,7 +35,7 @@ use crate::spawner::{Spawner, adopt};
 use crate::state::End;
 use crate::task_group::TaskGroup;
 
-/// Nothing is spawned: the children are entries in the table.
+/// Spawns nothing: the children are only entries in the table.
 #[derive(Clone)]
 struct Nowhere;
 
@@ -37,10 +49,10 @@ impl Spawner for Nowhere {
     }
 }
 
-/// How many plays there are, and how many turns each has.
+/// How many plays there are, and how many turns each play has.
 const PLAYS: u64 = 10_000;
 const TURNS: usize = 60;
-/// How many children live at once at most.
+/// How many children live at the same time at most.
 const CHILDREN: usize = 9;
 
 #[test]
@@ -51,7 +63,8 @@ fn what_is_said_of_chains_holds_after_each_turn() {
         (0..TURNS).for_each(|_| begun[play.turn()] += 1);
         unheard += play.end();
     }
-    // See the head of the module. It is the least that is not certain: a chain that is not made one with another takes a place too many.
+    // See the head of the module: this alone is not certain, and it does little harm. Two chains that do not become one
+    // take a place too many.
     assert!(unheard < 40, "{unheard} times");
     assert!(begun.iter().all(|times| *times > PLAYS), "each kind of turn was taken: {begun:?}");
 }
@@ -63,7 +76,7 @@ struct Play {
     state: Arc<State>,
     children: Vec<Ticket>,
     rooms: Vec<Room>,
-    /// How often a tail awaited the first of another chain, and had not been told of it.
+    /// How often a tail had awaited the first of another chain, and had not been told of it.
     unheard: usize,
 }
 
@@ -76,7 +89,7 @@ impl Play {
         Self { seed, rng, _group: group, state, children: Vec::new(), rooms: Vec::new(), unheard: 0 }
     }
 
-    /// Does one thing, and says of which kind.
+    /// Takes one turn, and returns of which kind it was.
     fn turn(&mut self) -> usize {
         let kind = loop {
             let kind = self.rng.usize(0..8);
@@ -98,7 +111,7 @@ impl Play {
             1 => self.enter(Member::new(Kind::Background, Work::Future), Place::Queue),
             2 if self.rooms.len() < 2 => self.state.room().map(|room| self.rooms.push(room)).is_some(),
             3 => self.leave_room(),
-            // Whoever is not polled yet awaits nobody, and does not end.
+            // A child that is not polled yet awaits nobody, and does not end.
             4 if !waits => self.awaits(child),
             5 if !waits => self.ends(child),
             6 => self.rng.u8(0..4) == 0 && self.cancels(child),
@@ -116,7 +129,7 @@ impl Play {
         has_room
     }
 
-    /// Spawns a child in a place that was waited for, or waits for it no more.
+    /// Spawns a child in a place that was waited for, or stops waiting for that place.
     fn leave_room(&mut self) -> bool {
         if self.rooms.is_empty() {
             return false;
@@ -149,13 +162,13 @@ impl Play {
         true
     }
 
-    /// Its future is still there, and may await others in its destructor.
+    /// The child's future is still there, and may await others in its destructor.
     fn cancels(&self, child: Ticket) -> bool {
         self.state.cancel_child(child);
         true
     }
 
-    /// The same, unasked.
+    /// The same, but the runtime drops the child by itself.
     fn loses(&self, child: Ticket) -> bool {
         self.state.leave_queue(child.key());
         true
@@ -177,7 +190,7 @@ impl Play {
         self.state.lock().limit.as_ref().expect("it has a limit").places()
     }
 
-    /// What the head of the module says.
+    /// Checks the statements at the head of the module.
     fn check(&mut self, turn: usize) {
         let seed = self.seed;
         let kept = self.rooms.iter_mut().map(is_ready).filter(|is_ready| *is_ready).count();
@@ -226,7 +239,10 @@ impl Play {
     }
 }
 
-/// Whether somebody queued can use the place of `tail`, who is in the list of `at` or of those in want there.
+/// Whether a tail would find somebody who can use its place.
+///
+/// It looks in the list of `at` and in those of children in want there, for a child that is queued or the first of
+/// another chain.
 fn finds(slots: &mut Slab<Slot>, tail: Ticket, at: Ticket, seen: &mut HashSet<u64>) -> bool {
     let awaited = loan_of(slots, at).awaited.clone();
     seen.insert(at.id())
