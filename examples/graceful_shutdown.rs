@@ -1,9 +1,10 @@
-//! A TCP server that lets its connections finish when it is asked to stop, and says which ones it had to cut.
+//! Runs a TCP server that, when asked to stop, lets its connections finish and reports which it had to cancel.
 //!
 //!     cargo run --example graceful_shutdown -- 7000     # then: nc localhost 7000, and Ctrl-C or kill here
 //!     cargo run --example graceful_shutdown             # drives itself: three clients, then SIGTERM
 //!
-//! It answers each line with the line in capitals. A client that has sent half a line has until the grace is over.
+//! The server answers each line with the line in capitals. A client that has sent half a line has until the end of the
+//! grace period to send the rest.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,7 +35,7 @@ async fn serve(server: Server, port: u16, ready: Ready<SocketAddr>) -> io::Resul
         future::or(&mut stopping, async { listener.accept().await.map(Some) }).await?
     {
         let member = server.clone();
-        // A client that goes away is no reason to end the server, so its error stays here.
+        // An error of one client must not end the server, so the child does not return it.
         server.child().name(format!("connection {peer}")).launch(async move {
             if let Err(error) = connection(member, stream).await {
                 println!("{peer}: {error}");
@@ -45,7 +46,7 @@ async fn serve(server: Server, port: u16, ready: Ready<SocketAddr>) -> io::Resul
     Ok(())
 }
 
-/// Answers lines. When asked to stop it ends after the line that it is at.
+/// Answers lines. When asked to stop, it finishes the current line and ends.
 async fn connection(server: Server, stream: TcpStream) -> io::Result<()> {
     let mut lines = BufReader::new(stream.clone());
     let mut stream = stream;
@@ -55,7 +56,7 @@ async fn connection(server: Server, stream: TcpStream) -> io::Result<()> {
             server.stopping().await;
             None
         };
-        // What has come of a line stays in `line` if the other branch is first.
+        // If the other branch is first, the part of a line that has arrived stays in `line`.
         let read = async { Some(lines.read_until(b'\n', &mut line).await) };
         match future::or(read, stopping).await {
             Some(Ok(0)) => return Ok(()),
@@ -92,7 +93,7 @@ async fn run(port: u16, itself: bool) -> Result<ShutdownReport, Box<dyn std::err
     Ok(report)
 }
 
-/// One client that is done, one that waits politely, one that never ends its line; then this process is told to stop.
+/// Runs one client that is done, one that is idle and one that never ends its line, then sends SIGTERM to this process.
 async fn clients(address: SocketAddr) -> io::Result<()> {
     let mut done = TcpStream::connect(address).await?;
     done.write_all(b"hello\n").await?;

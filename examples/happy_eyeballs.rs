@@ -1,9 +1,9 @@
-//! Connects to whichever address answers first, as RFC 8305 has it, and closes all other attempts before it returns.
+//! Connects to the address that answers first, as in RFC 8305, and closes all other attempts before it returns.
 //!
 //!     cargo run --example happy_eyeballs -- example.org 80
 //!     cargo run --example happy_eyeballs                   # against addresses of its own: refused, silent, good
 //!
-//! Attempts start one after the other: when the one before has failed, or has not answered for 250 ms.
+//! Attempts start one after the other. Each starts when the attempt before it has failed or has not answered for 250 ms.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,10 +19,10 @@ use taskgroup::{GroupError, Smol, race};
 /// The "Connection Attempt Delay" of the RFC.
 const DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to the first of these that answers.
+/// Connects to the first of the addresses that answers.
 async fn connect(addresses: Vec<SocketAddr>, open: Open) -> Result<TcpStream, GroupError<io::Error>> {
     race(Smol, |racers| async move {
-        // Each attempt tells the next one when it has failed, by dropping its end.
+        // An attempt tells the next attempt that it has failed by dropping its end of a channel.
         let mut before: Option<async_channel::Receiver<()>> = None;
         for address in interleave(addresses) {
             let (failed, next) = async_channel::bounded::<()>(1);
@@ -50,7 +50,7 @@ async fn connect(addresses: Vec<SocketAddr>, open: Open) -> Result<TcpStream, Gr
     .await
 }
 
-/// Orders addresses by turns of their families, beginning with that of the first.
+/// Alternates the address families, beginning with the family of the first address.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (preferred, other): (Vec<_>, Vec<_>) =
@@ -67,7 +67,7 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// How many attempts hold a socket or wait for their turn.
+/// Counts the attempts that hold a socket or wait for their turn.
 #[derive(Clone, Default)]
 struct Open(Arc<AtomicUsize>);
 
@@ -86,12 +86,12 @@ impl Drop for Attempt {
     }
 }
 
-/// Addresses of this machine's own: one that refuses, one that never answers, one that does.
+/// Returns three local addresses: one refuses, one never answers, and one answers.
 fn addresses_of_our_own() -> io::Result<(Vec<SocketAddr>, impl Sized)> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let refused = listen()?.local_addr()?; // closed again at once
+    let refused = listen()?.local_addr()?; // the listener is closed again at once
     let (silent, good) = (listen()?, listen()?);
-    // A queue that is full takes nobody: nothing is accepted, and further attempts wait.
+    // Nothing accepts from this listener, so its queue fills up, and further attempts wait.
     let crowd = (0..5_000)
         .map_while(|_| {
             let connecting = Async::<std::net::TcpStream>::connect(silent.local_addr().ok()?);

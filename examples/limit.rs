@@ -1,9 +1,10 @@
-//! A crawler that has at most four requests under way, against an HTTP server of its own.
+//! Crawls an HTTP server that it starts itself, with at most four requests under way.
 //!
 //!     cargo run --example limit -- [DIRECTORY]
 //!
-//! The server shows a directory, `src` if none is named, as pages of links; the crawler follows them all. The body of its
-//! group takes links as they are found and waits for a place before it starts the next request: that is back-pressure.
+//! The server shows a directory (`src` if none is given) as pages of links, and the crawler follows all of them. The body
+//! of the crawler's group receives the links as they are found. Before it starts the next request it waits for a place
+//! under the limit: that is back-pressure.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,7 +21,7 @@ use taskgroup::{Group, Smol, TaskGroup, scope};
 
 const AT_ONCE: NonZero<usize> = NonZero::new(4).unwrap();
 
-/// Counts requests under way, and how many there were at most.
+/// Counts the requests under way now, and the most that there were at once.
 #[derive(Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -58,7 +59,7 @@ async fn answer(mut stream: TcpStream, root: PathBuf) -> io::Result<()> {
     stream.write_all(body.as_bytes()).await
 }
 
-/// A directory as links, a file as it is.
+/// Returns a directory as links, and a file unchanged.
 fn page(file: &Path, path: &str) -> io::Result<String> {
     if !file.is_dir() {
         return Ok(String::from_utf8_lossy(&std::fs::read(file)?).into_owned());
@@ -71,7 +72,7 @@ fn page(file: &Path, path: &str) -> io::Result<String> {
     Ok(links + "</ul>\n")
 }
 
-/// Fetches one page, and gives its size and its links.
+/// Fetches one page, and returns its size and its links.
 async fn fetch(server: SocketAddr, path: &str) -> io::Result<(usize, Vec<String>)> {
     let mut stream = TcpStream::connect(server).await?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {server}\r\n\r\n").as_bytes()).await?;
@@ -86,7 +87,7 @@ async fn fetch(server: SocketAddr, path: &str) -> io::Result<(usize, Vec<String>
     Ok((body.len(), links.filter(|_| is_list).map(|link| link.replace("//", "/")).collect()))
 }
 
-/// Crawls everything, and gives the number of pages and of bytes.
+/// Crawls all pages, and returns the number of pages and of bytes.
 async fn crawl(server: SocketAddr) -> Result<(usize, usize), taskgroup::GroupError<io::Error>> {
     scope(Smol, |group| async move {
         let (found, links) = async_channel::unbounded();
@@ -104,7 +105,7 @@ async fn crawl(server: SocketAddr) -> Result<(usize, usize), taskgroup::GroupErr
                 };
                 group.spawn_when_free(request).await;
             }
-            // Either there is a page, or there is none under way and so none to come.
+            // Waits for a page, or until no request is under way, after which no page can come.
             let idle = async {
                 group.idle().await;
                 Err(async_channel::RecvError)

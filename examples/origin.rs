@@ -1,12 +1,12 @@
-//! The programs of the question that started the crate, asked of asyncio, each rebuilt on a group.
+//! Rebuilds on a group the asyncio programs of the question that started this crate.
 //!
 //! ```text
 //! cargo run --example origin -- smol
 //! ```
 //!
-//! The question: if a task starts another one and then fails, is that other one cancelled? In asyncio it is not:
-//! there is one level of tasks, and all are equal. A second of the original is 20 ms here, and what the programs
-//! claim is checked.
+//! The question: if a task starts another task and then fails, is the other task cancelled? In asyncio it is not: there
+//! is only one level of tasks, and all tasks are equal. One second of the original is 20 ms here. The example checks
+//! what each program claims.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -48,7 +48,7 @@ async fn programs<R: Runtime>(runtime: &R) {
     memory_streams(runtime).await;
 }
 
-/// Left `t2` running when `process_result` raised; in a group `t2` is gone before anybody sees the error.
+/// The original left `t2` running when `process_result` raised. In a group, `t2` is gone before the caller sees the error.
 async fn plain_tasks<R: Runtime>(runtime: &R) {
     println!("-- plain tasks");
     let log = &Log::default();
@@ -66,7 +66,8 @@ async fn plain_tasks<R: Runtime>(runtime: &R) {
     assert_eq!(log.take(), ["t2 is gone"]);
 }
 
-/// Asked what `asyncio.shield` saves: the shielded part of a child ends first, and the group waits for it.
+/// The original asked what `asyncio.shield` saves. Here the shielded part of a child runs to its end, and the group waits
+/// for it.
 async fn shielded_task<R: Runtime>(runtime: &R) {
     println!("-- a shielded task");
     let log = &Log::default();
@@ -88,7 +89,8 @@ async fn shielded_task<R: Runtime>(runtime: &R) {
     assert_eq!(log.take(), ["the shielded part is done"]);
 }
 
-/// Cancelled `t1` and `t2` by hand, which is one level; in a group what `t1` had started goes with it.
+/// The original cancelled `t1` and `t2` by hand, which reaches one level. In a group, the child that `t1` has started is
+/// cancelled too.
 async fn try_finally<R: Runtime>(runtime: &R) {
     println!("-- try and finally");
     let log = &Log::default();
@@ -113,7 +115,7 @@ async fn with_child<R: Runtime>(runtime: R, begin: Sender<u32>, log: Log) -> Res
     group.join().await.map(|()| 1).map_err(|_| "cut short")
 }
 
-/// Let the siblings finish and raised the first exception at its end, as a scope does that collects.
+/// The original let the siblings finish and raised the first exception at the end. A scope with `collect` does the same.
 async fn bag<R: Runtime>(runtime: &R) {
     println!("-- the bag");
     let log = &Log::default();
@@ -131,7 +133,7 @@ async fn bag<R: Runtime>(runtime: &R) {
     check_bag(&log.take());
     assert_eq!(error.into_primary().ok(), Some("Task 2 error"));
 
-    // The original leaves this one to the loop. Here somebody owns it, and can tell when it is gone.
+    // The original leaves this task to the event loop. Here a group owns it, so the program knows when it is gone.
     let stray = TaskGroup::new(runtime.clone());
     stray.launch(task1(runtime.clone(), log.clone()));
     log.say("Program finished");
@@ -163,7 +165,7 @@ async fn task3<R: Runtime>(runtime: R, log: Log, bag: Group<R, Exception>) {
     log.say("Task 3 done");
 }
 
-/// Took AnyIO and an exit stack; here destructors close the streams, in that order, before the scope ends.
+/// The original needed AnyIO and an exit stack. Here destructors close the streams, stream 3 first, before the scope ends.
 async fn memory_streams<R: Runtime>(runtime: &R) {
     println!("-- memory streams");
     let log = &Log::default();
@@ -186,7 +188,7 @@ async fn send(stream: Sender<u32>, value: u32) {
 }
 
 async fn send_late<R: Runtime>(runtime: R, stream: Sender<u32>, log: Log) {
-    // An hour, so that nobody has to hurry to be first.
+    // An hour, so that the other children are certainly first.
     runtime.sleep(3600 * SECOND).await;
     log.say("2 is sent");
     send(stream, 2).await;
@@ -204,7 +206,7 @@ async fn process_results(from_2: Receiver<u32>, from_3: Receiver<u32>) -> u32 {
     let sum = async { Ok::<_, async_channel::RecvError>(from_2.recv().await? + from_3.recv().await?) };
     match sum.await {
         Ok(sum) => sum,
-        // Whoever should have sent has failed, and so the group is about to cut us.
+        // The sender has failed, so the group is about to cancel this body.
         Err(_) => pending().await,
     }
 }
@@ -218,7 +220,7 @@ async fn coroutine1() -> Result<u32, Exception> {
     Ok(1)
 }
 
-/// Would give 2, some day.
+/// Would return 2, but never ends.
 async fn coroutine2(_gone: OnDrop) -> Result<u32, Exception> {
     pending::<()>().await;
     Ok(2)
@@ -252,7 +254,7 @@ impl Log {
     }
 }
 
-/// Tells when what captured it is destroyed.
+/// Writes a line when it is dropped, together with the future that captured it.
 struct OnDrop {
     log: Log,
     line: &'static str,
@@ -264,9 +266,9 @@ impl Drop for OnDrop {
     }
 }
 
-/// The features are named here only.
+/// The runtimes. Only this module names the features.
 mod runtimes {
-    /// Runs all programs, by name of the runtime.
+    /// For each runtime, its name and a function that runs all programs on it.
     pub const COMPILED_IN: &[(&str, fn())] = &[
         #[cfg(feature = "smol")]
         ("smol", on_smol::run),

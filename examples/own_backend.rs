@@ -1,12 +1,12 @@
-//! A runtime of one's own, a pool of threads around one queue, and groups on it.
+//! Shows your own runtime, a pool of threads around one queue, and groups on it.
 //!
 //! ```text
 //! cargo run --example own_backend --no-default-features
 //! cargo test --example own_backend --no-default-features
 //! ```
 //!
-//! `Threads` is all that it takes: its tasks are made by `async_task`, so it can hand out their handles as they are.
-//! A runtime with handles of its own goes through `taskgroup::adopt`.
+//! `Threads` is the whole runtime. It makes its tasks with `async_task`, so it can return their handles unchanged. A
+//! runtime with its own kind of handle uses `taskgroup::adopt`.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -18,7 +18,7 @@ use async_task::Runnable;
 use futures_lite::future::{block_on, pending, yield_now};
 use taskgroup::{GroupError, Spawner, Task, TaskGroup, scope};
 
-/// Some threads that run whatever is ready. They end when nothing that could be ready is left.
+/// Some threads that run the tasks that are ready. They end when no task is left that could become ready.
 #[derive(Clone, Debug)]
 struct Threads {
     queue: Sender<Runnable>,
@@ -52,7 +52,7 @@ impl Spawner for Threads {
     }
 }
 
-// What every spawner has to stand: some four hundred tests.
+// The suite that every spawner has to pass: some four hundred tests.
 #[cfg(test)]
 taskgroup_conformance::suite!(own_backend, || Threads::new(2));
 
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// A scope: what is borrowed stays in the body, the children own what they need.
+/// Runs a scope: borrowed values stay in the body, and the children own what they need.
 async fn lengths(threads: &Threads, words: &[&'static str]) -> Result<usize, GroupError<Infallible>> {
     scope(threads.clone(), |group| async move {
         let lengths: Vec<_> = words.iter().map(|word| group.spawn(async { Ok(word.len()) })).collect();
@@ -85,7 +85,7 @@ async fn lengths(threads: &Threads, words: &[&'static str]) -> Result<usize, Gro
     .await
 }
 
-/// A child fails, so the body need not end by itself.
+/// Runs a scope in which a child fails, so the body need not end by itself.
 async fn failure(threads: &Threads) -> Result<(), GroupError<ParseIntError>> {
     scope(threads.clone(), |group| async move {
         group.launch(async { "12x".parse::<u32>() });
@@ -94,7 +94,7 @@ async fn failure(threads: &Threads) -> Result<(), GroupError<ParseIntError>> {
     .await
 }
 
-/// A free-standing group, as a server would have one.
+/// Runs a group that is not tied to a scope, as a server would have one.
 async fn connections(threads: Threads) -> Result<(), GroupError<Infallible>> {
     let group = TaskGroup::new(threads);
     for _ in 0..1000 {

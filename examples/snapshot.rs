@@ -1,4 +1,4 @@
-//! Why a group is still open, and how long it takes to find out among 100,000 children.
+//! Shows why a group is still open, and how long a snapshot takes with 100,000 children.
 //!
 //!     cargo run --release --example snapshot
 
@@ -12,12 +12,12 @@ use taskgroup::{Smol, TaskGroup, scope, shield};
 
 const CONNECTIONS: usize = 50_000;
 
-/// What a connection does: two halves, in a group of their own.
+/// Runs a connection: two halves, in their own group.
 async fn connection(number: usize, goodbye: Receiver<()>) {
     let halves = scope(Smol, async |group| {
         group.child().name("reader").launch(async move {
             match number {
-                // It ought not to.
+                // A mistake on purpose: this shield holds the group open.
                 17 => drop(shield(goodbye.recv()).await),
                 _ => pending().await,
             }
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for number in 0..CONNECTIONS {
             server.child().name(format!("conn {number}")).launch(connection(number, goodbye.clone()));
         }
-        // Until every connection has opened its group.
+        // Waits until every connection has opened its group.
         while server.snapshot().groups().len() < CONNECTIONS + 1 {
             smol::future::yield_now().await;
         }

@@ -1,9 +1,9 @@
-//! Three services on three ports, under one group that isolates them: one that fails does not take the others along.
+//! Runs three services on three ports under one supervised group: a service that fails does not end the others.
 //!
 //!     cargo run --example supervise
 //!
-//! Each service is a child of a supervised group and opens a supervised group for its connections. What fails is
-//! told to the hooks, with its name, and ends for itself alone: a connection, or a service as a whole.
+//! Each service is a child of a supervised group and opens another supervised group for its connections. When a
+//! connection or a service fails, the group calls its hook with the failure and the name, and only that child ends.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +16,7 @@ use taskgroup::{CancelReason, Failure, GroupError, Smol, TaskGroup, scope};
 
 type Journal = Arc<Mutex<Vec<String>>>;
 
-/// Writes down what fails, as it fails.
+/// Returns a failure hook that writes each failure to the journal as it happens.
 fn tell(journal: &Journal) -> impl Fn(&Origin, &Failure<io::Error>) + Send + Sync + use<> {
     let journal = journal.clone();
     move |origin, failure| {
@@ -26,7 +26,7 @@ fn tell(journal: &Journal) -> impl Fn(&Origin, &Failure<io::Error>) + Send + Syn
     }
 }
 
-/// Answers every line of every connection with what `answer` makes of it.
+/// Accepts connections and answers each of their lines with the result of `answer`.
 async fn service(
     listener: TcpListener,
     answer: fn(&str) -> io::Result<String>,
@@ -68,10 +68,10 @@ fn double(line: &str) -> io::Result<String> {
 
 fn divide(line: &str) -> io::Result<String> {
     let number: i64 = line.parse().map_err(io::Error::other)?;
-    Ok((5040 / number).to_string()) // panics for a zero
+    Ok((5040 / number).to_string()) // panics if the number is zero
 }
 
-/// Sends a line, and gives the answer; `None` if the connection was closed instead.
+/// Sends a line and returns the answer, or `None` if the server closed the connection instead.
 async fn ask(address: SocketAddr, line: &str) -> io::Result<Option<String>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("{line}\n").as_bytes()).await?;
@@ -92,7 +92,7 @@ async fn run() -> io::Result<()> {
         addresses.push(listener.local_addr()?);
         services.child().name(name).launch(service(listener, answer, journal.clone()));
     }
-    // A child that panics without any connection: a service as a whole.
+    // A service that fails as a whole, without any connection.
     services.child().name("broken").launch(async { Err::<(), _>(io::Error::other("no such device")) });
 
     let [reverse, double, divide] = addresses[..] else { unreachable!("three were started") };

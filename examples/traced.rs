@@ -1,10 +1,10 @@
-//! Groups in a terminal, as they go, and in a timeline for Perfetto.
+//! Shows groups in a terminal as they run, and writes a timeline for Perfetto.
 //!
 //!     cargo run --example traced --features tokio,tracing -- trace.json
 //!
-//! The file opens at <https://ui.perfetto.dev>: a row for each thread, with the polls of each child on it. It is written by a
-//! thread of the layer's own. If the disk is full that thread panics, which is told on the error stream, and the program goes
-//! on without a timeline; what is in the file by then can still be opened.
+//! Open the file at <https://ui.perfetto.dev>: it has a row for each thread, which shows the polls of each child. The
+//! tracing layer writes the file on its own thread. If the disk is full, that thread panics, with a message on standard
+//! error, and the program continues without a timeline. The part of the file that was written can still be opened.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Two halves in a group of their own, of which one fails.
+/// Runs two halves in their own group; one of them fails.
 async fn connection(number: u32) -> Result<(), String> {
     let halves = scope(Smol, async |group: Group<Smol, String>| {
         group.child().name("reader").launch(async move {

@@ -1,6 +1,6 @@
-//! The cases, by section. `suite.rs` has the list of them.
+//! The cases, in sections. `list.rs` has the list of them.
 //!
-//! Numbers as in `o_42` are those of the list of scenarios that the crate was designed from.
+//! Numbers as in `o_42` refer to the list of scenarios from which the crate was designed.
 
 #![allow(unreachable_pub, reason = "what is public in a section is for the list")]
 

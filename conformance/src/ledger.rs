@@ -1,4 +1,4 @@
-//! What the cases count and write down.
+//! Counters, logs and gates that the cases use.
 
 use std::fmt;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake};
 
-/// Counts what happens to every tracked future and to every capture.
+/// Counts what happens to each tracked future and each capture.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Arc<Counters>);
 
@@ -20,12 +20,12 @@ struct Counters {
     dropped: AtomicUsize,
 }
 
-/// The ledger at one moment.
+/// The counts of a ledger at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Futures and captures that were made.
     pub made: usize,
-    /// Polls of futures, all together.
+    /// Polls of all futures together.
     pub polls: usize,
     /// Futures that were polled at least once.
     pub started: usize,
@@ -36,17 +36,18 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// How many futures and captures are left.
+    /// Returns how many futures and captures are alive.
     pub fn alive(&self) -> usize {
         self.made - self.dropped
     }
 }
 
 impl Ledger {
-    /// How it stands now.
+    /// Returns the current counts.
     pub fn read(&self) -> Entry {
         let Counters { made, polls, started, completed, dropped } = &*self.0;
-        // Dropped first: what is made and dropped in between must not look as if more was dropped than made.
+        // Read `dropped` first. Otherwise a capture that is made and dropped between the two loads could make `dropped`
+        // larger than `made`.
         let dropped = dropped.load(SeqCst);
         Entry {
             made: made.load(SeqCst),
@@ -57,19 +58,19 @@ impl Ledger {
         }
     }
 
-    /// A value that counts as alive until it is dropped.
+    /// Returns a value that counts as alive until it is dropped.
     pub fn capture(&self) -> Capture {
         self.0.made.fetch_add(1, SeqCst);
         Capture(self.0.clone())
     }
 
-    /// Has `future` counted.
+    /// Wraps `future` so that this ledger counts it.
     pub fn track<F: Future>(&self, future: F) -> Tracked<F> {
         Tracked { future: Box::pin(future), polled: false, capture: self.capture() }
     }
 }
 
-/// See [`Ledger::capture`].
+/// A value that counts as alive until it is dropped. See [`Ledger::capture`].
 #[derive(Debug)]
 pub struct Capture(Arc<Counters>);
 
@@ -79,7 +80,9 @@ impl Drop for Capture {
     }
 }
 
-/// See [`Ledger::track`]. The future and its captures are dropped before it counts as dropped.
+/// A future that a ledger counts. See [`Ledger::track`].
+///
+/// It counts as dropped after the future and its captures have been dropped.
 pub struct Tracked<F> {
     future: Pin<Box<F>>,
     polled: bool,
@@ -107,7 +110,7 @@ impl<F: Future> Future for Tracked<F> {
     }
 }
 
-/// What happened, in order.
+/// A list of lines that say what happened, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -117,30 +120,30 @@ impl Log {
         self.0.lock().unwrap().push(line.into());
     }
 
-    /// Writes the line when it is dropped.
+    /// Returns a value that writes the line when it is dropped.
     pub fn on_drop(&self, line: impl Into<String>) -> OnDrop {
         OnDrop(self.clone(), line.into())
     }
 
-    /// All lines, in the order in which they came.
+    /// Returns all lines in the order in which they were written.
     pub fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 
-    /// The lines in alphabetical order, where the order in which they came says nothing.
+    /// Returns the lines in alphabetical order, for cases in which the order of writing is not defined.
     pub fn sorted(&self) -> Vec<String> {
         let mut lines = self.lines();
         lines.sort();
         lines
     }
 
-    /// How often the line was written.
+    /// Returns how often the line was written.
     pub fn count(&self, line: &str) -> usize {
         self.0.lock().unwrap().iter().filter(|written| *written == line).count()
     }
 }
 
-/// See [`Log::on_drop`].
+/// A value that writes a line when it is dropped. See [`Log::on_drop`].
 #[derive(Debug)]
 pub struct OnDrop(Log, String);
 
@@ -150,28 +153,28 @@ impl Drop for OnDrop {
     }
 }
 
-/// A door that is opened once, for all.
+/// A gate that is opened once, for all that wait.
 #[derive(Clone, Debug)]
 pub struct Gate(async_channel::Sender<()>, async_channel::Receiver<()>);
 
 impl Gate {
-    /// A door that is closed.
+    /// Creates a closed gate.
     pub fn new() -> Self {
         let (sender, receiver) = async_channel::bounded(1);
         Self(sender, receiver)
     }
 
-    /// Opens it, and lets everybody in who waits.
+    /// Opens the gate and wakes all that wait.
     pub fn open(&self) {
         self.0.close();
     }
 
-    /// Whether it has been opened.
+    /// Tells whether the gate has been opened.
     pub fn is_open(&self) -> bool {
         self.0.is_closed()
     }
 
-    /// Waits until it is open.
+    /// Waits until the gate is open.
     pub async fn wait(&self) {
         let _ = self.1.recv().await;
     }
@@ -183,23 +186,23 @@ impl Default for Gate {
     }
 }
 
-/// Lets somebody wait until something has happened `n` times.
+/// A counter that lets a task wait until something has happened `n` times.
 #[derive(Clone, Debug)]
 pub struct Tally(async_channel::Sender<()>, async_channel::Receiver<()>);
 
 impl Tally {
-    /// Nothing has happened yet.
+    /// Creates a tally of zero.
     pub fn new() -> Self {
         let (sender, receiver) = async_channel::unbounded();
         Self(sender, receiver)
     }
 
-    /// It has happened once more.
+    /// Adds one.
     pub fn add(&self) {
         self.0.try_send(()).unwrap();
     }
 
-    /// Adds one after each poll of `future`: what a poll does is then done.
+    /// Adds one after each poll of `future`, when the effects of that poll are done.
     pub async fn polls_of<F: Future>(self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| {
@@ -210,12 +213,12 @@ impl Tally {
         .await
     }
 
-    /// Whether there is none to take.
+    /// Tells whether there is nothing to take.
     pub fn is_empty(&self) -> bool {
         self.1.is_empty()
     }
 
-    /// Takes `n` off, when there are as many.
+    /// Waits until the tally is at least `n`, and subtracts `n`.
     pub async fn take(&self, n: usize) {
         for _ in 0..n {
             self.1.recv().await.unwrap();
@@ -229,12 +232,12 @@ impl Default for Tally {
     }
 }
 
-/// A waker that counts.
+/// A waker that counts how often it is woken.
 #[derive(Debug, Default)]
 pub struct Wakes(AtomicUsize);
 
 impl Wakes {
-    /// How often it was woken.
+    /// Returns how often it was woken.
     pub fn count(&self) -> usize {
         self.0.load(SeqCst)
     }

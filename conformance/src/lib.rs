@@ -1,9 +1,10 @@
-//! What a spawner of [`taskgroup`] has to stand: the cases that the crate's own adapters are tested with, for anybody
-//! who writes a [`Spawner`](taskgroup::Spawner).
+//! Tests a spawner of [`taskgroup`] with the cases that the crate's own adapters have to pass.
+//!
+//! It is for everyone who writes a [`Spawner`](taskgroup::Spawner).
 //!
 //! # In one line
 //!
-//! With `taskgroup-conformance` among the `dev-dependencies`, in a file under `tests/`:
+//! Add `taskgroup-conformance` to the `dev-dependencies`, and write in a file under `tests/`:
 //!
 //! ```
 //! # use std::future::Future;
@@ -29,8 +30,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! That makes some four hundred tests, by section: `threads::nesting::o_45_both_fail_at_once_inner_handled`. The
-//! closure is called for each. A runtime that has to be made, or to run the host, is described by a [`Rig`].
+//! This line makes some four hundred tests, in sections: `threads::nesting::o_45_both_fail_at_once_inner_handled`. The
+//! closure is called once for each test. If the runtime has to be created first, or has to run the host, return a [`Rig`]
+//! from the closure.
 //!
 //! ```text
 //! cargo test threads              # everything
@@ -39,28 +41,29 @@
 //!
 //! # What a case asks
 //!
-//! A host opens groups on the spawner, and things go as they should or wrong in one of the ways they can: children fail,
-//! panic, are cancelled, lost, shielded, forgotten. In the end the host looks at what came out, how often everybody was
-//! polled, and in which order captures were dropped. No case sleeps: gates and tallies put things in order.
+//! In each case a *host* opens groups on the spawner. Children end well, fail, panic, are cancelled, lost, shielded or
+//! forgotten. At the end the host checks the outcomes, how often each future was polled, and in which order captures were
+//! dropped. No case sleeps: gates and tallies put the steps in order.
 //!
-//! A case fails if an assertion in it does, and also
+//! A case fails if one of its assertions fails, and also in these situations:
 //!
-//! - if it takes longer than a minute, or than `TASKGROUP_PATIENCE` seconds: *the watch-dog bit*;
-//! - if a future or a capture is alive when it is over: *left behind*, and what its [`Ledger`](ledger::Ledger) counted;
-//! - if something is polled or dropped after that: *something went on after the end*.
+//! - It takes longer than a minute, or than `TASKGROUP_PATIENCE` seconds: *the watch-dog bit*.
+//! - A future or a capture is alive when the case is over: *left behind*, with the counts of its
+//!   [`Ledger`](ledger::Ledger).
+//! - A future is polled or dropped after that: *something went on after the end*.
 //!
-//! The last one needs a spawner of which [`Rig::workers`] is said.
+//! The last check needs a rig that states its [`workers`](Rig::workers).
 //!
-//! Cases run side by side, each on a thread of its own with little stack. What a runtime does besides starting futures
-//! (timers, work that blocks, futures that stay on a thread) is not asked for.
+//! Cases run in parallel, each on its own thread with a small stack. The cases do not test what a runtime does besides
+//! starting futures: timers, blocking work, and futures that stay on a thread.
 //!
 //! # Cases of one's own
 //!
-//! [`run`] runs one as ours are run, [`Test`] is what it is given, and [`ledger`] has the gates and counters. For
-//! groups against spawners of every kind there are [`spawners`].
+//! [`run`] runs your own case in the same way. The case gets a [`Test`], and [`ledger`] has the gates and counters.
+//! [`spawners`] has spawners of many kinds, to test groups on.
 
 #![forbid(unsafe_code)]
-// Under the model checker there are no threads to run a case on.
+// Under the model checker there are no threads that could run a case.
 #![cfg(not(taskgroup_loom))]
 
 mod cases;

@@ -1,7 +1,7 @@
 //! The list of all cases, with a function for each.
 
-/// Hands `$then` the sections: first those that are compiled for the type of the spawner, then those that are compiled once,
-/// for `AnySpawner`. From that a spawner gets nothing but boxes of one type.
+/// Passes the sections to `$then`: first those that are compiled for the type of the spawner, then those that are compiled
+/// once, for `AnySpawner`. Through `AnySpawner` a spawner gets only boxed futures of one type.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_all_cases {
@@ -615,7 +615,7 @@ macro_rules! __for_all_cases {
     };
 }
 
-/// Makes a function of every case, so that it is compiled with this crate and not where it is tested.
+/// Makes a function for each case, so that the case is compiled with this crate and not with the tests that use it.
 macro_rules! functions {
     (
         { $($typed:ident { $($generic:ident)* })* }

@@ -1,4 +1,4 @@
-//! What a case runs on.
+//! The description of the spawner and the runtime on which a case runs.
 
 use std::fmt;
 use std::future::Future;
@@ -7,17 +7,17 @@ use std::pin::Pin;
 use futures_lite::future;
 use taskgroup::{AnySpawner, Spawner};
 
-/// The host of a case: the future that opens the groups, and is no child itself.
+/// The host of a case: the future that opens the groups and is not a child itself.
 pub type Host<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// A spawner under test, how a host runs beside it, and what is known of both.
+/// Describes a spawner under test: how to run a host beside it, and what the cases may rely on.
 ///
-/// A new one is made for each case. Nothing is taken for granted that was not said: what is said makes cases stricter, as
-/// they then know in which order things happen.
+/// A new rig is made for each case. The cases rely only on properties that were stated. Each stated property makes cases
+/// stricter, because they then know in which order things happen.
 ///
 /// # Examples
 ///
-/// A runtime that lives as long as the case, and has four threads for children:
+/// A runtime that lives as long as the case and has four threads for children:
 ///
 /// ```
 /// # #[derive(Clone)]
@@ -55,7 +55,7 @@ pub struct Rig<S = AnySpawner> {
 }
 
 impl<S: Spawner> Rig<S> {
-    /// A spawner of which nothing is known, and a host that blocks its thread.
+    /// Creates a rig that states nothing about the spawner, with a host that blocks its thread.
     pub fn new(spawner: S) -> Self {
         Self {
             spawner,
@@ -68,59 +68,63 @@ impl<S: Spawner> Rig<S> {
         }
     }
 
-    /// How a host is run. The function may own the runtime, which is dropped when the case is over.
+    /// Sets how a host is run.
+    ///
+    /// The function may own the runtime, which is then dropped when the case is over.
     pub fn block_on(mut self, block_on: impl Fn(Host<'_>) + 'static) -> Self {
         self.block_on = Box::new(block_on);
         self
     }
 
-    /// Says that children are polled by exactly so many threads.
+    /// States that exactly this many threads poll the children.
     ///
     /// # Panics
     ///
-    /// If `threads` is 0.
+    /// Panics if `threads` is 0.
     pub fn workers(mut self, threads: usize) -> Self {
         assert!(threads > 0, "somebody has to poll the children");
         self.workers = Some(threads);
         self
     }
 
-    /// Says that the host and all children share one thread, so that nothing happens between two awaits of the host.
+    /// States that the host and all children share one thread.
+    ///
+    /// So nothing else happens between two awaits of the host.
     pub fn one_thread(mut self) -> Self {
         self.one_thread = true;
         self.workers(1)
     }
 
-    /// Says that `spawn` polls.
+    /// States that `spawn` polls the child.
     pub fn inline(mut self) -> Self {
         self.inline = true;
         self
     }
 
-    /// Says that a child costs a thread, so that there cannot be many at once.
+    /// States that each child needs a thread, so that there cannot be many at once.
     pub fn costly(mut self) -> Self {
         self.costly = true;
         self
     }
 
-    /// Says that children may be polled without having been woken.
+    /// States that children may be polled without having been woken.
     pub fn restless(mut self) -> Self {
         self.restless = true;
         self
     }
 
-    /// A clone of the spawner.
+    /// Returns a clone of the spawner.
     pub fn spawner(&self) -> S {
         self.spawner.clone()
     }
 
-    /// Puts another spawner in the place of this one, of which all that was said holds too: one that is built on it.
+    /// Replaces the spawner by another that is built on it, and keeps all that was stated.
     pub fn with_spawner<T: Spawner>(self, spawner: T) -> Rig<T> {
         let Self { block_on, workers, one_thread, inline, costly, restless, .. } = self;
         Rig { spawner, block_on, workers, one_thread, inline, costly, restless }
     }
 
-    /// Forgets the spawner's type.
+    /// Erases the type of the spawner.
     pub fn erased(self) -> Rig {
         let spawner = AnySpawner::new(self.spawner());
         self.with_spawner(spawner)

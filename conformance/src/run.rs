@@ -1,4 +1,4 @@
-//! How a case is run.
+//! Runs a case and checks that it leaves nothing behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -18,19 +18,23 @@ fn patience() -> Duration {
     Duration::from_secs(seconds.unwrap_or(60))
 }
 
-/// The stack of the thread that runs a case: little, as nothing recurses over children or depth.
+/// The stack of the thread that runs a case. It is small, as nothing recurses over children or depth.
 const STACK: usize = 256 << 10;
 
-/// Runs a case under the watch-dog, and checks that nothing of it is left.
+/// Runs a case under the watch-dog, and checks that it leaves nothing behind.
 ///
 /// # Panics
 ///
-/// If the case does, takes longer than a minute, leaves something alive that its ledger counts, or if something goes on
-/// after its end.
+/// Panics if the case:
+///
+/// - panics;
+/// - takes longer than a minute, or than `TASKGROUP_PATIENCE` seconds;
+/// - leaves something alive that its ledger counts;
+/// - has futures that are polled or dropped after its end.
 ///
 /// # Examples
 ///
-/// A case of one's own:
+/// Your own case:
 ///
 /// ```
 /// use taskgroup::TaskGroup;
@@ -65,16 +69,16 @@ fn assert_over<S: Spawner>(test: &Test<S>) {
     assert_eq!(test.ledger.read(), left, "something went on after the end");
 }
 
-/// Runs `f` on a thread of its own, and fails if it takes too long.
+/// Runs `f` on its own thread, and fails if it takes too long.
 ///
 /// # Panics
 ///
-/// If `f` does, or takes longer than a minute.
+/// Panics if `f` panics, or takes longer than a minute or than `TASKGROUP_PATIENCE` seconds.
 pub fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     under_the_watch_dog(Box::new(f))
 }
 
-/// Compiled once for all cases.
+/// Separate from `watched` because it is not generic over the closure: it is compiled once for all cases.
 fn under_the_watch_dog<T: Send + 'static>(f: Box<dyn FnOnce() -> T + Send>) -> T {
     let (done, result) = mpsc::channel();
     let thread = thread::Builder::new().stack_size(STACK);
@@ -88,9 +92,9 @@ fn under_the_watch_dog<T: Send + 'static>(f: Box<dyn FnOnce() -> T + Send>) -> T
     }
 }
 
-/// Has every worker run a task of ours, all at the same time: what was queued before it has been run.
+/// Makes every worker run one of our tasks, all at the same time. So each task that was queued before has been run.
 ///
-/// None of them waits for long: a thread that is blocked may have others' tasks in a queue of its own.
+/// No task blocks its worker for long, because a blocked thread may have other tasks in its own queue.
 fn barrier<S: Spawner>(rig: &Rig<S>) {
     let workers = rig.workers.unwrap_or(1);
     let (inside, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -114,7 +118,7 @@ fn barrier<S: Spawner>(rig: &Rig<S>) {
     drop(tasks);
 }
 
-/// Stays inside for a moment, and says whether all were inside at once.
+/// Stays inside for a moment, and returns whether all tasks were inside at once.
 fn meets(inside: &AtomicUsize, met: &AtomicBool, all: usize) -> bool {
     inside.fetch_add(1, SeqCst);
     for _ in 0..1_000 {

@@ -1,4 +1,4 @@
-//! Spawners as a third party would write them, with the public API alone.
+//! Spawners as a third party would write them, with only the public API.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::Dependent;
 use taskgroup::{Spawner, Task};
 
-/// Gives each child a thread.
+/// Runs each child on its own thread.
 #[derive(Clone, Debug)]
 pub struct ThreadEach;
 
@@ -36,7 +36,7 @@ fn drive(queue: mpsc::Receiver<Runnable>) {
     }
 }
 
-/// Polls a child for the first time inside of `spawn`, and on a thread of its own from then on.
+/// Polls a child for the first time inside of `spawn`, and later on a separate thread.
 #[derive(Clone, Debug)]
 pub struct Inline;
 
@@ -60,7 +60,7 @@ fn inline_queue() -> &'static mpsc::Sender<Runnable> {
     })
 }
 
-/// Drops what it is given, as a runtime that has shut down does.
+/// Drops each future that it is given, as a runtime does that has shut down.
 #[derive(Clone, Debug)]
 pub struct Dropping;
 
@@ -74,7 +74,7 @@ impl Spawner for Dropping {
     }
 }
 
-/// A runtime that polls a child once, as it is spawned, and tells its groups when it is gone.
+/// Polls a child once, when it is spawned, and tells its groups when the runtime is gone.
 #[derive(Clone, Debug, Default)]
 pub struct Mortal(Arc<Mutex<Told>>);
 
@@ -85,7 +85,7 @@ struct Told {
 }
 
 impl Mortal {
-    /// It will poll nothing any more, and says so.
+    /// Ends the runtime, and tells the groups on it that it polls nothing any more.
     pub fn die(&self) {
         let mut told = self.0.lock().unwrap();
         told.gone = true;
@@ -117,7 +117,7 @@ impl Spawner for Mortal {
     }
 }
 
-/// Runs a child wherever it is woken, so inside of whatever wakes it or drops its handle.
+/// Runs a child where it is woken, so inside of the code that wakes it or drops its handle.
 #[derive(Clone, Debug)]
 pub struct WhereWoken;
 
@@ -134,8 +134,11 @@ impl Spawner for WhereWoken {
     }
 }
 
-/// Polls children in no order, on two threads, with a new waker each time; passes wake-ups on late, twice, and from a thread of
-/// its own, also when the child has ended; and polls a child that was woken more often than that.
+/// Polls children in random order, and more often than they are woken.
+///
+/// - It polls them on two threads, with a new waker each time.
+/// - It passes wake-ups on late, twice, and from a separate thread, even when the child has ended.
+/// - It polls a child that was woken more often than it was woken.
 #[derive(Clone, Debug)]
 pub struct Spurious;
 
@@ -161,14 +164,14 @@ impl<F: Future<Output = ()>> Future for Restless<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let waker = Waker::from(Arc::new(Late(cx.waker().clone())));
-        // What is never woken is polled once: cases count on that.
+        // A child that is never woken is polled only once: cases rely on that.
         let times = if self.polls == 0 { 1 } else { 2 };
         for _ in 0..times {
             if self.future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
                 return Poll::Ready(());
             }
         }
-        // Again, but not for ever.
+        // Wakes the child again, but not for ever.
         if self.polls % 2 == 1 {
             cx.waker().wake_by_ref();
         }
@@ -197,7 +200,7 @@ impl Wake for Late {
     }
 }
 
-/// Children that may be polled, in no order.
+/// Children that are ready to be polled, in no order.
 #[derive(Default)]
 struct Heap {
     runnables: Mutex<Vec<Runnable>>,

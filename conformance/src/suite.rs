@@ -1,9 +1,9 @@
-//! What makes tests of the cases.
+//! The macro that turns the cases into tests.
 
-/// Makes a test of every case, `name::section::case`, for a spawner or a [`Rig`](crate::Rig).
+/// Makes a test for each case, `name::section::case`.
 ///
-/// The second argument is called for each case, on the thread of its host, and gives one or the other. It sees what is
-/// in scope around the macro, which defines nothing but the module `name`.
+/// The second argument is called for each case, on the thread of its host, and returns a spawner or a
+/// [`Rig`](crate::Rig). It can use the names that are in scope around the macro. The macro defines only the module `name`.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ macro_rules! __suite {
         { $($section:ident { $($case:ident)* })* }
     ) => {
         mod $name {
-            /// Apart, so that no section hides what the expression names.
+            /// A separate module, so that no section hides a name that the expression uses.
             mod rig {
                 #[allow(unused_imports, reason = "the expression may name nothing from there")]
                 use super::super::*;

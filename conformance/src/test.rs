@@ -1,4 +1,4 @@
-//! What a case is given, and what it looks at outcomes with.
+//! The argument of a case, and functions that examine outcomes.
 
 use std::any::Any;
 use std::fmt::{self, Debug};
@@ -14,13 +14,13 @@ use taskgroup::{AnySpawner, Failure, GroupError, Spawner};
 use crate::Rig;
 use crate::ledger::{Gate, Ledger, Log, Tally, Tracked};
 
-/// What a case is given.
+/// The argument of a case: the spawner, counters and a log.
 ///
-/// Its fields count and write down what happens; when the case is over nothing that the ledger counts may be left.
+/// When the case is over, nothing that the ledger counts may be alive.
 pub struct Test<S = AnySpawner> {
     /// Counts children and what they capture.
     pub ledger: Ledger,
-    /// Takes down what happens, in order.
+    /// Records what happens, in order.
     pub log: Log,
     pub(crate) rig: Rig<S>,
 }
@@ -30,42 +30,42 @@ impl<S: Spawner> Test<S> {
         Self { ledger: Ledger::default(), log: Log::default(), rig }
     }
 
-    /// The spawner under test.
+    /// Returns the spawner under test.
     pub fn spawner(&self) -> S {
         self.rig.spawner()
     }
 
-    /// Whether nothing happens between two awaits of the host.
+    /// Tells whether nothing else happens between two awaits of the host.
     pub fn one_thread(&self) -> bool {
         self.rig.one_thread
     }
 
-    /// Whether `spawn` polls.
+    /// Tells whether `spawn` polls the child.
     pub fn inline(&self) -> bool {
         self.rig.inline
     }
 
-    /// Whether no two children are polled at the same time, after their first polls.
+    /// Tells whether no two children are polled at the same time, after their first polls.
     pub fn one_at_a_time(&self) -> bool {
         self.rig.workers == Some(1)
     }
 
-    /// Whether children may be polled without having been woken.
+    /// Tells whether children may be polled without having been woken.
     pub fn restless(&self) -> bool {
         self.rig.restless
     }
 
-    /// A child that the ledger counts.
+    /// Returns a child that the ledger counts.
     pub fn child<F: Future>(&self, future: F) -> Tracked<F> {
         self.ledger.track(future)
     }
 
-    /// A child that never ends by itself.
+    /// Returns a child that never ends by itself.
     pub fn stuck(&self) -> Tracked<std::future::Pending<()>> {
         self.child(std::future::pending())
     }
 
-    /// A child that says that it was polled, and never ends by itself.
+    /// Returns a child that adds one to `there` at its first poll and never ends by itself.
     pub fn waiting(&self, there: &Tally) -> Tracked<impl Future<Output = ()> + Send + use<S>> {
         let there = there.clone();
         self.child(async move {
@@ -74,21 +74,21 @@ impl<S: Spawner> Test<S> {
         })
     }
 
-    /// Waits until nothing of what the ledger counts is alive.
+    /// Waits until nothing that the ledger counts is alive.
     pub async fn nothing_alive(&self) {
         while self.ledger.read().alive() > 0 {
             yield_now().await;
         }
     }
 
-    /// Lets whatever is runnable run for a while.
+    /// Yields many times, so that other tasks that are ready can run.
     pub async fn step(&self) {
         for _ in 0..100 {
             yield_now().await;
         }
     }
 
-    /// `many`, or `few` where each child costs a thread.
+    /// Returns `many`, or `few` if each child needs a thread.
     pub fn pick(&self, many: usize, few: usize) -> usize {
         if self.rig.costly { few } else { many }
     }
@@ -101,18 +101,18 @@ impl<S> fmt::Debug for Test<S> {
     }
 }
 
-/// Leaks a value, as `std::mem::forget` does, where a leak checker can still see it.
+/// Leaks a value like `std::mem::forget`, but where a leak checker can still see it.
 pub(crate) fn leak(value: impl Send + 'static) {
     static LEAKED: Mutex<Vec<Box<dyn Send>>> = Mutex::new(Vec::new());
     LEAKED.lock().unwrap().push(Box::new(value));
 }
 
-/// Panics without the hook that prints it.
+/// Panics without calling the panic hook, which would print a message.
 pub fn quiet_panic(text: &'static str) -> ! {
     resume_unwind(Box::new(text))
 }
 
-/// The text that `future` panics with.
+/// Awaits `future`, which has to panic, and returns the text of the panic.
 pub async fn panic_text(future: impl Future<Output: Debug>) -> String {
     match AssertUnwindSafe(future).catch_unwind().await {
         Ok(output) => panic!("no panic but {output:?}"),
@@ -120,13 +120,13 @@ pub async fn panic_text(future: impl Future<Output: Debug>) -> String {
     }
 }
 
-/// The text of a panic.
+/// Returns the text of a panic.
 pub fn text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).expect("a panic with a text")
 }
 
-/// The errors of a group's own members, the primary one first.
+/// Returns the errors of a group's own members, the primary error first.
 #[track_caller]
 pub fn errors<E: Copy + Debug>(error: &GroupError<E>) -> Vec<E> {
     let own = |failure: &Failure<E>| match failure {
@@ -136,13 +136,13 @@ pub fn errors<E: Copy + Debug>(error: &GroupError<E>) -> Vec<E> {
     error.failures().map(|(_, failure)| own(failure)).collect()
 }
 
-/// A failure hook that writes down what it is shown.
+/// Returns a failure hook that writes each failure to the log.
 pub fn tell(log: &Log) -> impl Fn(&Origin, &Failure<&'static str>) + Send + Sync + use<> {
     let log = log.clone();
     move |_, failure| log.write(failure.to_string())
 }
 
-/// Gives `None`, as a timeout would, if the gate opens before the future is ready.
+/// Awaits `future`, but returns `None`, like a timeout, if the gate opens first.
 pub async fn until<F: Future>(gate: &Gate, future: F) -> Option<F::Output> {
     let cut = async {
         gate.wait().await;

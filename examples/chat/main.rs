@@ -1,10 +1,10 @@
-//! A chat server with rooms, clients that come and go, and an end after which there is no task and no socket.
+//! Runs a chat server with rooms; after its shutdown no task and no socket is left.
 //!
 //!     cargo run --example chat -- 7000     # then: nc localhost 7000; a name, lines, /join ROOM; Ctrl-C here
 //!     cargo run --example chat             # drives itself: four clients in two rooms
 //!
-//! Who does not read loses what does not fit in his queue and holds up nobody. Who comes back under his name takes his old
-//! place over.
+//! A client that does not read loses the lines that do not fit in its queue, and delays no other client. A client that
+//! comes back under the same name replaces its old connection.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -26,10 +26,10 @@ use taskgroup::{Failure, Smol, TaskGroup};
 use crate::server::{House, serve};
 
 const GRACE: Duration = Duration::from_secs(1);
-/// More, at a thousand bytes each, than any queue of the system's takes.
+/// More lines, at a thousand bytes each, than any queue of the operating system holds.
 const LINES: usize = 40_000;
 
-/// A client of the example itself.
+/// A client that the example itself runs.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -42,13 +42,13 @@ impl Client {
         self.0.get_mut().write_all(format!("{line}\n").as_bytes()).await
     }
 
-    /// All that is heard until the server closes the connection.
+    /// Reads everything until the server closes the connection.
     async fn rest(&mut self) -> io::Result<String> {
         let mut rest = String::new();
         self.0.read_to_string(&mut rest).await.map(|_| rest)
     }
 
-    /// The next line that is heard; empty if the server has closed the connection.
+    /// Reads the next line; it is empty if the server has closed the connection.
     async fn hear(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.0.read_line(&mut line).await?;
@@ -56,7 +56,7 @@ impl Client {
     }
 }
 
-/// Clients in two rooms. Gives two that are still there: one that listens, one that does not.
+/// Runs clients in two rooms, and returns two that are still connected: one that reads, and one that does not.
 async fn conversation(server: SocketAddr) -> io::Result<[Client; 2]> {
     let mut ann = Client::come(server, "ann").await?;
     assert_eq!(ann.hear().await?, "welcome to the hall");
@@ -75,12 +75,12 @@ async fn conversation(server: SocketAddr) -> io::Result<[Client; 2]> {
         assert_eq!((ann.hear().await?.as_str(), bob.hear().await?.as_str()), (heard, heard));
     }
 
-    // Bob comes back: his old connection is closed, and nobody else notices that.
+    // Bob comes back: the server closes his old connection, and the others are not told that he left.
     let mut again = Client::come(server, "bob").await?;
     assert_eq!(again.hear().await?, "welcome to the hall");
     assert_eq!(bob.hear().await.unwrap_or_default(), "");
     assert_eq!(ann.hear().await?, "bob: comes");
-    // Ann goes away in the middle of a line.
+    // Ann disconnects in the middle of a line.
     ann.0.get_mut().write_all(b"half a li").await?;
     drop(ann);
     assert_eq!(again.hear().await?, "ann: half a li");
@@ -88,7 +88,7 @@ async fn conversation(server: SocketAddr) -> io::Result<[Client; 2]> {
     again.say("/join kitchen").await?;
     assert_eq!(cat.hear().await?, "bob: comes");
 
-    // Cat says more than there is room for with somebody who does not read, and is not held up by him.
+    // Cat sends more than fits in the queue of a client that does not read, and that client does not delay her.
     let mut deaf = Client::come(server, "deaf").await?;
     deaf.say("/join kitchen").await?;
     assert_eq!(cat.hear().await?, "deaf: comes");
@@ -127,14 +127,14 @@ async fn run(port: Option<u16>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How many file descriptors this process has open, where that can be seen.
+/// Counts the open file descriptors of this process, on systems that show them.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).map(|port| port.parse()).transpose()?;
-    smol::block_on(Timer::after(Duration::from_millis(1))); // what the runtime opens for itself is open now
+    smol::block_on(Timer::after(Duration::from_millis(1))); // now the runtime has opened its own descriptors
     let before = descriptors();
     smol::block_on(run(port))?;
     assert_eq!(descriptors(), before, "no socket is left");

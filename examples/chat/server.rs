@@ -1,4 +1,4 @@
-//! The server: a client is a child by its name, with a group of its own for its two directions.
+//! The server: each client is a child keyed by its name, and has its own group for reading and writing.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,13 +12,13 @@ use smol::net::{TcpListener, TcpStream};
 use taskgroup::group::{Keyed, Ready};
 use taskgroup::{Group, Smol, scope};
 
-/// How many lines wait for a client that does not read.
+/// How many lines may wait for a client that does not read.
 const QUEUE: usize = 16;
 
 type Server = Group<Smol, io::Error>;
 type Clients = Keyed<Smol, Arc<str>, io::Error>;
 
-/// The room of everybody, and what is to be written to them.
+/// The room of each client, and the queue of lines to write to it.
 type Guests = HashMap<Arc<str>, (String, Sender<String>)>;
 #[derive(Clone, Default)]
 pub struct House(Arc<Mutex<Guests>>);
@@ -33,7 +33,7 @@ impl House {
     }
 }
 
-/// Somebody who is there, until this is dropped.
+/// A client that is in a room until this is dropped.
 struct Guest {
     name: Arc<str>,
     house: House,
@@ -48,7 +48,7 @@ impl Guest {
         self.say("comes");
     }
 
-    /// Says it to all others in the room. What does not fit in somebody's queue is lost to him.
+    /// Sends the line to all others in the room. A client whose queue is full does not get it.
     fn say(&self, line: &str) {
         let house = self.house.lock();
         let own = house.get(&self.name).filter(|(_, queue)| self.is_behind(queue));
@@ -60,7 +60,7 @@ impl Guest {
         }
     }
 
-    /// Somebody else may be here under the same name by now.
+    /// Tells whether the queue is this client's: another client may have taken over the name.
     fn is_behind(&self, queue: &Sender<String>) -> bool {
         queue.same_channel(&self.queue)
     }
@@ -89,7 +89,7 @@ pub async fn serve(server: Server, port: u16, house: House, ready: Ready<SocketA
     }
 }
 
-/// The first line is the name, and then there is a child by that name.
+/// Reads the first line, which is the name, and then starts the child with that name.
 async fn hello(server: Server, clients: Clients, stream: TcpStream, house: House) -> io::Result<()> {
     let mut lines = BufReader::new(stream.clone());
     let mut name = String::new();
@@ -105,7 +105,7 @@ async fn hello(server: Server, clients: Clients, stream: TcpStream, house: House
     Ok(())
 }
 
-/// Reads, beside a child that writes. If either direction fails, or the client is replaced, both are gone.
+/// Reads, while a child writes. If either direction fails, or another client takes the name, both end.
 async fn client(
     server: Server,
     name: Arc<str>,
@@ -132,10 +132,10 @@ async fn client(
                 },
             }
             line.clear();
-            future::yield_now().await; // who says much lets others have their turn
+            future::yield_now().await; // so that a client that sends much does not starve the others
         }
         let _ = guest.queue.try_send("goodbye\n".to_string());
-        Ok(()) // the last sender is dropped here: the writer writes what there is, and ends
+        Ok(()) // this drops the last sender, so the writer writes what is left and ends
     });
     both.await.map_err(|error| error.into_primary().unwrap_or_else(io::Error::other))
 }

@@ -1,4 +1,4 @@
-//! The file that is being read. Everything here blocks.
+//! Reads and hashes one file. Everything here blocks.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-/// How much is read at a time: a run that is cut waits for that.
+/// How many bytes are read at a time: a cancelled run waits until the current read has ended.
 const CHUNK: usize = 256 << 10;
 
 pub type Digest = [u8; 32];
@@ -27,7 +27,7 @@ impl Reading {
         self.buffer.reserve_exact(CHUNK);
     }
 
-    /// Takes in the next chunk, and says whether there may be another. The first call opens the file.
+    /// Reads the next chunk, and returns whether there may be another. The first call opens the file.
     pub fn chunk(&mut self) -> io::Result<bool> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -42,7 +42,7 @@ impl Reading {
         Ok(self.file.is_some())
     }
 
-    /// The length of the last chunk, in bytes.
+    /// Returns the length of the last chunk in bytes.
     pub fn len(&self) -> usize {
         self.buffer.len()
     }

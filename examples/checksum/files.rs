@@ -1,4 +1,4 @@
-//! The files of a tree. Everything here blocks.
+//! Lists the files of a tree. Everything here blocks.
 
 use std::fs::{self, ReadDir};
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ impl FileError {
         Self { path, error }
     }
 
-    /// Writes the error, and the name as it is: it need not be UTF-8.
+    /// Writes the error and the unchanged name, which need not be UTF-8.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(b"checksum: ")?;
         out.write_all(self.path.as_os_str().as_encoded_bytes())?;
@@ -31,9 +31,9 @@ impl FileError {
 #[derive(Debug, Default)]
 pub struct Files {
     root: Option<PathBuf>,
-    /// Still to be read.
+    /// Directories that are still to be read.
     directories: Vec<PathBuf>,
-    /// Being read.
+    /// The directory that is being read.
     open: Option<(PathBuf, ReadDir)>,
 }
 
@@ -42,7 +42,7 @@ impl Files {
         Self { root: Some(root), ..Self::default() }
     }
 
-    /// Gives some more files, perhaps none, or `None` at the end. It may go on after an error.
+    /// Returns some more files, perhaps none, or `None` at the end. May be called again after an error.
     pub fn next_batch(&mut self) -> Result<Option<Vec<PathBuf>>, FileError> {
         if let Some(root) = self.root.take() {
             return self.look_at(root).map(Some);
@@ -79,7 +79,7 @@ impl Files {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.directories.push(entry.path()),
                 Ok(kind) if !kind.is_file() => {}
-                // Where the kind cannot be told, whoever opens the file will tell why.
+                // If the kind is unknown, opening the file will report why.
                 _ => files.push(entry.path()),
             }
         }

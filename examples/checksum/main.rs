@@ -5,8 +5,8 @@
 //! cargo run --release --example checksum --features tokio -- --runtime tokio --keep-going ~/.cargo
 //! ```
 //!
-//! One child walks the tree, a fixed number of others hash what it finds. The first file that cannot be read ends
-//! them all, unless the run is to keep going. What there is to see of the group is in `work`.
+//! One child walks the tree, and a fixed number of other children hash the files that it finds. The first file that
+//! cannot be read ends the run, except with `--keep-going`. The code that uses the group is in `work`.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use crate::options::{Options, Request};
 
-/// What the program ends with when it was not told properly what to do.
+/// The exit code for wrong arguments.
 const MISUSE: u8 = 2;
 
 fn main() -> ExitCode {

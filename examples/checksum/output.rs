@@ -1,11 +1,11 @@
-//! Lines on the two streams of the program.
+//! Writes lines to standard output and standard error.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::digest::Digest;
 
-/// Writes a line as `sha256sum` does, which marks and escapes names that would break it.
+/// Writes a line as `sha256sum` does: it marks and escapes names that would break the line.
 pub fn write_digest(out: &mut dyn Write, path: &Path, digest: &Digest) -> io::Result<()> {
     let name = bytes(path);
     if name.iter().any(|byte| escape(*byte).is_some()) {
@@ -35,7 +35,7 @@ pub fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }
 
-/// Writes to standard output, and says whether it went well. A reader that goes away is no failure.
+/// Writes to standard output, and returns whether that succeeded. A reader that goes away is not a failure.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
@@ -47,7 +47,7 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
     }
 }
 
-/// Writes to standard error, if that is possible: there is nowhere to report a failure to.
+/// Writes to standard error. A failure to do so is ignored, as there is nowhere to report it.
 pub fn note(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
     let _ = write(&mut io::stderr().lock());
 }

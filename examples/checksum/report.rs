@@ -12,10 +12,10 @@ use crate::digest::Digest;
 use crate::files::FileError;
 use crate::output::{bytes, note, print, write_digest};
 
-/// The time between two looks of the progress line.
+/// The time between two updates of the progress line.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Counts, and shows a line of it if standard error is a terminal.
+/// Counts files and bytes, and shows a progress line if standard error is a terminal.
 pub struct Progress {
     start: Instant,
     terminal: bool,
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     fn show(&self) {
-        // Whoever finds it locked has nothing newer to show.
+        // If another thread holds the lock, this one has nothing newer to show.
         let Some(mut shown) = self.shown.try_lock().ok().filter(|_| self.terminal) else { return };
         if shown.elapsed() >= PAUSE {
             *shown = Instant::now();
@@ -73,7 +73,7 @@ impl Progress {
         }
     }
 
-    /// Sums up, when nobody counts any more.
+    /// Makes the report, after all counting has ended.
     pub fn finish(
         &self,
         mut digests: Vec<(PathBuf, Digest)>,
@@ -86,7 +86,7 @@ impl Progress {
         let summary = format!("{}, {}", self.counts(), count(failures as u64, "failure"));
         match error {
             None => Report { digests, summary, clean: true },
-            // Each was shown when it happened.
+            // Each failure was shown when it happened.
             Some(_) if keep_going => Report { digests, summary, clean: false },
             Some(error) => {
                 show_first(&error);
@@ -114,7 +114,7 @@ fn show_failure(failure: &Failure<FileError>) {
     }
 }
 
-/// What is left to print when the group is gone.
+/// What remains to be printed when the group has ended.
 pub struct Report {
     digests: Vec<(PathBuf, Digest)>,
     summary: String,
@@ -122,12 +122,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every file was read.
+    /// Tells whether every file was read.
     pub fn is_clean(&self) -> bool {
         self.clean
     }
 
-    /// Prints the digests and the summary, and says whether there was anything in the way of that.
+    /// Prints the digests and the summary, and returns whether the digests could be printed.
     pub fn print(&self) -> bool {
         let printed =
             print(|out| self.digests.iter().try_for_each(|(path, digest)| write_digest(out, path, digest)));

@@ -1,4 +1,4 @@
-//! The runtimes that are compiled in; the features are named here only.
+//! The runtimes that are compiled in. Only this file names the features.
 
 use crate::options::Options;
 use crate::report::Report;
@@ -14,7 +14,7 @@ const RUNTIMES: &[(&str, Runtime)] = &[
     ("tokio", on_tokio::run),
 ];
 
-/// Finds the runtime of that name, or the first one.
+/// Finds the runtime with that name, or the first runtime if no name is given.
 pub fn find(name: Option<&str>) -> Result<Runtime, String> {
     let names: Vec<_> = RUNTIMES.iter().map(|(name, _)| *name).collect();
     let Some(first) = names.first() else {

@@ -1,4 +1,4 @@
-//! The group: a walker, and the children that hash what it finds.
+//! The group: a walker, and the children that hash the files that it finds.
 
 use std::future::ready;
 use std::io;
@@ -16,12 +16,12 @@ use crate::report::{Progress, Report};
 
 /// How many files are read at a time; the walker has one more descriptor open.
 const HASHERS: usize = 8;
-/// How many paths the walker may be ahead.
+/// How many paths the walker may be ahead of the hashers.
 const AHEAD: usize = 256;
 
 /// A runtime with a pool of threads for calls that block.
 pub trait Blocking: Spawner {
-    /// Runs `work` there. A panic of it is resumed.
+    /// Runs `work` on that pool. If it panics, the panic is resumed in the caller.
     fn unblock<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -50,12 +50,12 @@ pub async fn run<S: Blocking>(spawner: S, options: Options) -> Report {
     }
     let result = work.await;
 
-    // The body and the children had all the senders, and none of them is left: so this comes to an end.
+    // Only the body and the children had senders, and all of them are gone, so this iteration ends.
     let digests = digests.into_iter().collect();
     progress.finish(digests, result.err(), keep_going)
 }
 
-/// What every child knows.
+/// What each child needs.
 #[derive(Clone)]
 struct Member<S> {
     spawner: S,
@@ -65,7 +65,7 @@ struct Member<S> {
 }
 
 impl<S: Blocking> Member<S> {
-    /// The child that sends the path of every file.
+    /// Runs the child that sends the path of every file.
     async fn walk(self, mut files: Files, paths: Sender<PathBuf>) -> Result<(), FileError> {
         loop {
             let batch = self.blocking(&mut files, Files::next_batch).await;
@@ -77,7 +77,7 @@ impl<S: Blocking> Member<S> {
         }
     }
 
-    /// A child that hashes files as long as there are any.
+    /// Runs a child that hashes files until there are no more.
     async fn hash(
         self,
         paths: Receiver<PathBuf>,
@@ -86,7 +86,7 @@ impl<S: Blocking> Member<S> {
         let mut reading = Reading::default();
         while let Ok(path) = paths.recv().await {
             match self.hash_file(&mut reading, &path).await {
-                // The receiver is gone only if the whole run was dropped.
+                // The receiver is gone only if the whole run was dropped, so the error is ignored.
                 Ok(digest) => drop(found.send((path, digest))),
                 Err(error) => self.hand_in(FileError::new(path, error))?,
             }
@@ -106,16 +106,16 @@ impl<S: Blocking> Member<S> {
         }
     }
 
-    /// Calls `f` where it may block.
+    /// Calls `f` on the pool, where it may block.
     ///
-    /// A call that is under way cannot be taken back. It is shielded, so that the group waits for it instead of
-    /// leaving it behind with an open file.
+    /// A call that has begun cannot be stopped. The call is under a shield, so that the group waits for it and does
+    /// not leave it behind with an open file.
     async fn blocking<T, R>(&self, on: &mut T, f: fn(&mut T) -> R) -> R
     where
         T: Default + Send + 'static,
         R: Send + 'static,
     {
-        // Shields without an await between them are one long shield: this is where a run is cut.
+        // Shields without an await between them act as one long shield. A cancelled member is dropped at this await.
         yield_now().await;
         let mut lent = std::mem::take(on);
         let call = move || {
@@ -127,7 +127,7 @@ impl<S: Blocking> Member<S> {
         result
     }
 
-    /// Ends the run with `error`, or gives it to the group through a child of its own and goes on.
+    /// Ends the run with `error`, or, with `--keep-going`, gives it to the group through an extra child.
     fn hand_in(&self, error: FileError) -> Result<(), FileError> {
         if !self.keep_going {
             return Err(error);
@@ -139,7 +139,7 @@ impl<S: Blocking> Member<S> {
 
 async fn send_all(paths: &Sender<PathBuf>, batch: Vec<PathBuf>) {
     for path in batch {
-        // Nobody receives: then the group is being cancelled, and so are we.
+        // If there is no receiver, the group is being cancelled, and this child with it.
         let _ = paths.send(path).await;
     }
 }

@@ -1,9 +1,9 @@
-//! Downloads many files, a few at a time, with a progress bar for each, from a server that it starts itself.
+//! Downloads many files, a few at a time, from a server that it starts itself, and shows progress bars.
 //!
 //!     cargo run --example download
 //!
-//! What breaks off is tried again; what is not there ends the run: all other downloads are cut, and clean-ups remove what
-//! there is of their files.
+//! A download that breaks off is tried again. A file that does not exist ends the run: the group cancels all other
+//! downloads, and clean-ups remove their incomplete files.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 3;
 
 type Run = Group<Smol, io::Error>;
 
-/// Downloads all of them into a directory, or nothing is left there of what was not complete.
+/// Downloads all files into a directory. If that fails, only complete files are left there.
 async fn download(server: SocketAddr, files: Vec<usize>, into: PathBuf) -> Result<(), GroupError<io::Error>> {
     let bars = MultiProgress::new();
     let run = scope(Smol, |run| async move {
@@ -43,7 +43,7 @@ async fn download(server: SocketAddr, files: Vec<usize>, into: PathBuf) -> Resul
     run.name("download").limit(AT_ONCE).await
 }
 
-/// Downloads a file beside its place, as often as it takes, and moves it there.
+/// Downloads a file to a temporary name, with several attempts, and then renames it.
 async fn one(
     run: Run,
     server: SocketAddr,
@@ -57,7 +57,7 @@ async fn one(
     let part = place.with_extension("part");
     let left = part.clone();
     run.defer(async move {
-        // There is none if it was moved, or never made.
+        // The file does not exist if it was renamed, or never created.
         let _ = smol::fs::remove_file(left).await;
     });
     let mut pause = Duration::from_millis(5);
@@ -118,7 +118,7 @@ async fn try_it(into: &Path) -> Result<(), Box<dyn std::error::Error>> {
     assert!(traffic.most() <= AT_ONCE.get());
     assert_eq!(traffic.requests(), FILES + FILES / 3, "every third broke off once");
 
-    // The last but one is not there.
+    // The last but one of these files does not exist.
     let mut files: Vec<_> = (0..FILES).collect();
     files.insert(FILES - 1, 404);
     let error = download(address, files, into.to_path_buf()).await.unwrap_err();

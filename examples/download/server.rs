@@ -1,4 +1,4 @@
-//! The server: it is slow, and breaks the first answer about every third file off.
+//! The server: it is slow, and for every third file it breaks the first answer off.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use taskgroup::{Group, Smol};
 
 pub const FILES: usize = 24;
 
-/// Counts requests, by file and at once.
+/// Counts the requests for each file, and how many were under way at once.
 #[derive(Default)]
 pub struct Traffic {
     asked: [AtomicUsize; FILES],
@@ -32,7 +32,7 @@ impl Traffic {
     }
 }
 
-/// What is in a file.
+/// Returns the content of a file.
 pub fn content(file: usize) -> Vec<u8> {
     (0..50_000 + 7_000 * file).map(|at| (at * (file + 1)) as u8).collect()
 }
@@ -50,7 +50,7 @@ pub async fn serve(
         server.launch(async move {
             traffic.most.fetch_max(traffic.now.fetch_add(1, SeqCst) + 1, SeqCst);
             let answered = answer(&mut stream, &traffic).await;
-            traffic.now.fetch_sub(1, SeqCst); // and then the stream is closed, for which the client waits
+            traffic.now.fetch_sub(1, SeqCst); // the stream is closed after this, and the client waits for that
             answered
         });
     }

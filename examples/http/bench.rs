@@ -1,4 +1,4 @@
-//! Requests a second, with the connections in a group and with the runtime's own spawn.
+//! Measures requests per second, with the connections in a group and with the runtime's own spawn.
 
 use std::future::pending;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use crate::{GRACE, Outcome, listen, open, tick};
 const CLIENTS: usize = 16;
 const ROUNDS: usize = 15;
 
-/// Measures both by turns.
+/// Measures both variants alternately.
 pub async fn run<R: Sockets>(runtime: &R, seconds: u64) -> Outcome {
     let time = Duration::from_secs(seconds);
     let (mut with, mut without) = (Vec::new(), Vec::new());
@@ -39,7 +39,7 @@ async fn in_group<R: Sockets>(runtime: &R, time: Duration) -> Outcome<u64> {
     Ok(speed)
 }
 
-/// The same server without a group: nobody waits for its connections, or can ask them to stop.
+/// Runs the same server without a group: nobody waits for its connections or can ask them to stop.
 async fn plain<R: Sockets>(runtime: &R, time: Duration) -> Outcome<u64> {
     let (bound, address) = listen(0)?;
     let (listener, spawner) = (runtime.listener(bound)?, runtime.clone());

@@ -1,4 +1,4 @@
-//! What a client finds.
+//! Checks the answers, deadlines and limits that a client sees.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ fn one_too_many_waits(server: SocketAddr) -> Outcome {
     let mut late = Client::connect(server)?;
     late.send(&request("hello"))?;
     assert_eq!(late.receive()?.ok_or("closed")?.body, "hello\n");
-    // It had to wait until one of the others was answered, and had been silent for long enough.
+    // The late client had to wait until one of the busy clients was answered and had then been silent long enough.
     let answered = busy.iter_mut().map(Client::has_heard).collect::<Result<Vec<_>, _>>()?;
     assert!(answered.contains(&true), "there was a place too many");
     Ok(())

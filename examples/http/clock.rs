@@ -1,4 +1,4 @@
-//! The clock of a group, for hyper.
+//! Lets hyper use the clock of a group's runtime.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Clients, on threads of their own and without any runtime.
+//! Clients that run on their own threads, without any runtime.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,11 +10,11 @@ use std::thread::{self, JoinHandle};
 pub struct Answer {
     pub status: u16,
     pub body: String,
-    /// Whether the server keeps the connection open.
+    /// `true` if the server keeps the connection open.
     pub stays: bool,
 }
 
-/// One connection, kept for as many requests as the server likes.
+/// One connection, which is used until the server closes it.
 pub struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -24,7 +24,7 @@ impl Client {
         Ok(Self(BufReader::new(stream)))
     }
 
-    /// Asks for one page; `None` if the server closed the connection without an answer.
+    /// Asks for one page. Returns `None` if the server closed the connection without an answer.
     pub fn get(&mut self, path: &str) -> io::Result<Option<Answer>> {
         match self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")) {
             Err(error) if is_closed(&error) => Ok(None),
@@ -62,7 +62,7 @@ impl Client {
         Ok(Some(Answer { status, body: String::from_utf8_lossy(&body).into_owned(), stays }))
     }
 
-    /// Whether there is something to be received now.
+    /// Tells whether data can be received now.
     pub fn has_heard(&mut self) -> io::Result<bool> {
         self.0.get_ref().set_nonblocking(true)?;
         let heard = self.0.fill_buf().map(|_| true);
@@ -78,17 +78,17 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
-/// What came of the requests of a load.
+/// Counts the outcomes of the requests of a load.
 #[derive(Debug, Default)]
 pub struct Count {
     pub answered: AtomicUsize,
-    /// The server closed the connection without a byte, as it may between two requests.
+    /// Requests for which the server closed the connection without a byte, as it may between two requests.
     pub refused: AtomicUsize,
-    /// It closed it within an answer.
+    /// Requests for which the server closed the connection within an answer.
     pub torn: AtomicUsize,
 }
 
-/// So many clients that ask one thing after the other.
+/// A number of clients, each of which sends one request after the other.
 pub struct Load {
     pub count: Arc<Count>,
     enough: Arc<AtomicBool>,
@@ -106,7 +106,7 @@ impl Load {
         Self { count, enough, clients }
     }
 
-    /// Waits for the clients: they end when they have had enough, or there is no server.
+    /// Tells the clients to end, and waits for them. They also end when the server is gone.
     pub fn end(self) -> Arc<Count> {
         self.enough.store(true, SeqCst);
         for client in self.clients {

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server, the same code on smol and on Tokio: limits, deadlines, and an end that loses nothing.
+//! Runs an HTTP/1.1 server with limits, deadlines and a shutdown that loses no request, on smol and on Tokio.
 //!
 //! ```text
 //! cargo run --all-features --example http                              # checks itself
@@ -7,9 +7,9 @@
 //! examples/http/wrk.sh                                                 # both with `wrk` as the client
 //! ```
 //!
-//! `server.rs` is the program, the rest is there to try it. hyper speaks HTTP on streams of either runtime; each connection is
-//! a child of a group. What the server has seen is answered. A request that comes in as its idle connection is being closed
-//! is turned away unseen, which HTTP has clients expect.
+//! `server.rs` is the program; the other files try it out. hyper speaks HTTP on streams of either runtime, and each
+//! connection is a child of a group. The server answers every request that it has seen. If a request arrives while its
+//! idle connection is being closed, the server does not see it; HTTP clients have to expect that.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -40,14 +40,14 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const GRACE: Duration = Duration::from_secs(10);
 
-/// On any port that is free, if it is 0.
+/// Binds a listener to the port, or to any free port if `port` is 0.
 fn listen(port: u16) -> Outcome<(TcpListener, SocketAddr)> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let address = bound.local_addr()?;
     Ok((bound, address))
 }
 
-/// Opens a server, in a group, that counts what it sees.
+/// Opens a server in a group. The server counts the requests that it sees.
 fn open<R: Sockets>(runtime: &R, port: u16) -> Outcome<(TaskGroup<R, io::Error>, SocketAddr, Seen)> {
     let (bound, address) = listen(port)?;
     let (listener, seen) = (runtime.listener(bound)?, Seen::default());
@@ -61,12 +61,12 @@ async fn tick<R: Sockets>(runtime: &R, time: Duration) {
     clock.sleep_until(clock.now() + time).await;
 }
 
-/// How many file descriptors this process has open, where that can be seen.
+/// Counts the open file descriptors of this process, on systems that show them.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// A server under load that is shut down after a while. Nothing that it has seen may go without an answer.
+/// Shuts a server down under load. Every request that the server has seen must be answered.
 async fn shut_down<R: Sockets>(runtime: &R) -> Outcome<String> {
     let (server, address, seen) = open(runtime, 0)?;
     let load = Load::start(address, 32, "/5");
@@ -83,7 +83,7 @@ async fn shut_down<R: Sockets>(runtime: &R) -> Outcome<String> {
 }
 
 async fn shut_down_again_and_again<R: Sockets>(runtime: &R, times: usize) -> Outcome {
-    shut_down(runtime).await?; // what the runtime opens for itself is open now
+    shut_down(runtime).await?; // after this the runtime has opened its own descriptors
     for time in 1..=times {
         let before = descriptors();
         let told = shut_down(runtime).await?;

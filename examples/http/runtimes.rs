@@ -1,4 +1,4 @@
-//! What the example needs of a runtime beside its spawner: sockets, and a place to run.
+//! What the example needs from a runtime besides its spawner: sockets, and a way to run a future.
 
 use std::io;
 use std::net::TcpListener;
@@ -16,10 +16,10 @@ pub trait Sockets: Runtime {
     /// Runs `main` on this thread.
     fn block_on<T>(&self, main: impl Future<Output = T>) -> T;
 
-    /// Makes a listener of the runtime's from one of the system's. Called in its context.
+    /// Turns a listener of the standard library into one of the runtime. Called in the context of the runtime.
     fn listener(&self, bound: TcpListener) -> io::Result<Self::Listener>;
 
-    /// The runtime's own spawn, to compare with.
+    /// Starts a task with the runtime's own spawn, for comparison.
     fn detach(&self, task: impl Future<Output = ()> + Send + 'static);
 }
 

@@ -1,4 +1,4 @@
-//! The server for a client in another process, until the standard input of this one ends.
+//! Runs the server for a client in another process, until the standard input of this process ends.
 
 use std::future::pending;
 use std::io;
@@ -12,9 +12,9 @@ use crate::runtimes::Sockets;
 use crate::server::{Listener, Seen, connection};
 use crate::{GRACE, Outcome, descriptors, listen, open};
 
-/// In a group, and shut down at the end: says how many requests it has seen, and what is left.
+/// Runs the server in a group and shuts it down at the end. Prints how many requests it has seen, and what is left.
 pub async fn in_group<R: Sockets>(runtime: &R, port: u16) -> Outcome {
-    // What the runtime opens for itself is open after this.
+    // After this the runtime has opened its own descriptors.
     open(runtime, 0)?.0.shutdown(GRACE).await?;
     let before = descriptors();
     let (server, _, seen) = open(runtime, port)?;
@@ -27,7 +27,7 @@ pub async fn in_group<R: Sockets>(runtime: &R, port: u16) -> Outcome {
     Ok(())
 }
 
-/// With the runtime's own spawn, and no end.
+/// Runs the server with the runtime's own spawn, and does not shut it down.
 pub async fn plain<R: Sockets>(runtime: &R, port: u16) -> Outcome {
     let listener = runtime.listener(listen(port)?.0)?;
     let accept = async {

@@ -1,4 +1,4 @@
-//! The server, which knows of no runtime: it is generic over the spawner, and over where its connections come from.
+//! The server, which depends on no runtime: it is generic over the spawner and over the source of its connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,19 +19,19 @@ use taskgroup::{CancelReason, Group, Spawner, scope};
 
 use crate::clock::Clock;
 
-/// How many connections are served at once. Others wait in the queue of the listener.
+/// How many connections are served at once. Further connections wait in the queue of the listener.
 pub const CONNECTIONS: NonZero<usize> = NonZero::new(64).unwrap();
-/// How long a client may take for the head of a request, or be silent.
+/// How long a client may take to send the head of a request, or be silent.
 pub const HEAD: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// A spawner whose clock hyper can use as well.
+/// A spawner whose clock hyper can use too.
 pub trait Runtime: Spawner + Timed<Timer: Timer<Sleep: Sync>> {}
 
 impl<S: Spawner + Timed<Timer: Timer<Sleep: Sync>>> Runtime for S {}
 
-/// Where connections come from.
+/// A source of connections.
 pub trait Listener: Send + Sync + 'static {
     type Stream: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static;
 
@@ -42,7 +42,7 @@ pub trait Listener: Send + Sync + 'static {
 #[derive(Clone, Debug, Default)]
 pub struct Seen(pub Arc<AtomicUsize>);
 
-/// Accepts until it is asked to stop, and ends when the last connection has.
+/// Accepts connections until it is asked to stop, and ends when the last connection has ended.
 pub async fn serve<S: Runtime>(
     server: Group<S, io::Error>,
     listener: impl Listener,
@@ -61,21 +61,21 @@ pub async fn serve<S: Runtime>(
             let connection = async move {
                 let (spawner, stopping) = (member.spawner().clone(), member.stopping());
                 match connection(spawner, stream, stopping, seen).await {
-                    Err(error) if error.is_timeout() => Ok(()), // a client that had nothing more to ask
+                    Err(error) if error.is_timeout() => Ok(()), // the client had no further request
                     ended => ended.map_err(io::Error::other),
                 }
             };
-            // Waits while there are too many, so that whoever comes then is not accepted.
+            // Waits while the limit is reached, so that no further connection is accepted meanwhile.
             group.spawn_when_free(connection).await;
         }
         Ok(())
     });
-    // What goes wrong in a connection is told, and ends that one alone.
+    // A failure of a connection is reported, and ends only that connection.
     let told = connections.supervise(|child, failure| println!("  {child}: {failure}"));
     told.limit(CONNECTIONS).await.map_err(|cut| cut.into_primary().unwrap_or_else(io::Error::other))
 }
 
-/// Serves one connection. When it is asked to stop, it ends after the answer that it is at.
+/// Serves one connection. When asked to stop, it finishes the current answer and ends.
 pub async fn connection<S: Runtime>(
     spawner: S,
     stream: impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
@@ -116,7 +116,7 @@ async fn answer<S: Runtime>(
     Ok(response)
 }
 
-/// Puts an answer together from two look-ups that run at once, in a group of its own and before a deadline.
+/// Builds an answer from two concurrent look-ups, in their own group and with a deadline.
 async fn parts<S: Runtime>(spawner: S, what: String) -> (StatusCode, String) {
     let clock = spawner.timer();
     let parts = scope(spawner, |group| async move {
@@ -133,7 +133,7 @@ async fn parts<S: Runtime>(spawner: S, what: String) -> (StatusCode, String) {
     }
 }
 
-/// Takes as many milliseconds as it is asked for.
+/// Waits for the requested number of milliseconds and returns it.
 async fn look_up<T: Timer>(clock: T, what: String) -> Result<u64, std::num::ParseIntError> {
     let time = what.parse()?;
     clock.sleep_until(clock.now() + Duration::from_millis(time)).await;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The server of this example, with `wrk` as its client: requests a second by turns with and without a group, and then
-# shutdowns under load, after which every request that the server has seen must have been answered.
+# Runs the server of this example with `wrk` as its client. First it measures requests per second, alternately with and
+# without a group. Then it shuts the server down under load; every request that the server has seen must be answered.
 #
 #     [RUNTIMES=tokio] examples/http/wrk.sh [SECONDS [ROUNDS [SHUTDOWNS]]]
 set -euo pipefail
@@ -18,7 +18,7 @@ done = function(summary)
 end
 LUA
 
-# Starts a server that ends after so many seconds, and waits until it listens.
+# Starts a server that ends after the given number of seconds, and waits until it listens.
 serve() {
     local runtime=$1 seconds=$2 kind=${3:-}
     # shellcheck disable=SC2086 # empty is no argument

@@ -1,10 +1,10 @@
-//! A supervisor of processes: it restarts what fails, gives up in time, and leaves no process behind.
+//! Supervises processes: restarts a process that fails, gives up after some attempts, and leaves no process behind.
 //!
 //!     cargo run --example processes
 //!
-//! However the child that runs a process ends, a clean-up ends the process and all that it started: first politely, then
-//! not. Five supervisors end, each in another way, and their processes are looked for. One that is itself killed cleans
-//! nothing up.
+//! When the child that runs a process ends, for whatever reason, a clean-up ends the process and everything that the
+//! process started, first with SIGTERM and then with SIGKILL. Five supervisors end, each in a different way, and the
+//! example checks that none of their processes is left. A supervisor that is itself killed cleans nothing up.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -20,7 +20,7 @@ use taskgroup::{CancelReason, GroupError, Smol, TaskGroup, scope};
 
 use crate::supervisor::{Service, Started, Supervisor, after, start};
 
-/// How long a supervisor has in all, where its time is limited.
+/// How long a supervisor may run, where its time is limited.
 const TIME: Duration = Duration::from_millis(300);
 
 const POLITE: Service = ("polite", "echo up; while :; do sleep 1; done");
@@ -28,14 +28,14 @@ const STUBBORN: Service = ("stubborn", "trap '' TERM; echo up; while :; do sleep
 const FAMILY: Service = ("family", "sleep 100 & sleep 100 & echo up; wait");
 const FLAKY: Service = ("flaky", "echo up; sleep 0.05; exit 7");
 
-/// The process groups of all processes that live, where that can be seen.
+/// Returns the process groups of all living processes, on systems that show them.
 fn living() -> io::Result<Vec<u32>> {
     let mut groups = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten() {
-        // "17 (sh) S 1 17 …": the state, the parent, the group. One that ends meanwhile cannot be read.
+        // "17 (sh) S 1 17 …": the state, the parent, the group. If the process ends meanwhile, it cannot be read.
         let stat = fs::read_to_string(entry?.path().join("stat")).unwrap_or_default();
         let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        // Somebody else's child that is dead is for init to bury.
+        // A zombie that is not our child is left to init.
         if fields.next().is_some_and(|state| state != "Z") {
             groups.extend(fields.nth(1).and_then(|group| group.parse::<u32>().ok()));
         }
@@ -43,7 +43,7 @@ fn living() -> io::Result<Vec<u32>> {
     Ok(groups)
 }
 
-/// Looks for all that was started, and forgets it.
+/// Checks that no started process is left, and clears the list.
 async fn assert_nothing_is_left(how: &str, started: &Started) -> io::Result<()> {
     let started = std::mem::take(&mut *started.lock().unwrap());
     let mut left = started.clone();
@@ -86,7 +86,7 @@ async fn run_all(started: &Started) -> io::Result<()> {
     assert_nothing_is_left("its time is over", started).await?;
 
     let around: Result<(), GroupError<io::Error>> = scope(Smol, |_| async move {
-        // What `or` drops is waited for by the scope around it.
+        // The scope around it waits for the future that `or` drops.
         future::or(async { supervisor(STEADY, |_| {}).await.map_err(io::Error::other) }, after(TIME)).await
     })
     .await;

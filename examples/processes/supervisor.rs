@@ -1,4 +1,4 @@
-//! The supervisor: each process is a child's, and so is its end.
+//! The supervisor: a child runs each process, and a clean-up of that child ends it.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -12,16 +12,16 @@ use smol::{Timer, lock};
 use taskgroup::group::Ready;
 use taskgroup::{Group, Smol, scope};
 
-/// How long a process has from being asked to end until it is killed.
+/// How long a process has to end after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 3;
 
 pub type Service = (&'static str, &'static str);
 pub type Supervisor = Group<Smol, io::Error>;
-/// The number of every process that was started, which is that of its process group as well.
+/// The id of every process that was started, which is also the id of its process group.
 pub type Started = Arc<Mutex<Vec<u32>>>;
 
-/// Runs a service until it ends well. One that fails is started again, and is an error when it has failed too often.
+/// Runs a service until it ends well. A service that fails is started again; too many failures are an error.
 async fn keep(service: Service, started: Started, ready: Ready<()>) -> io::Result<()> {
     let mut ready = Some(ready);
     for attempt in 1..=ATTEMPTS {
@@ -39,7 +39,7 @@ async fn keep(service: Service, started: Started, ready: Ready<()>) -> io::Resul
     Err(io::Error::other(format!("{} failed {ATTEMPTS} times", service.0)))
 }
 
-/// Runs a process, as a child of `group`: when that has been joined, the process is gone.
+/// Runs a process in a child of `group`: when the group has been joined, the process is gone.
 async fn run(
     group: Supervisor,
     (_, script): Service,
@@ -51,7 +51,7 @@ async fn run(
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut command = Command::from(command);
     command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-    // No await between the start and the clean-up, so there is nothing that could be cut.
+    // There is no await between the start and the clean-up, so the child cannot be dropped between them.
     let mut process = command.spawn()?;
     started.lock().unwrap().push(process.id());
     let output = process.stdout.take().expect("it is piped");
@@ -61,18 +61,18 @@ async fn run(
 
     let mut lines = BufReader::new(output).lines();
     while lines.next().await.transpose()?.is_some() {
-        // The first line that it says means that it is up.
+        // The first line that the process prints means that it is up.
         ready.take().into_iter().for_each(|ready| ready.set(()));
     }
     process.lock().await.status().await
 }
 
-/// Ends a process and what it has started, and waits for it.
+/// Ends a process and everything that it has started, and waits for the process.
 async fn end(process: &mut Child) -> io::Result<()> {
     let group = process.id();
     signal("TERM", group).await?;
     future::or(async { process.status().await.map(drop) }, after(GRACE)).await?;
-    signal("KILL", group).await?; // whatever is left of it
+    signal("KILL", group).await?; // for what is left of the process group
     process.status().await.map(drop)
 }
 
@@ -83,11 +83,11 @@ pub async fn after(time: Duration) -> io::Result<()> {
 
 /// Signals a process group, if there is one.
 async fn signal(signal: &str, group: u32) -> io::Result<()> {
-    let mut kill = Command::new("sh"); // which has it built in
+    let mut kill = Command::new("sh"); // `kill` is built into the shell
     kill.args(["-c", &format!("kill -s {signal} -- -{group}")]).stderr(Stdio::null()).status().await.map(drop)
 }
 
-/// Starts services, each when the one before is up.
+/// Starts the services in order, each after the service before it is up.
 pub async fn start(group: &Supervisor, services: &[Service], started: &Started) -> io::Result<()> {
     for &service in services {
         group.start(|ready| keep(service, started.clone(), ready)).await.map_err(io::Error::other)?;

@@ -1,10 +1,10 @@
-//! Brings a directory up to date with another one: walk, then hash, then write, with little in memory at any time.
+//! Updates a directory from another directory in stages (walk, hash, write), with little in memory at any time.
 //!
 //!     cargo run --example sync -- FROM TO     # what is in TO alone is removed
 //!     cargo run --example sync                # in a temporary directory, and looks at what came of it
 //!
-//! Who is slow holds up those before him. What blocks is a child as well, so when a run ends early no file is written any
-//! more, and none is half written.
+//! A slow stage holds up the stages before it. Blocking work is a child too, so the group waits for it: when a run has
+//! ended early, no file is still being written, and no file is half written.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -19,7 +19,7 @@ use taskgroup::CancelReason;
 
 use crate::pipeline::{Done, PART, Pair, list, sync};
 
-/// All files in there, with what is in them.
+/// Returns all files under a directory, with their contents.
 fn contents(root: &Path) -> io::Result<HashSet<(PathBuf, Vec<u8>)>> {
     let (mut all, mut directories) = (HashSet::new(), vec![root.to_path_buf()]);
     while let Some(directory) = directories.pop() {

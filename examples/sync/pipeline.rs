@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use taskgroup::{Group, GroupError, Smol, scope};
 
 const HASHERS: usize = 3;
-/// How many files wait in memory to be written.
+/// How many files may wait in memory to be written.
 const QUEUE: usize = 2;
 pub const PART: &str = ".part";
 
@@ -29,7 +29,7 @@ pub struct Done {
     pub removed: usize,
 }
 
-/// Brings `to` up to date with `from`, or ends when the time is over.
+/// Updates `to` from `from`, or ends when the time is over.
 pub async fn sync(pair: Pair, within: Duration) -> Result<Done, GroupError<io::Error>> {
     let run = scope(Smol, |run| async move {
         let ((found, files), (changed, contents)) = (bounded(64), bounded(QUEUE));
@@ -38,7 +38,7 @@ pub async fn sync(pair: Pair, within: Duration) -> Result<Done, GroupError<io::E
             let hash = hash(run.clone(), pair.clone(), files.clone(), changed.clone());
             run.child().name(format!("hash {number}")).launch(hash);
         }
-        drop(changed); // so that the queue ends with the hashers
+        drop(changed); // so that the queue closes when the hashers end
         let write = run.child().name("write").spawn(write(run.clone(), pair.clone(), contents));
         let (seen, written) = (walk.value().await, write.value().await);
         let (count, to) = (seen.len(), pair.to);
@@ -48,7 +48,7 @@ pub async fn sync(pair: Pair, within: Duration) -> Result<Done, GroupError<io::E
     run.timeout(within).await
 }
 
-/// Finds all files, as paths within the directory, and gives them in the end.
+/// Sends the path of each file, relative to the directory, and returns all of them at the end.
 async fn walk(run: Run, pair: Pair, found: Sender<PathBuf>) -> io::Result<HashSet<PathBuf>> {
     let (mut seen, mut directories) = (HashSet::new(), vec![pair.from.clone()]);
     while let Some(directory) = directories.pop() {
@@ -60,14 +60,14 @@ async fn walk(run: Run, pair: Pair, found: Sender<PathBuf>) -> io::Result<HashSe
             }
             let file = path.strip_prefix(&pair.from).expect("it was found in there").to_path_buf();
             seen.insert(file.clone());
-            // Waits when the hashers are behind. If there are none left, this is about to be cut.
+            // Waits while the hashers are behind. If no hasher is left, this child is about to be cancelled.
             let _ = found.send(file).await;
         }
     }
     Ok(seen)
 }
 
-/// Reads files, and passes those on that are not the same on the other side.
+/// Reads files, and passes on those that differ from the file in `to`.
 async fn hash(
     run: Run,
     pair: Pair,
@@ -88,7 +88,7 @@ async fn hash(
     Ok(())
 }
 
-/// Writes files beside their places, and moves them there when they are complete.
+/// Writes each file under a temporary name, and renames it when it is complete.
 async fn write(run: Run, pair: Pair, contents: Receiver<(PathBuf, Vec<u8>)>) -> io::Result<usize> {
     let mut written = 0;
     while let Ok((file, content)) = contents.recv().await {

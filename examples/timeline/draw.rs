@@ -1,4 +1,4 @@
-//! What became of everybody, as a picture: groups are lanes, members are bars.
+//! Draws what became of each member: groups are lanes, members are bars.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use taskgroup::group::{MemberKind, MemberState, MemberView, Snapshot};
 pub struct Bar {
     lane: String,
     pub name: String,
-    /// From when on it was at what.
+    /// The states of the member, each with the time at which it began.
     spans: Vec<(u32, MemberState)>,
     end: Option<u32>,
     cancelled: bool,
@@ -20,7 +20,7 @@ pub struct Bar {
 pub struct Run(pub Vec<Bar>);
 
 impl Run {
-    /// Notes what everybody is at.
+    /// Records the state of each member.
     pub fn note(&mut self, now: u32, snapshot: &Snapshot) {
         let mut living = Vec::new();
         for member in snapshot.members() {
@@ -36,7 +36,7 @@ impl Run {
             }
             living.push(place);
         }
-        // Nobody in this program returns once all is cancelled.
+        // In this program no member returns after the group was cancelled.
         let cancelled = snapshot.group().is_cancelled();
         let gone = self.0.iter_mut().enumerate().filter(|(place, _)| !living.contains(place));
         for (_, bar) in gone.filter(|(_, bar)| bar.end.is_none()) {

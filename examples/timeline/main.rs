@@ -1,9 +1,9 @@
-//! A picture of a run: what a failure does to everybody else, and in which order they go.
+//! Draws a picture of a run: what a failure does to the other members, and in which order they end.
 //!
 //!     cargo run --example timeline -- docs/timeline.svg
 //!
-//! Time is turned by hand, a millisecond at a time, and after each of them a snapshot tells what everybody is at. So the
-//! picture is the same on every machine.
+//! The program advances the clock by hand, one millisecond at a time. After each step a snapshot tells the state of each
+//! member. So the picture is the same on every machine.
 
 #![allow(unreachable_pub, reason = "an example exports nothing")]
 
@@ -23,7 +23,7 @@ use crate::draw::{Run, draw};
 
 type Ex = Arc<Executor<'static>>;
 
-/// A clock that is turned by hand: the time, and who sleeps.
+/// A clock that is advanced by hand: the time, and the wakers of the sleepers.
 #[derive(Clone, Default)]
 struct Clock(Arc<Mutex<(u32, Vec<Waker>)>>);
 

@@ -1,4 +1,4 @@
-//! What both echo servers have to do with no runtime.
+//! The parts of both echo servers that depend on no runtime.
 
 use std::fs;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 /// How many connections are made in all.
 pub const CONNECTIONS: usize = 1000;
 
-/// How many connections are made at a time where few descriptors may be open, or nobody knows how many.
+/// How many connections are made at a time if the limit of open descriptors is low or unknown.
 const CAREFUL: usize = 256;
 
-/// How many connections may be open at once: each has a descriptor at either end.
+/// Returns how many connections may be open at once: each needs a descriptor at either end.
 pub fn at_a_time() -> usize {
     match descriptors() {
         Some(limit) if limit >= 2 * CONNECTIONS + 100 => CONNECTIONS,
@@ -24,7 +24,7 @@ fn descriptors() -> Option<usize> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// What a client sends: different in each connection and round, up to some thousand bytes.
+/// Returns what a client sends: up to some thousand bytes, which differ between connections and rounds.
 pub fn message(number: usize, round: usize) -> Vec<u8> {
     (0..1 + number * 7 % 3000).map(|at| (number + 31 * round + at) as u8).collect()
 }
@@ -61,7 +61,7 @@ impl Census {
     }
 }
 
-/// Is captured by a connection, and so destroyed with it.
+/// A value that a connection captures, and that is therefore destroyed with it.
 pub struct Guest(Census);
 
 impl Drop for Guest {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The programs of the README as a new user has them: each in a crate of its own that begins with nothing, with the
-# dependencies that stand above it.
+# Builds and runs the programs of the README as a new user would: each in a new crate, with the dependencies that the
+# README shows above the program.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,4 +1,4 @@
-//! An application on `generic-lib`, which runs on every runtime that its features name.
+//! An application that uses `generic-lib`, and runs on every runtime that its features name.
 
 mod runtimes;
 #[allow(dead_code, reason = "nobody calls it without a runtime")]

@@ -1,8 +1,8 @@
-//! The runtimes; their features are named here only.
+//! The runtimes. Only this file names their features.
 
 type Open = fn() -> String;
 
-/// Opens the shop, by name of the runtime.
+/// For each runtime, its name and a function that opens the shop on it.
 pub const ALL: &[(&str, Open)] = &[
     #[cfg(feature = "smol")]
     ("smol", on_smol::run),

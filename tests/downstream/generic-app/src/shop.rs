@@ -1,4 +1,4 @@
-//! Prices of goods are asked for, many at a time; and somebody always asks for what is not sold.
+//! A shop: customers ask for the prices of goods, many at a time, and one asks for goods that are not sold.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl fmt::Display for NotSold {
     }
 }
 
-/// Asks for everything, and tells how it went.
+/// Runs all parts, and returns a summary.
 pub async fn open<R: Runtime>(runtime: R) -> String {
     let start = Instant::now();
     let total = total(&runtime).await;
@@ -42,7 +42,7 @@ async fn total<R: Runtime>(runtime: &R) -> u64 {
     prices.into_iter().sum()
 }
 
-/// Fails long before all have been asked for, and then nobody is asking any more.
+/// Fails long before all prices have been asked for. After the failure no request is left.
 async fn ask_for_too_much<R: Runtime>(runtime: &R) -> NotSold {
     let asking = Arc::new(runtime.clone());
     let customer = asking.clone();
@@ -60,7 +60,7 @@ async fn price<R: Runtime>(runtime: R, number: u64) -> Result<u64, NotSold> {
     if number < GOODS { Ok(number * 3) } else { Err(NotSold(number)) }
 }
 
-/// Lets in as many visitors as there is room for, and closes.
+/// Lets in as many visitors as there is room for, and then closes the shop.
 async fn visitors<R: Runtime>(runtime: &R) -> usize {
     let shop = Connections::new(runtime.clone(), 10);
     let refused = (0..12).filter(|_| shop.take(std::future::pending()).is_err()).count();

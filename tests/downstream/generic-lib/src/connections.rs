@@ -5,9 +5,9 @@ use std::future::Future;
 
 use taskgroup::{GroupError, Spawner, TaskGroup};
 
-/// The connections of a server, each of them a child of one group.
+/// The connections of a server; each of them is a child of one group.
 ///
-/// Dropping it cuts them all.
+/// Dropping this value cancels all connections.
 #[derive(Debug)]
 pub struct Connections<S> {
     group: TaskGroup<S>,
@@ -15,13 +15,13 @@ pub struct Connections<S> {
 }
 
 impl<S: Spawner> Connections<S> {
-    /// A server may have `most` connections at once.
+    /// Creates an empty set that holds at most `most` connections at once.
     #[track_caller]
     pub fn new(spawner: S, most: usize) -> Self {
         Self { group: TaskGroup::new(spawner), most }
     }
 
-    /// Takes a connection, or gives it back if there are too many.
+    /// Starts a connection, or returns it if there are too many.
     pub fn take<C>(&self, connection: C) -> Result<(), C>
     where
         C: Future<Output = ()> + Send + 'static,
@@ -32,17 +32,17 @@ impl<S: Spawner> Connections<S> {
         self.group.try_spawn(connection).map(drop).map_err(|refused| refused.into_future())
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.group.len()
     }
 
-    /// Whether there is no connection.
+    /// Tells whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.group.is_empty()
     }
 
-    /// Cuts all connections, and waits until they are gone.
+    /// Cancels all connections, and waits until they are gone.
     pub async fn end(self) -> Result<(), GroupError<Infallible>> {
         self.group.cancel();
         self.group.join().await

@@ -1,4 +1,4 @@
-//! A library on groups: whoever uses it brings the runtime, as a value.
+//! A library that uses groups: its user passes the runtime as a value.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

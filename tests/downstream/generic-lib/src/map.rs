@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use taskgroup::{GroupError, Spawner, scope};
 
-/// Applies `f` to every item, `width` of them at a time, and gives the results in the order of the items.
+/// Applies `f` to each item, `width` items at a time, and returns the results in the order of the items.
 ///
-/// The first error ends it all: when it is returned, no call of `f` is left.
+/// The first error cancels all other calls. When the error is returned, no call of `f` is left.
 ///
 /// # Panics
 ///
-/// Panics if `width` is 0 and there is something to do. A panic of `f` is resumed.
+/// Panics if `width` is 0 and there is at least one item. If `f` panics, the panic is resumed in the caller.
 pub async fn try_map<S, I, F, C, T, E>(
     spawner: S,
     width: usize,
@@ -54,7 +54,7 @@ where
     Ok(results)
 }
 
-/// What is left to do.
+/// The items that are left to do.
 struct Items<I>(Arc<Mutex<Enumerate<I>>>);
 
 impl<I: Iterator> Items<I> {

@@ -6,7 +6,7 @@ use std::thread;
 use async_task::Runnable;
 use taskgroup::{Spawner, Task};
 
-/// Gives each child a thread.
+/// Runs each child on its own thread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Threads;
 
@@ -18,7 +18,7 @@ impl Spawner for Threads {
         let (send, queue) = mpsc::channel::<Runnable>();
         let (runnable, task) = async_task::spawn(future, move |runnable| drop(send.send(runnable)));
         runnable.schedule();
-        // The queue ends with the task, which has the only sender.
+        // The task has the only sender, so the queue closes when the task ends.
         thread::spawn(move || {
             for runnable in queue {
                 runnable.run();

@@ -1,7 +1,7 @@
-//! A smol application: an echo server with a child for each connection, and a crowd of clients in their own group.
+//! A smol application: an echo server with a child for each connection, and many clients in their own group.
 //!
-//! The clients leave their connections open. So when the server is cut there are as many children that wait for
-//! input, and all of them have to be gone when its group has been joined.
+//! The clients leave their connections open. So when the server is cancelled, it has a waiting child for each of them, and
+//! all of these children have to be gone when its group has been joined.
 
 #[path = "../../echo.rs"]
 mod echo;
@@ -18,10 +18,10 @@ use taskgroup::{Group, GroupError, Smol, TaskGroup, scope};
 
 use crate::echo::{CONNECTIONS, Census, Guest, at_a_time, message};
 
-/// How long an error of the listener is given to pass.
+/// How long to wait after an error of the listener.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Keeps the queue of the listener short. What does not fit in is tried again a second later.
+/// Keeps the queue of the listener short. The system retries a connection that does not fit in only a second later.
 static DOOR: Semaphore = Semaphore::new(64);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,12 +49,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// Takes connections for ever, or rather until its group is cancelled.
+/// Accepts connections until its group is cancelled.
 async fn accept(listener: TcpListener, group: Group<Smol>, census: Census) -> ! {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => group.launch(connection(stream, census.enter())),
-            // Too many descriptors are open, say: that passes.
+            // A temporary error, for example too many open descriptors.
             Err(error) => {
                 eprintln!("accept: {error}");
                 Timer::after(PAUSE).await;
@@ -63,7 +63,7 @@ async fn accept(listener: TcpListener, group: Group<Smol>, census: Census) -> ! 
     }
 }
 
-/// Echoes until the peer has had enough.
+/// Echoes until the peer closes the connection.
 async fn connection(mut stream: TcpStream, _guest: Guest) {
     let mut buffer = [0; 4096];
     while let Ok(len @ 1..) = stream.read(&mut buffer).await {
@@ -73,7 +73,7 @@ async fn connection(mut stream: TcpStream, _guest: Guest) {
     }
 }
 
-/// Makes all connections, so many at a time, and gives those that are left open.
+/// Makes all connections, `width` at a time, and returns those that are left open.
 async fn clients(address: SocketAddr, width: usize) -> Result<Vec<TcpStream>, GroupError<std::io::Error>> {
     scope(Smol, |group| async move {
         let clients: Vec<_> = (0..width).map(|first| group.spawn(client(address, first, width))).collect();
@@ -86,7 +86,7 @@ async fn clients(address: SocketAddr, width: usize) -> Result<Vec<TcpStream>, Gr
     .await
 }
 
-/// Makes its share of the connections, one by one, and gives the last.
+/// Makes its share of the connections, one by one, and returns the last one.
 async fn client(address: SocketAddr, first: usize, width: usize) -> std::io::Result<TcpStream> {
     let mut stream = converse(address, first).await?;
     for number in (first + width..CONNECTIONS).step_by(width) {
@@ -96,7 +96,7 @@ async fn client(address: SocketAddr, first: usize, width: usize) -> std::io::Res
     Ok(stream)
 }
 
-/// Makes a connection and has some messages echoed.
+/// Makes a connection, and sends some messages that are echoed.
 async fn converse(address: SocketAddr, number: usize) -> std::io::Result<TcpStream> {
     let mut stream = enter(address, number).await?;
     for round in 1..4 {
@@ -105,7 +105,7 @@ async fn converse(address: SocketAddr, number: usize) -> std::io::Result<TcpStre
     Ok(stream)
 }
 
-/// Connects, and stays at the door until the server has taken the connection and answered.
+/// Connects, and holds its permit until the server has accepted the connection and answered.
 async fn enter(address: SocketAddr, number: usize) -> std::io::Result<TcpStream> {
     let _turn = DOOR.acquire().await;
     let mut stream = TcpStream::connect(address).await?;
@@ -122,7 +122,7 @@ async fn echo(stream: &mut TcpStream, number: usize, round: usize) -> std::io::R
     Ok(())
 }
 
-/// Whether the peer has closed the connection, in whatever way.
+/// Tells whether the peer has closed the connection, in whatever way.
 async fn is_closed(mut stream: TcpStream) -> bool {
     matches!(stream.read(&mut [0]).await, Ok(0) | Err(_))
 }
