@@ -52,7 +52,7 @@ impl Spawner for Threads {
     }
 }
 
-// The suite that every spawner has to pass: some four hundred tests.
+// The suite that every spawner has to pass: more than five hundred tests.
 #[cfg(test)]
 taskgroup_conformance::suite!(own_backend, || Threads::new(2));
 

@@ -16,14 +16,15 @@
 //!    leaves the count by itself. The same holds for the children on the pool that the group keeps. They are counted
 //!    separately as well, because the group lets go of the pool when the last of them ends.
 //! 2. No child is put by if its end has consequences for others, because nobody knows when they would come: a child
-//!    that has a place under a limit, clean-ups, or groups inside. A wrapper knows from the start what its child was at
+//!    that has a place under a limit, clean-ups, groups inside, or anything else in a box of its own, such as a name.
+//!    A wrapper knows from the start what its child was at
 //!    that time ([`Standing::is_plain`]). What the child acquires later is noted in the flags of the group, and stays
 //!    noted.
 //! 3. A child that was put by stays in the list until a thread takes it from the list and out of the table, in one
 //!    critical section. So a thread that holds the table, and has handed in first ([`State::lock`]), sees no child that
 //!    ended before.
 //! 4. A child that was put by does not look at the group again, because it may be taken out of the count at any time. A
-//!    child that still has to look at the group leaves the count by itself.
+//!    child that still has to look at the group leaves the count by itself: nothing follows [`Turn::PutBy`].
 //!
 //! # Interleavings that matter
 //!

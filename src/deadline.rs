@@ -143,3 +143,110 @@ impl Watch {
         .await
     }
 }
+
+/// Defines the settings that have to do with time, where the spawner has a clock.
+macro_rules! time_settings {
+    (S: $first:path $(, $more:path)*; |$this:ident| $config:expr, $clock:expr) => {
+        /// Cancels the group at this time of the spawner's clock.
+        ///
+        /// The reason is [`CancelReason::Deadline`](crate::CancelReason::Deadline).
+        ///
+        /// * If the time has already passed, the body is not polled.
+        /// * If all members have ended in time, nothing happens.
+        /// * If a member was dropped, the group ends with an error that has this reason. Failures come before the reason.
+        /// * If a child is spawned after the deadline and therefore refused, the group ends with that error as well, because
+        ///   nothing else would report it.
+        /// * The deadline also applies to children that are left when the body has ended.
+        ///
+        /// [`Group::set_deadline`](crate::Group::set_deadline) moves the deadline. If the clock goes away first, as Tokio's does
+        /// with its runtime, the group is cancelled as [lost](crate::CancelReason::Lost).
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::time::Duration;
+        /// # use taskgroup::{CancelReason, Smol, TaskGroup, runtime::Timer};
+        /// # smol::block_on(async {
+        /// let group = TaskGroup::builder::<()>(Smol).deadline(Smol.now() + Duration::from_millis(50)).open();
+        /// group.launch(std::future::pending::<()>());
+        /// let cut = group.join().await.unwrap_err();
+        /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
+        /// # });
+        /// # }
+        /// ```
+        #[track_caller]
+        pub fn deadline(mut self, at: std::time::Duration) -> Self
+        where
+            S: $first $(+ $more)*,
+        {
+            let $this = &mut self;
+            let clock = $clock;
+            $config.set_deadline(crate::config::When::At(at), clock);
+            self
+        }
+
+        /// Sets a [deadline](Self::deadline) this long after the group is opened.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::time::Duration;
+        /// # use taskgroup::{CancelReason, Smol, scope};
+        /// # smol::block_on(async {
+        /// let stuck = scope(Smol, |_| std::future::pending::<Result<(), ()>>());
+        /// let cut = stuck.timeout(Duration::from_millis(1)).await.unwrap_err();
+        /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
+        /// # });
+        /// # }
+        /// ```
+        #[track_caller]
+        pub fn timeout(mut self, after: std::time::Duration) -> Self
+        where
+            S: $first $(+ $more)*,
+        {
+            let $this = &mut self;
+            let clock = $clock;
+            $config.set_deadline(crate::config::When::After(after), clock);
+            self
+        }
+
+        /// Limits the time of each [clean-up](crate::Group::defer).
+        ///
+        /// A clean-up that takes longer is dropped, and is one more failure:
+        /// [`Failure::CleanupTimeout`](crate::Failure::CleanupTimeout).
+        ///
+        /// When the clock has gone away with its runtime, a clean-up that still runs has no limit. If there never was a clock,
+        /// as on Tokio without `enable_time`, no clean-up has a limit, and a panic is reported for each.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// # #[cfg(feature = "smol")] {
+        /// # use std::time::Duration;
+        /// # use taskgroup::{Failure, Smol, TaskGroup};
+        /// # smol::block_on(async {
+        /// let group =
+        ///     TaskGroup::builder::<()>(Smol).cleanup_timeout(Duration::from_millis(1)).open();
+        /// let member = group.group();
+        /// group.launch(async move { member.defer(std::future::pending::<()>()) });
+        /// let error = group.join().await.unwrap_err();
+        /// assert!(matches!(error.failures().next(), Some((_, Failure::CleanupTimeout))));
+        /// # });
+        /// # }
+        /// ```
+        #[track_caller]
+        pub fn cleanup_timeout(mut self, time: std::time::Duration) -> Self
+        where
+            S: $first $(+ $more)*,
+        {
+            let $this = &mut self;
+            let clock = $clock;
+            $config.set_cleanup_timeout(time, clock);
+            self
+        }
+    };
+}
+
+pub(crate) use time_settings;

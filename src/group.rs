@@ -158,6 +158,7 @@ impl<S, E> Group<S, E> {
     /// # });
     /// # }
     /// ```
+    #[doc(alias = "abort_all")]
     pub fn cancel(&self) {
         self.cancel_with("");
     }

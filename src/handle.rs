@@ -112,6 +112,7 @@ impl<T> JoinHandle<T> {
     /// Cancels only this child: its future is dropped, at its next await at the latest.
     ///
     /// That is not a failure. A child that has already ended keeps its result. See [`CancelHandle::cancel`].
+    #[doc(alias = "abort")]
     pub fn cancel(&self) {
         self.child.cancel();
     }

@@ -1,14 +1,14 @@
 //! Structured concurrency on any async runtime.
 //!
 //! A *group* owns the tasks that are spawned into it, its *children*. When a group has been joined, nothing of it is
-//! left: every child, at every depth, has ended, its future and all it captured are destroyed. No error and no panic goes
-//! unnoticed: the first panic goes on in whoever joins, or else the first errors come out, and a hook sees all of them. And
-//! while the group runs, a finished child keeps no memory. It is the same on smol, async-std and Tokio.
+//! left: every child, at every depth, has ended; its future and everything it captured are destroyed. No error and no panic is
+//! lost: joining resumes the first panic, or else returns the errors, and a hook can see every failure. While the group
+//! runs, a finished child keeps no memory. It is the same on smol, async-std and Tokio.
 //!
 //! # The two ways in
 //!
 //! [`scope`] opens a group around a piece of code, its *body*. The first failure, of a child or of the body, cancels
-//! all others, and the scope ends when they are gone:
+//! all other members, and the scope ends when they are gone:
 //!
 //! ```
 //! # #[cfg(feature = "smol")] {
@@ -27,8 +27,10 @@
 //! # }
 //! ```
 //!
-//! [`TaskGroup`] is a group that stands by itself, as the field of a server does. It is joined, or cancelled by being
-//! dropped:
+//! Each child's value is awaited with [`value`](JoinHandle::value). If a child fails, the body is dropped at that await, and the
+//! scope returns the child's error.
+//!
+//! [`TaskGroup`] is a free-standing group, for example in a server. It is joined; dropping it cancels its children:
 //!
 //! ```
 //! # #[cfg(feature = "smol")] {
@@ -47,16 +49,16 @@
 //!
 //! # What children are
 //!
-//! [`Group::spawn`] gives a [`JoinHandle`] for the child's value, [`Group::launch`] starts a child whose value nobody
-//! wants. Both take any future of `()`, `Result<T, E>` or `!`; see [`ChildOutput`]. A child gets a clone of the
-//! [`Group`] to spawn siblings with.
+//! [`Group::spawn`] starts a child and gives a [`JoinHandle`] for its value. [`Group::launch`] starts a child without a handle.
+//! Both take any future that returns `Result<T, E>`, `()` or `!`, see [`ChildOutput`]. Wrap a plain value in `Ok`. To spawn
+//! siblings, a child needs a clone of the [`Group`]: call `group.clone()`, or [`TaskGroup::group`], before the `async move` block.
 //!
 //! **Dropping a handle neither cancels nor detaches: the group owns the child.**
 //!
-//! | for | there is |
+//! | for | use |
 //! |---|---|
-//! | a name, a service that ends with the others | [`Group::child`] |
-//! | a child that says when it is ready | [`Group::start`] |
+//! | a name; a service that ends with the others | [`Group::child`] |
+//! | a child that reports when it is ready | [`Group::start`] |
 //! | work that blocks | [`Group::spawn_blocking`] |
 //! | futures that are not `Send` | [`Group::spawn_local`] |
 //! | futures that borrow | `borrowing` (feature `borrowing` or `smol`), in one task |
@@ -68,27 +70,32 @@
 //!
 //! # How a group ends
 //!
-//! Panic before error before cut before value. A panic goes on in whoever joins the group, when everybody has ended.
-//! Errors are in [`GroupError`], the first one in front. A group that was cut short from outside says why
-//! ([`CancelReason`]); an explicit [`cancel`](Group::cancel) is no error where the body has finished. A failure hook
-//! sees each failure at once. What a failure means for the others is the group's policy:
+//! When all members have ended, the group reports the first of these that happened: a panic, an error, a cancel from outside, the
+//! value.
+//!
+//! * A panic is resumed in the task that joins the group.
+//! * Errors are in a [`GroupError`], the first one in front.
+//! * A group that was cancelled from outside says why ([`CancelReason`]). An explicit [`cancel`](Group::cancel) is not an error
+//!   if the body has finished.
+//!
+//! A failure hook sees each failure at once. What a failure means for the others is the group's policy:
 //!
 //! | policy | a child fails |
 //! |---|---|
-//! | fail-fast, if nothing else is said | all others are cancelled, and the group fails with its error |
+//! | fail-fast, the default | all others are cancelled, and the group fails with its error |
 //! | [`collect`](group::Builder::collect) | the others go on, and the group fails in the end with all errors |
-//! | [`supervise`](group::Builder::supervise) | a hook is told, and that is all |
+//! | [`supervise`](group::Builder::supervise) | a hook is told, and the group does not fail |
 //! | [`race`](race()) | the others go on, until one succeeds |
 //!
 //! A group whose children cannot fail ends with `Result<T, `[`Cut`](error::Cut)`>`.
 //!
 //! # Cancelling
 //!
-//! A cancelled child is dropped at the await it is at, or comes to next; if it was never polled, it never is. Code after
-//! that await does not run, destructors do. One child is cancelled by its [`JoinHandle`], which the others do not notice.
+//! A cancelled child is dropped at its current or next await. If it was never polled, it never is. Code after that await does
+//! not run, destructors do. A [`JoinHandle`] cancels one child, and the others do not notice.
 //!
-//! * [`shield`] puts the cut off for a section that has to be completed.
-//! * [`Group::defer`] registers an asynchronous clean-up for after the child.
+//! * [`shield`] delays the drop for a section that must be completed.
+//! * [`Group::defer`] registers an asynchronous clean-up, which runs after the child.
 //! * [`Group::stop`] only asks: members look at [`is_stopping`](Group::is_stopping), or await
 //!   [`stopping`](Group::stopping). [`TaskGroup::shutdown`] asks, and cancels after a while.
 //! * [`deadline`](group::Builder::deadline) and [`timeout`](group::Builder::timeout) cancel by the runtime's clock.
@@ -98,28 +105,28 @@
 //!
 //! A group belongs to the child or body in which it is opened, unless it is a [`TaskGroup::root`]:
 //!
-//! * it is cancelled when that member is, and ends before it: teardown goes from the inside out;
-//! * if it is lost half-way, in `select!` or a timeout, its children are cancelled at once, and *every group around it
-//!   still waits for them*;
-//! * failures that nobody was left to look at are reported by the group around it, as [`Failure::Foreign`], which has the error in
-//!   its `Payload`: it is never the `primary` one;
-//! * a child that would wait for itself, by joining a group it is in, panics instead of hanging.
+//! * When that member is cancelled, so is the group, and it ends before the member: inner groups always end first.
+//! * If the group is dropped half-way, by `select!` or a timeout, its children are cancelled at once, and *every group around it
+//!   still waits for them*.
+//! * Failures that nobody is left to look at are reported by the group around it, as [`Failure::Foreign`] with the error in its
+//!   `Payload`. Such a failure is never the `primary` one.
+//! * A child that would wait for itself, by joining a group it is in, panics instead of hanging.
 //!
-//! Only tasks of groups count. A task that a child starts on the bare runtime is nobody's child.
+//! Only tasks of groups count. A task that a child starts directly on the runtime belongs to no group.
 //!
-//! A member that is cut while groups of its own still live is *frozen* until they have ended: not polled, and not
-//! dropped. So those groups must not need it:
+//! A cancelled member whose own groups still live is *frozen* until they have ended: it is neither polled nor dropped. So inner
+//! groups must never wait for the member that opened them:
 //!
-//! * a [`shield`] inside must not wait for the member around its group, to receive from a channel for instance;
-//! * a member must not drive an executor on which its own groups run. Drive it from outside of every group, or open
-//!   the groups as [`root`](TaskGroup::root). Whatever else runs on an executor that a member drives is taken for that
-//!   member, so a group opened there is linked to it.
+//! * A [`shield`] inside must not wait for the member around its group, for example for a message from it.
+//! * A member must not drive an executor on which its own groups run. Drive it from outside of every group, or open
+//!   the groups as [`root`](TaskGroup::root). Everything else that runs on an executor driven by a member is taken for that
+//!   member, so a group that is opened there is linked to it.
 //!
 //! # Runtimes
 //!
-//! The runtime is a value that implements [`Spawner`]. Features add to the crate and change nothing; with none of them it works
-//! on a spawner of your own. What else a runtime may offer, a clock for instance, is in [`runtime`]. [`AnySpawner`] and
-//! [`AnyTimedSpawner`] are for structs that are not to be generic. If the runtime goes away, its children are *lost*: the
+//! The runtime is a value that implements [`Spawner`]. Features only add to the crate; without any it works on a spawner of
+//! your own. What else a runtime may offer, such as a clock, is in [`runtime`]. [`AnySpawner`] and
+//! [`AnyTimedSpawner`] are for types that should not be generic. If the runtime goes away, its children are *lost*: the
 //! group ends with [`CancelReason::Lost`] and does not hang.
 //!
 //! | feature | adds |
@@ -128,26 +135,26 @@
 //! | `borrowing` | `borrowing`: children that borrow, in one task, whatever the runtime |
 //! | `async-std` | `AsyncStd` |
 //! | `tokio` | Tokio's `Handle` and `LocalSet` as spawners; `Tokio::current()` finds the handle |
-//! | `pool` | `Pool`, on top of any spawner: a great many small children share a few tasks of the runtime |
+//! | `pool` | `Pool`, on top of any spawner: very many small children share a few tasks of the runtime |
 //! | `sim` | `sim`, a runtime for tests |
 //! | `serde` | [`Snapshot`](group::Snapshot)s can be serialised |
 //! | `tracing` | a span for each group and child |
-//! | `metrics` | [`Metrics`](group::Metrics) are handed to the recorder of the `metrics` crate as well |
+//! | `metrics` | [`Metrics`](group::Metrics) can be handed to the recorder of the `metrics` crate as well |
 //!
-//! # Looking into it
+//! # Observing a group
 //!
-//! [`Group::snapshot`] says why a group is still open. [`Metrics`](group::Metrics) count what becomes of the children of many
-//! groups. With the feature `tracing` each group and each child has a span. The [`guide`] has a page on them.
+//! [`Group::snapshot`] shows why a group is still open. [`Metrics`](group::Metrics) count how the children of any number of
+//! groups end. With the feature `tracing` each group and each child has a span. The [`guide`] has a page on them.
 //!
 //! # Testing
 //!
-//! The feature `sim` adds a runtime for tests: one thread, virtual time, and a seed that decides who is next. It runs a
-//! scenario under many schedules or all of them, says who waits for whom where one hangs, and gives a token that runs that
-//! one again. It can also cancel each child at each of its polls, to see whether what it leaves behind is whole.
+//! The feature `sim` adds a runtime for tests: one thread, virtual time, and a seed that decides which task runs next. It runs a
+//! scenario under many schedules or all of them. If one hangs, it reports which task waits for which, and gives a token that
+//! repeats that run. It can also cancel each child at each of its polls, to check that nothing is left half-done.
 //!
-//! # And the others
+//! # Comparison
 //!
-//! ✓ has it, – has not, and what there is instead. `JoinSet` is Tokio's, `TaskTracker` with `CancellationToken` is
+//! ✓ has it, – has not; otherwise what there is instead. `JoinSet` is Tokio's, `TaskTracker` with `CancellationToken` is
 //! tokio-util's.
 //!
 //! | | this | `JoinSet` | `TaskTracker` + token | tokio-graceful-shutdown | async_nursery | futures-concurrency | AnyIO, Trio |
@@ -155,14 +162,14 @@
 //! | runtimes | any | Tokio | Tokio | Tokio | several | any, spawns nothing | asyncio and Trio |
 //! | first error cancels the others | ✓ | by hand | by hand | ✓, asks | – | ✓ `try_join` | ✓ |
 //! | waits until all are gone | ✓ | `shutdown` | ✓ | ✓ | ✓ | ✓, in one task | ✓ |
-//! | … even if dropped half-way | ✓ in a group | – | – | – | – | ✓, in one task | nothing drops it |
-//! | cuts at an await | ✓ | ✓ | asks | asks | ✓ | ✓ | ✓ |
-//! | code after a cut await runs | – | – | ✓, it only asks | ✓, it only asks | – | – | **✓** `finally` |
+//! | … even if dropped half-way | ✓ in a group | – | – | – | – | ✓, in one task | cannot be dropped |
+//! | cancels at an await | ✓ | ✓ | asks | asks | ✓ | ✓ | ✓ |
+//! | code after a cancelled await runs | – | – | ✓, it only asks | ✓, it only asks | – | – | **✓** `finally` |
 //! | a finished child keeps no memory | ✓ | until joined | ✓ | ✓ | until taken | in place | ✓ |
 //! | errors besides the first | kept, bounded | each in its result | by hand | collected | each in its result | – | all, grouped |
 //! | panics | resumed at the end | in the result | by hand | reported | the runtime's | resumed | as exceptions |
 //! | collect, supervise, race | ✓ | by hand | by hand | – | – | `join`, `race` | by hand |
-//! | shield, clean-up after a cut | ✓ | – | – | – | – | – | ✓ |
+//! | shield, clean-up after a cancel | ✓ | – | – | – | – | – | ✓ |
 //! | deadlines, movable | ✓ | – | – | for shutdown | – | – | ✓ |
 //! | graceful shutdown, one grace for a tree | ✓ | – | by hand | **✓**, with signals | – | – | – |
 //! | limit with back-pressure | ✓ | – | – | – | – | ✓ streams | a limiter |
@@ -171,13 +178,13 @@
 //! | children may borrow | in one task | – | – | – | – | **✓** | **✓** |
 //! | allocations a launched child | the runtime's, and one more on Tokio and async-std | one more | the runtime's, and a token's | more | more | **none** | n/a |
 //!
-//! Choose `JoinSet` where Tokio is given and a flat set of results is all there is, futures-concurrency for a handful of
-//! futures that need not run in parallel, tokio-graceful-shutdown for a program that is a tree of named subsystems and wants
-//! its signals caught. Python's groups run code after a cancelled await, which nothing in Rust can: `shield` and `defer` are
-//! what there is for it.
+//! Choose `JoinSet` if you use Tokio and need no more than a flat set of results, futures-concurrency for a few
+//! futures that need not run in parallel, and tokio-graceful-shutdown for a program that is a tree of named subsystems and needs
+//! its signals handled. Python's groups run code after a cancelled await, which nothing in Rust can do: use `shield` and `defer`
+//! for that.
 //!
-//! The [`guide`] has longer texts: how to come here from elsewhere, what a cancel cuts, and how to write a spawner.
-// Says of each item which feature it needs. Only a nightly toolchain can.
+//! The [`guide`] has longer texts: how to come here from other libraries, what cancelling drops, and how to write a spawner.
+// Shows with each item which feature it needs. Only a nightly toolchain can do this.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 

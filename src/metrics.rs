@@ -19,8 +19,8 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 /// that are opened inside inherit them. So a server can have one set for all that it does, or one for each of its parts. The
 /// counters outlive the groups. They can be read at any time, for the price of a few loads.
 ///
-/// Everything that a group starts is a child: background children, clean-ups and adopted tasks too. The body of a scope is
-/// not. A child counts as
+/// Everything that a group starts is a child: background children, clean-ups and adopted tasks too. The body of a scope
+/// is not, nor is the task that keeps a deadline. A child counts as
 /// | | if |
 /// |---|---|
 /// | [`returned`](Self::returned) | its future came to its end without an error, cancelled or not |

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::config::{Config, settings, time_settings};
+use crate::config::{Config, settings};
+use crate::deadline::time_settings;
 use crate::error::{CancelReason, GroupError, Report};
 use crate::group::Group;
 use crate::handle::JoinHandle;
@@ -30,6 +31,8 @@ use crate::unwind::{drop_quietly, drop_unread};
 ///
 /// `body` enters the racers and returns. A racer that fails leaves the race to the others. A panic or a failure of the body
 /// ends the race.
+///
+/// If nothing can fail, the compiler cannot infer the error type (E0283): write `|racers: Racers<_, _>|`.
 ///
 /// # Cancellation
 ///

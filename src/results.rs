@@ -252,6 +252,7 @@ impl<S, T, E> Results<S, T, E> {
     /// # });
     /// # }
     /// ```
+    #[doc(alias = "join_all")]
     pub async fn values(self) -> Vec<T> {
         // Where they are dropped one by one, should nobody wait any more.
         let mut kept = self.in_order();

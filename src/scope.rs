@@ -10,9 +10,9 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::config::{Config, settings, time_settings};
+use crate::config::{Config, settings};
 use crate::context::{Withheld, run_as};
-use crate::deadline::Watch;
+use crate::deadline::{Watch, time_settings};
 use crate::error::{CancelReason, GroupError};
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;

@@ -42,9 +42,8 @@ use crate::word::FEW;
 ///
 /// # Provided methods
 ///
-/// Only `spawn` has to be written. The other methods are for spawners that are built on other spawners, such as the one of
-/// the feature `pool`: they say what such a spawner has to know about the runtime. A spawner that only wraps another one
-/// forwards all of them.
+/// Only `spawn` has to be written. The other methods tell groups, and spawners that are built on other spawners, what they have
+/// to know about the runtime. A spawner that only wraps another one forwards all of those that are documented here.
 ///
 /// # Examples
 ///
@@ -102,7 +101,8 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     ///
     /// This is for a spawner that cannot drop futures that are waiting, because it keeps no list of them. When it finds that
     /// nothing will be polled any more, it tells every group that was registered. If it has found that before, it tells the
-    /// group at once. It holds no lock while it does so. A group is registered once, before its first child.
+    /// group at once. It holds no lock while it does so. A group is registered before its first child on this
+    /// spawner. It may be registered several times, once for each handle that [`Group::on`](crate::Group::on) gave.
     fn register(&self, dependent: Weak<dyn Dependent>) {
         let _ = dependent;
     }

@@ -21,8 +21,8 @@
 //!    table. No user code runs under a lock: see [`Effects`].
 //! 7. The `Task` of an ended child is let go by the child itself, or by the thread that hands the child in (see
 //!    `crowd`). If the spawner asks for it, the `Task` is first kept for a while, in the yard of [`Table`]; none is
-//!    kept once no child lives. To let go of a `Task` is to detach it: the future is gone, and whatever the spawner has
-//!    put around it comes to its end.
+//!    kept once no child lives. The `Task` of a child that returned is detached: the future is gone, and whatever the
+//!    spawner has put around it comes to its end. That of a cancelled or lost child is dropped.
 //!
 //! # Interleavings that matter
 //!

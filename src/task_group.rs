@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::config::{Config, settings, time_settings};
+use crate::config::{Config, settings};
 use crate::context::Withheld;
+use crate::deadline::time_settings;
 use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
 use crate::patience::Patience;
@@ -166,6 +167,8 @@ impl<S, E> TaskGroup<S, E> {
     ///
     /// [`GroupError`] if a child failed, or if the group was cut short by its deadline, by the member that opened it, or by
     /// its runtime. An explicit cancel is not an error.
+    #[doc(alias = "wait")]
+    #[doc(alias = "join_all")]
     pub fn join(self) -> Join<S, E> {
         Join { group: Some(self), withheld: Withheld::default(), patience: None }
     }

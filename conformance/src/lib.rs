@@ -30,7 +30,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! This line makes some four hundred tests, in sections: `threads::nesting::o_45_both_fail_at_once_inner_handled`. The
+//! This line makes more than five hundred tests, in sections: `threads::nesting::o_45_both_fail_at_once_inner_handled`. The
 //! closure is called once for each test. If the runtime has to be created first, or has to run the host, return a [`Rig`]
 //! from the closure.
 //!

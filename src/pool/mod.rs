@@ -1,7 +1,7 @@
 //! Many small children on a few tasks of the runtime.
 //!
 //! A child is a plain `async_task`. Its schedule function pushes it onto a [`Queue`](queue::Queue) that all groups of the
-//! pool share. [`Driver`]s, which are tasks of the runtime underneath, run what is queued.
+//! pool share. [`Driver`](driver::Driver)s, which are tasks of the runtime underneath, run what is queued.
 //!
 //! # Who owns what
 //!
@@ -32,7 +32,7 @@
 //! 1. While anything is queued, some driver is on its way or looking, or the code that pushed is about to wake one. This
 //!    does not hold for a dead pool.
 //! 2. While a driver is at a child, another driver is on its way, parked or looking. A child may block its thread, so a
-//!    driver that is about to run one sees to that first ([`Driver::see_to_another`]). That is why a pool has one driver
+//!    driver that is about to run one sees to that first ([`see_to_another`](driver::Driver)). That is why a pool has one driver
 //!    more than are polled at once. It is also why the schedule function never has to start a driver: it may run under any
 //!    lock, where a refused driver must not be dropped.
 //! 3. Any number of pushes sends at most one driver on its way: a push that finds one on its way leaves its child to that

@@ -365,7 +365,8 @@ impl<S> Drop for Owner<S> {
 }
 
 local!(
-    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard. Memory safety rests on
+    /// The pool whose driver is being polled on this thread, by its address, and the driver's shard; or the pool many of
+    /// whose `Task`s are being dropped, and [`HELD`]. Memory safety rests on
     /// it: code that finds its pool here need not keep the pool.
     static HERE: Cell<(usize, usize)> = Cell::new((0, 0))
 );

@@ -42,7 +42,7 @@ impl CheckError {
         self.0.run.as_ref().map(|run| &*run.token)
     }
 
-    /// Whether the scenario or a task of it panicked, as when an assertion fails.
+    /// Whether the scenario, or a task of no group, panicked, as when an assertion fails.
     pub fn is_panic(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Panic)
     }
