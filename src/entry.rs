@@ -131,6 +131,10 @@ impl State {
                 // not take it anyway.
                 let is_cut = table.reason.is_some() && !seen.is_closed() && place != Place::Now;
                 table.outcome.child_cut |= is_cut && kind.is_missed(table.is_lost());
+                drop(table);
+                if self.is_observed() && place != Place::Now {
+                    self.observe_refusal(location, kind, refusal);
+                }
                 return Err(refusal);
             }
         }

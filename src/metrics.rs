@@ -31,7 +31,7 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 ///
 /// whichever comes first: a child that fails, and panics on its way out, has failed.
 ///
-/// * A child that was refused by a closed or cancelled group was never a child, and is not counted.
+/// * A child that a closed or cancelled group refused is counted by [`refused`](Self::refused) alone.
 /// * If a child that was to be [ready](crate::Group::start) fails before it is ready, its error belongs to the caller of
 ///   `start` and not to the group: the child has returned. This is also so if the group is given the error because that
 ///   caller has gone.
@@ -64,6 +64,7 @@ pub struct Metrics(Arc<Counters>);
 #[derive(Default)]
 struct Counters {
     spawned: AtomicU64,
+    refused: AtomicU64,
     ended: [AtomicU64; 5],
     polls: Times,
     cancels: Times,
@@ -100,6 +101,13 @@ impl Metrics {
     /// How many children were spawned.
     pub fn spawned(&self) -> u64 {
         self.0.spawned.load(Ordering::Relaxed)
+    }
+
+    /// How many children were refused because their group was closed or cancelled.
+    ///
+    /// Their futures were dropped. A future that [`try_spawn`](crate::Group::try_spawn) gives back is not counted.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// How many children have ended, in whatever way.
@@ -178,6 +186,12 @@ impl Metrics {
         });
     }
 
+    pub(crate) fn refuse(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.export(|exported| exported.refused.increment(1));
+    }
+
     pub(crate) fn poll(&self, took: Duration) {
         self.0.polls.add(took);
         #[cfg(feature = "metrics")]
@@ -190,6 +204,7 @@ impl fmt::Debug for Metrics {
         f.debug_struct("Metrics")
             .field("live", &self.live())
             .field("spawned", &self.spawned())
+            .field("refused", &self.refused())
             .field("returned", &self.returned())
             .field("failed", &self.failed())
             .field("panicked", &self.panicked())
@@ -283,6 +298,7 @@ impl Timing {
 #[cfg(feature = "metrics")]
 struct Exported {
     spawned: Quiet<metrics::Counter>,
+    refused: Quiet<metrics::Counter>,
     ended: [Quiet<metrics::Counter>; 5],
     live: Quiet<metrics::Gauge>,
     polls: Quiet<metrics::Histogram>,
@@ -299,6 +315,7 @@ impl Metrics {
     /// | | |
     /// |---|---|
     /// | `taskgroup_spawned_total` | counter |
+    /// | `taskgroup_refused_total` | counter |
     /// | `taskgroup_ended_total` | counter, with the label `outcome`: `returned`, `failed`, `panicked`, `cancelled`, `lost` |
     /// | `taskgroup_live` | gauge |
     /// | `taskgroup_poll_seconds` | histogram |
@@ -339,6 +356,11 @@ impl Exported {
     fn new(group: String) -> Self {
         use metrics::Unit::{Count, Seconds};
         metrics::describe_counter!("taskgroup_spawned_total", Count, "Children that were spawned.");
+        metrics::describe_counter!(
+            "taskgroup_refused_total",
+            Count,
+            "Children that a closed or cancelled group refused."
+        );
         metrics::describe_counter!("taskgroup_ended_total", Count, "Children that have ended, by outcome.");
         metrics::describe_gauge!("taskgroup_live", Count, "Children that have not ended.");
         metrics::describe_histogram!("taskgroup_poll_seconds", Seconds, "How long each poll took.");
@@ -351,6 +373,7 @@ impl Exported {
         let outcomes = ["returned", "failed", "panicked", "cancelled", "lost"];
         Self {
             spawned: Quiet::new(metrics::counter!("taskgroup_spawned_total", "group" => group.clone())),
+            refused: Quiet::new(metrics::counter!("taskgroup_refused_total", "group" => group.clone())),
             ended: outcomes.map(|outcome| {
                 Quiet::new(
                     metrics::counter!("taskgroup_ended_total", "group" => group.clone(), "outcome" => outcome),

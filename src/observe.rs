@@ -7,8 +7,10 @@
 //! One of the `Flags` says that a group is observed. A child looks at these flags before each poll anyway, so in other
 //! groups it does nothing more. In an observed group, every child has its marks in its entry of the table.
 
+use std::panic::Location;
 use std::time::{Duration, Instant};
 
+use crate::error::Refusal;
 use crate::facts::Fact;
 use crate::member::{Key, Kind};
 use crate::metrics::{Ended, Metrics};
@@ -108,6 +110,19 @@ impl State {
         }));
         // Only spans need it.
         let _ = ticket;
+    }
+
+    /// Notes that a child was refused, and its future is dropped.
+    #[cold]
+    pub(crate) fn observe_refusal(&self, location: &'static Location<'static>, kind: Kind, refusal: Refusal) {
+        if kind == Kind::Watch {
+            return;
+        }
+        self.metrics_of(kind).into_iter().for_each(Metrics::refuse);
+        #[cfg(feature = "tracing")]
+        self.trace_refusal(location, refusal);
+        // Only spans need them.
+        let _ = (location, refusal);
     }
 
     /// Notes a failure of a member; the first one says how it ended.

@@ -12,7 +12,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Level, dispatcher};
 
-use crate::error::{CancelReason, Origin, sane, shorten};
+use crate::error::{CancelReason, Origin, Refusal, sane, shorten};
 use crate::member::{BODY, Key, Kind};
 use crate::nesting::Parent;
 use crate::outcome::Raw;
@@ -242,6 +242,14 @@ impl State {
     pub(crate) fn trace_child_end(&self, key: Key, end: End) {
         let span = self.lock().member(key, |member, _| member.take_span());
         span.unwrap_or_default().end(end.outcome());
+    }
+
+    /// A child was refused. A group that has ended has no span any more, and reports nothing.
+    pub(crate) fn trace_refusal(&self, location: &'static Location<'static>, refusal: Refusal) {
+        let reason = if refusal == Refusal::Cancelled { "cancelled" } else { "closed" };
+        self.span_of(BODY).tell(
+            |id| tracing::debug!(target: "taskgroup", parent: id, reason, location = %location, "refused"),
+        );
     }
 
     pub(crate) fn trace_failure(&self, key: Key, failure: &Raw) {

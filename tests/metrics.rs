@@ -130,7 +130,7 @@ impl Recorder for Notes {
     }
 }
 
-/// Runs three children, of which one fails and one is cancelled.
+/// Runs three children, of which one fails and one is cancelled. A fourth one is refused.
 fn run(metrics: &Metrics) {
     let executor = Ex::default();
     let group = TaskGroup::builder::<&str>(executor.clone()).metrics(metrics).collect().open();
@@ -139,6 +139,8 @@ fn run(metrics: &Metrics) {
     let stuck = group.spawn(pending::<Result<(), _>>());
     while executor.try_tick() {}
     stuck.cancel();
+    group.close();
+    group.launch(async { Ok(()) });
     smol::block_on(executor.run(group.join())).unwrap_err();
     let ends = [metrics.returned(), metrics.failed(), metrics.panicked(), metrics.cancelled()];
     assert_eq!((metrics.spawned(), ends), (3, [1, 1, 0, 1]));
@@ -151,6 +153,7 @@ fn a_recorder_is_told_all_that_the_getters_say() {
     run(&metrics);
     for (series, value) in [
         ("taskgroup_spawned_total group=server", 3.0),
+        ("taskgroup_refused_total group=server", 1.0),
         ("taskgroup_ended_total group=server outcome=returned", 1.0),
         ("taskgroup_ended_total group=server outcome=failed", 1.0),
         ("taskgroup_ended_total group=server outcome=panicked", 0.0),
@@ -166,7 +169,7 @@ fn a_recorder_is_told_all_that_the_getters_say() {
     let units = notes.units.lock().unwrap();
     assert_eq!(units["taskgroup_poll_seconds"], Some(Unit::Seconds));
     assert_eq!(units["taskgroup_cancel_seconds"], Some(Unit::Seconds));
-    assert_eq!(units.len(), 5);
+    assert_eq!(units.len(), 6);
 }
 
 #[test]

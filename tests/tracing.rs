@@ -191,6 +191,24 @@ fn failures_and_the_cancels_that_follow_are_told() {
 }
 
 #[test]
+fn a_child_that_is_refused_is_told_by_its_group() {
+    let log = seen(|| {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        group.close();
+        group.launch(pending::<()>());
+        group.try_spawn(pending::<()>()).unwrap_err();
+        smol::block_on(executor.run(group.join())).unwrap();
+    });
+    let told = log.of("group");
+    assert_eq!(
+        told,
+        ["refused reason=\"closed\"", "ended outcome=\"returned\""],
+        "what is given back is not told"
+    );
+}
+
+#[test]
 fn a_panic_is_told_with_its_message() {
     let log = seen(|| {
         let executor = Ex::default();

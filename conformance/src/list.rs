@@ -596,7 +596,7 @@ macro_rules! __for_all_cases {
             metrics {
                 each_child_counts_by_how_it_ended
                 a_lost_child_counts_as_lost_and_its_siblings_as_cancelled
-                a_child_that_is_refused_is_not_counted
+                a_child_that_is_refused_is_counted_as_that_alone
                 a_child_is_live_from_its_spawn_to_its_end
                 groups_share_what_they_are_given
                 groups_inside_inherit_and_may_have_their_own

@@ -66,14 +66,16 @@ pub async fn a_lost_child_counts_as_lost_and_its_siblings_as_cancelled(t: &Test)
     assert_eq!(metrics.cancels().count(), 1, "nobody asked the one that was lost");
 }
 
-pub async fn a_child_that_is_refused_is_not_counted(t: &Test) {
+pub async fn a_child_that_is_refused_is_counted_as_that_alone(t: &Test) {
     let metrics = Metrics::new();
     let group = counted(t, &metrics);
     group.close();
     group.spawn(t.child(async { Ok(()) })).await.unwrap_err();
+    group.launch(t.child(async { Ok(()) }));
     drop(group.try_spawn(t.child(async { Ok(()) })).unwrap_err());
     group.join().await.unwrap();
     assert_eq!((metrics.spawned(), metrics.ended()), (0, 0));
+    assert_eq!(metrics.refused(), 2, "the third one was given back");
 }
 
 pub async fn a_child_is_live_from_its_spawn_to_its_end(t: &Test) {
