@@ -13,7 +13,6 @@ use crate::keeping::Begun;
 use crate::lock::Lock;
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
-use crate::unwind::drop_each;
 
 /// A handle of a running task, as [`Group::adopt`](crate::Group::adopt) takes it.
 ///
@@ -189,7 +188,7 @@ pub(crate) struct Unbegun<W>(pub(crate) Claim<W>);
 
 impl<W> Drop for Unbegun<W> {
     fn drop(&mut self) {
-        drop_each(self.0.take());
+        drop(self.0.take());
     }
 }
 

@@ -23,7 +23,7 @@ use crate::shield::{Held, shield};
 use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::ticket::Ticket;
-use crate::unwind::GivesWay;
+use crate::unwind::{GivesWay, drop_before};
 
 /// The largest size in bytes of a child that is made under the lock of its group.
 const SMALL: usize = 1024;
@@ -282,10 +282,12 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
                 Some(room) => room.enter(location, child.member()),
                 None => group.state().enter(location, child.member(), Place::Exempt),
             };
-            let Ok(ticket) = entered else { return JoinHandle::refused(future) };
+            // The group may be the last to hold a spawner whose destructor panics.
+            let Ok(ticket) = entered else { return drop_before(group, JoinHandle::refused(future)) };
             let packet = Packet::new();
             group.hand_over(ticket.into(), future.into_inner(), ToHandle::new(packet.clone()));
-            child.handle(packet, ticket, location)
+            let handle = child.handle(packet, ticket, location);
+            drop_before(group, handle)
         }
     }
 
@@ -346,7 +348,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     {
         // The work begins at the child's first poll. So it does not begin in a child that is queued, or cancelled before that.
         let claim = Claim::new(work);
-        let (cancelled, unbegun) = (CancelledBefore(claim.clone()), Unbegun(claim.clone()));
+        let (cancelled, unbegun) = (CancelledBefore(claim.clone()), GivesWay::new(Unbegun(claim.clone())));
         let begin = move || claim.take().map(|work| work());
         // The work's task is never asked to end: that would wait for what the runtime has queued, and for a free thread.
         let run = self.group.spawner().spawn_blocking(begin).run(std::future::pending());
@@ -354,7 +356,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
             Adopted(output.flatten().flatten())
         });
         self.work = Work::Blocking;
-        self.spawn(shield(Keeping::new(output, unbegun)))
+        self.spawn(shield(Keeping::new(output, unbegun.into_inner())))
     }
 }
 

@@ -8,6 +8,7 @@ use async_task::Task;
 use crate::keeping::Brittle;
 use crate::spawner::{Dependent, SpawnBlocking, Spawner};
 use crate::timer::Timed;
+use crate::unwind::GivesWay;
 
 /// Wraps every child on its way to the runtime, to carry a context into it.
 ///
@@ -70,13 +71,13 @@ pub trait SpawnHook: Clone + Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct Hooked<S, H> {
     spawner: S,
-    hook: H,
+    hook: GivesWay<H>,
 }
 
 impl<S, H> Hooked<S, H> {
     /// Sends what is spawned on `spawner` through `hook`.
     pub fn new(spawner: S, hook: H) -> Self {
-        Self { spawner, hook }
+        Self { spawner, hook: GivesWay::new(hook) }
     }
 }
 
@@ -93,7 +94,8 @@ impl<S: Spawner, H: SpawnHook> Spawner for Hooked<S, H> {
     }
 
     fn for_tasks(&self) -> Option<Self> {
-        Some(Self { spawner: self.spawner.for_tasks()?, hook: self.hook.clone() })
+        let hook = self.hook.clone();
+        Some(Self { spawner: self.spawner.for_tasks()?, hook })
     }
 
     fn keeps_ended(&self) -> bool {

@@ -7,21 +7,31 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{catch, drop_quietly, drop_unread, raise};
 
 pin_project! {
     /// A future that keeps something exactly until it is destroyed, polled or not.
+    ///
+    /// Both are dropped by it, and the first panic of that goes on, also while the thread unwinds: a child catches it.
     pub(crate) struct Keeping<F, K> {
-        // Fields are dropped in this order.
         #[pin]
-        future: F,
-        _kept: K,
+        future: Option<F>,
+        kept: Option<K>,
+    }
+
+    impl<F, K> PinnedDrop for Keeping<F, K> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let mut panic = catch(|| this.future.set(None)).err();
+            drop_unread(this.kept.take(), &mut panic);
+            raise(panic);
+        }
     }
 }
 
 impl<F, K> Keeping<F, K> {
     pub(crate) fn new(future: F, kept: K) -> Self {
-        Self { future, _kept: kept }
+        Self { future: Some(future), kept: Some(kept) }
     }
 }
 
@@ -29,7 +39,7 @@ impl<F: Future, K> Future for Keeping<F, K> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().future.poll(cx)
+        self.project().future.as_pin_mut().expect("it is there until it is dropped").poll(cx)
     }
 }
 

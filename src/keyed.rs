@@ -18,7 +18,7 @@ use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
-use crate::unwind::{Quiet, catch, drop_unread, resume};
+use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 
 /// A set of children by key: a connection for each peer, a watcher for each file.
 ///
@@ -268,7 +268,8 @@ impl<S, K, E> Keyed<S, K, E> {
     /// # }
     /// ```
     pub fn named<N: Into<Arc<str>>>(mut self, name: impl Fn(&K) -> N + Send + Sync + 'static) -> Self {
-        self.name = Some(Arc::new(move |key| name(key).into()));
+        let name = GivesWay::new(name);
+        self.name = Some(Arc::new(move |key| (*name)(key).into()));
         self
     }
 
@@ -302,7 +303,7 @@ impl<K: Hash + Eq> Drop for Place<K> {
         });
         drop_unread(removed, &mut panic);
         drop_unread(self.key.take(), &mut panic);
-        resume(panic);
+        raise(panic);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
+use crate::unwind::GivesWay;
 
 /// How long a wait may take, and what is called if it takes longer.
 ///
@@ -17,12 +18,12 @@ struct Waiting {
     clock: AnyTimer,
     after: Duration,
     sleep: Option<Sleep>,
-    warn: Box<dyn FnMut(&Snapshot) + Send>,
+    warn: GivesWay<Box<dyn FnMut(&Snapshot) + Send>>,
 }
 
 impl Patience {
     pub(crate) fn new(clock: AnyTimer, after: Duration, warn: Box<dyn FnMut(&Snapshot) + Send>) -> Self {
-        Self(Mutex::new(Waiting { clock, after, sleep: None, warn }))
+        Self(Mutex::new(Waiting { clock, after, sleep: None, warn: GivesWay::new(warn) }))
     }
 
     /// Warns if the time is over, and otherwise has the task woken when it is.

@@ -189,7 +189,7 @@ impl<V, E> Startup<V, E> {
             _ => {
                 let before = std::mem::replace(&mut *stage, Stage::Failed(error));
                 drop(stage);
-                drop(before);
+                drop_quietly(before);
                 None
             }
         }

@@ -35,11 +35,14 @@ impl Drop for Inner {
     fn drop(&mut self) {
         let Some(span) = self.span.take() else { return };
         // A registry closes the spans around this one through the dispatcher of the thread.
-        let closed = catch(|| match dispatch(&span) {
-            Some(dispatch) => dispatcher::with_default(&dispatch, || drop(span)),
+        let dispatch = dispatch(&span);
+        let closed = catch(|| match &dispatch {
+            Some(dispatch) => dispatcher::with_default(dispatch, || drop(span)),
             None => drop(span),
         });
         drop_quietly(closed);
+        // It may be the last one that holds the subscriber.
+        drop_quietly(dispatch);
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::any::Any;
 use std::borrow::Borrow;
+use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
@@ -26,6 +27,18 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
+/// Drops `value`, and then returns `result`. If the destructor panics, `result` would be leaked by the function that
+/// returns it: it is dropped first.
+pub(crate) fn drop_before<T, R>(value: T, result: R) -> R {
+    match catch(|| drop(value)) {
+        Ok(()) => result,
+        Err(payload) => {
+            drop_quietly(result);
+            resume_unwind(payload)
+        }
+    }
+}
+
 /// Drops what nobody will see, and keeps the first panic: two at once would abort.
 pub(crate) fn drop_unread<T>(value: T, panic: &mut Option<Payload>) {
     if let Err(payload) = catch(|| drop(value)) {
@@ -41,6 +54,13 @@ pub(crate) fn resume(panic: Option<Payload>) {
     match panic {
         Some(payload) if !std::thread::panicking() => resume_unwind(payload),
         payload => drop_quietly(payload),
+    }
+}
+
+/// Resumes a panic that was kept, also while another one is under way: it must be caught before it meets that one.
+pub(crate) fn raise(panic: Option<Payload>) {
+    if let Some(payload) = panic {
+        resume_unwind(payload);
     }
 }
 
@@ -89,6 +109,24 @@ impl<T, const EVER: bool> Deref for Contained<T, EVER> {
     #[inline]
     fn deref(&self) -> &T {
         self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T, const EVER: bool> DerefMut for Contained<T, EVER> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl<T: Clone, const EVER: bool> Clone for Contained<T, EVER> {
+    fn clone(&self) -> Self {
+        Self::new(T::clone(self))
+    }
+}
+
+impl<T: fmt::Debug, const EVER: bool> fmt::Debug for Contained<T, EVER> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        T::fmt(self, f)
     }
 }
 

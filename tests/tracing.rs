@@ -269,6 +269,14 @@ fn without_a_subscriber_nothing_is_observed() {
 struct Hostile {
     calls: Arc<AtomicUsize>,
     from: usize,
+    /// Whether it panics when it is dropped as well.
+    to_the_end: bool,
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        assert!(!self.to_the_end, "a subscriber that panics");
+    }
 }
 
 impl Hostile {
@@ -319,7 +327,7 @@ fn a_subscriber_that_panics_changes_nothing_for_the_group() {
         }
         calls = watched(move || {
             let calls = Arc::new(AtomicUsize::new(0));
-            let hostile = Hostile { calls: calls.clone(), from };
+            let hostile = Hostile { calls: calls.clone(), from, to_the_end: false };
             tracing::subscriber::with_default(hostile, || {
                 let executor = Ex::default();
                 smol::block_on(executor.clone().run(fails_fast(executor.clone())));
@@ -329,6 +337,22 @@ fn a_subscriber_that_panics_changes_nothing_for_the_group() {
             if calls > from { usize::MAX } else { calls }
         });
     }
+}
+
+/// The span of the group is the last that holds it.
+#[test]
+fn nor_does_one_that_panics_to_the_end() {
+    watched(|| {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let hostile = Hostile { calls: calls.clone(), from: 1, to_the_end: true };
+        let group = tracing::subscriber::with_default(hostile, || TaskGroup::new(Ex::default()));
+        smol::block_on(group.join()).unwrap();
+        assert_eq!(
+            calls.load(Ordering::SeqCst),
+            3,
+            "it was asked for a span, told of its end, and asked to close it"
+        );
+    });
 }
 
 async fn fails_fast(executor: Ex) {

@@ -137,7 +137,7 @@ impl<S: Spawner> Drop for Driver<S> {
 
 /// Where a driver gets the spawner from when it has to start another.
 pub(super) enum Source<S> {
-    Own(S),
+    Own(Quiet<S>),
     /// The spawner owns its tasks, so they must not own it.
     Handles(Weak<Inner<S>>),
 }

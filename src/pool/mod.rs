@@ -102,7 +102,7 @@ use crate::keeping::Keeping;
 use crate::kept::Kept;
 use crate::runtime::{Adopt, Timed};
 use crate::spawner::{Counted, Dependent, Inside, OnPool, SpawnBlocking, Spawner, adopt};
-use crate::unwind::catch;
+use crate::unwind::{GivesWay, Quiet, catch};
 
 /// Runs many small children on a few tasks of the runtime.
 ///
@@ -212,10 +212,11 @@ impl<S: Spawner> Pool<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(spawner: S) -> Self {
-        let shared = Arc::new(Shared::new(parallelism()));
+        let (spawner, shared) = (GivesWay::new(spawner), Arc::new(Shared::new(parallelism())));
         let weak: Weak<Shared> = Arc::downgrade(&shared);
         spawner.register(weak);
-        Self { inner: Arc::new(Inner { owner: Arc::new(Owner::new(shared)), spawner }) }
+        let owner = Arc::new(Owner::new(shared));
+        Self { inner: Arc::new(Inner { owner, spawner: spawner.into_inner() }) }
     }
 }
 
@@ -283,7 +284,7 @@ impl<S: Spawner> Spawner for Pool<S> {
         shared.push::<S>(runnable);
         if shared.word.look().drivers() == 0 {
             let source = match catch(|| self.inner.spawner.for_tasks()) {
-                Ok(Some(spawner)) => Source::Own(spawner),
+                Ok(Some(spawner)) => Source::Own(Quiet::new(spawner)),
                 Ok(None) => Source::Handles(Arc::downgrade(&self.inner)),
                 Err(payload) => {
                     // As where the spawner refuses the driver: nobody will come for what is queued.

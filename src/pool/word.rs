@@ -76,7 +76,9 @@ impl Word {
 
     /// Declares the runtime gone. Only the first caller is told `true`, and that is the one that drains.
     pub(super) fn die(&self) -> bool {
-        !Seen(self.0.fetch_or(DEAD | DRAINING, SeqCst)).is_dead()
+        // A later call must not set `DRAINING`: it would be set with nobody there who drains.
+        let step = |word| (!Seen(word).is_dead()).then_some(word | DEAD | DRAINING);
+        self.0.fetch_update(SeqCst, SeqCst, step).is_ok()
     }
 
     /// Becomes the one that drains, if there is none. Says whether it did.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use futures_lite::future::block_on;
 use taskgroup::futures::Scope;
 use taskgroup::group::Ready;
-use taskgroup::runtime::{Adopt, Hooked, SpawnBlocking, SpawnHook, Timer};
+use taskgroup::runtime::{Adopt, Hooked, SpawnBlocking, SpawnHook, Timed, Timer};
 use taskgroup::{Group, Spawner, Task, TaskGroup, adopt, scope};
 use taskgroup_conformance::ledger::{Ledger, Tally};
-use taskgroup_conformance::spawners::ThreadEach;
+use taskgroup_conformance::spawners::{Inline, ThreadEach};
 use taskgroup_conformance::{quiet_panic, text, watched};
 
 /// Panics when it is dropped.
@@ -135,6 +135,52 @@ impl Timer for BadSpawner {
     }
 }
 
+/// A spawner that owns something that panics when the last clone goes, with a clock that stands still.
+#[derive(Clone)]
+pub(crate) struct Owning<S>(S, #[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
+
+impl<S> Owning<S> {
+    pub(crate) fn new(spawner: S) -> Self {
+        Self(spawner, Arc::new(Bomb))
+    }
+}
+
+impl<S: Spawner> Spawner for Owning<S> {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.0.spawn(future)
+    }
+
+    fn for_tasks(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Still;
+
+impl Timer for Still {
+    type Sleep = Pending<()>;
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep_until(&self, _: Duration) -> Pending<()> {
+        pending()
+    }
+}
+
+impl<S> Timed for Owning<S> {
+    type Timer = Still;
+
+    fn timer(&self) -> Still {
+        Still
+    }
+}
+
 /// What `f` panics with.
 pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     text(&*catch_unwind(AssertUnwindSafe(|| drop(f()))).unwrap_err())
@@ -209,6 +255,72 @@ fn threads_that_cannot_be_had_for_work() {
         let spawning = || group.spawn_blocking(move || drop(bomb));
         assert_eq!(panic_of(spawning), "no threads");
         block_on(group.join()).unwrap();
+    });
+}
+
+/// It owns something as well.
+#[derive(Clone)]
+struct OwningHook(#[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
+
+impl SpawnHook for OwningHook {
+    fn wrap<F>(&self, child: F) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        child
+    }
+}
+
+#[test]
+fn a_hook_that_goes_with_its_spawner() {
+    watched(|| {
+        let hooked = Hooked::new(Owning::new(ThreadEach), OwningHook(Arc::new(Bomb)));
+        assert_eq!(panic_of(|| TaskGroup::new(hooked)), "dropped");
+    });
+}
+
+#[test]
+fn what_names_the_children_of_a_keyed_set_and_goes_with_their_spawner() {
+    watched(|| {
+        let (group, bomb) = (TaskGroup::new(Owning::new(ThreadEach)), Bomb);
+        let keyed = group.keyed().named(move |key: &u32| {
+            let _captured = &bomb;
+            key.to_string()
+        });
+        block_on(group.join()).unwrap();
+        assert_eq!(panic_of(|| keyed), "dropped");
+    });
+}
+
+#[test]
+fn what_a_warning_captures_and_goes_with_a_spawner() {
+    watched(|| {
+        let (group, bomb) = (TaskGroup::new(Owning::new(ThreadEach)), Bomb);
+        let join = group.join().warn_after(Duration::from_secs(1), move |_| {
+            let _captured = &bomb;
+        });
+        // That of the spawner is contained by the `Join`; and that of the other one goes to nobody.
+        let outside = || {
+            let _join = join;
+            quiet_panic("outside")
+        };
+        assert_eq!(panic_of(outside), "outside");
+    });
+}
+
+#[test]
+fn the_handle_of_a_child_that_is_started_when_there_is_a_place_by_the_last_to_hold_a_spawner() {
+    watched(|| {
+        let values = Ledger::default();
+        let value = values.capture();
+        let opened: Scope<_, _, (), _, _> = scope(Owning::new(Inline), |group: Group<_>| async move {
+            let waiting = group.spawn_when_free(async move { Ok(value) });
+            drop(group);
+            drop(waiting.await);
+            Ok(())
+        });
+        assert_eq!(panic_of(|| block_on(opened)), "dropped");
+        assert_eq!((values.read().made, values.read().alive()), (1, 0));
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn, ready};
+use std::hash::{Hash, Hasher};
 use std::num::NonZero;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use futures_lite::future::{Boxed, block_on, poll_once, yield_now};
 use taskgroup::async_task::{self, Runnable};
-use taskgroup::runtime::Timer;
+use taskgroup::runtime::{Adopt, SpawnBlocking, Timer, lazily};
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
@@ -34,6 +35,22 @@ impl Spawner for Later {
         let (runnable, task) = async_task::spawn(future, move |runnable| kept.lock().unwrap().push(runnable));
         runnable.schedule();
         task
+    }
+}
+
+impl SpawnBlocking for Later {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        lazily(move || {
+            let (runnable, task) = async_task::spawn(async move { work() }, |runnable: Runnable| {
+                runnable.run();
+            });
+            runnable.schedule();
+            task
+        })
     }
 }
 
@@ -87,29 +104,67 @@ fn children_that_are_started_late_are_waited_for() {
     });
 }
 
-/// As by whoever runs a group to its end in a destructor.
+/// As by code that runs a group to its end in a destructor.
 #[test]
 fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
-    struct Runs(Option<(Later, TaskGroup<Later>)>, mpsc::Sender<String>);
+    /// With its children, who begin before they are cancelled, or not.
+    struct Runs(Option<(Later, TaskGroup<Later>)>, bool, mpsc::Sender<String>);
 
     impl Drop for Runs {
         fn drop(&mut self) {
             let (later, group) = self.0.take().unwrap();
+            if self.1 {
+                later.run();
+            }
+            group.cancel();
             later.run();
-            self.1.send(panic_of(|| block_on(group.join()))).unwrap();
+            self.2.send(panic_of(|| block_on(group.join()))).unwrap();
         }
     }
 
-    watched(|| {
-        let (later, (send, told)) = (Later::default(), mpsc::channel());
-        let group = TaskGroup::new(later.clone());
-        drop(group.spawn(async { Ok(Bomb) }));
-        let outer = || {
-            let _runs = Runs(Some((later, group)), send);
-            quiet_panic("outer")
-        };
-        assert_eq!(panic_of(outer), "outer");
-        assert_eq!(told.recv().unwrap(), "dropped");
+    /// All are the same key.
+    #[derive(Clone)]
+    struct Key(#[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
+
+    impl PartialEq for Key {
+        fn eq(&self, _: &Self) -> bool {
+            true
+        }
+    }
+
+    impl Eq for Key {}
+
+    impl Hash for Key {
+        fn hash<H: Hasher>(&self, _: &mut H) {}
+    }
+
+    let spawn: [(bool, fn(&TaskGroup<Later>)); 4] = [
+        (true, |group| drop(group.spawn(async { Ok(Bomb) }))),
+        (true, |group| {
+            let bomb = Bomb;
+            group.launch(async move {
+                let _captured = bomb;
+                pending::<()>().await;
+            });
+        }),
+        (true, |group| drop(group.keyed().replace(Key(Arc::new(Bomb)), pending::<()>()))),
+        (false, |group| {
+            let bomb = Bomb;
+            drop(group.spawn_blocking(move || drop(bomb)));
+        }),
+    ];
+    watched(move || {
+        for (begin, spawn) in spawn {
+            let (later, (send, told)) = (Later::default(), mpsc::channel());
+            let group = TaskGroup::new(later.clone());
+            spawn(&group);
+            let outer = || {
+                let _runs = Runs(Some((later, group)), begin, send);
+                quiet_panic("outer")
+            };
+            assert_eq!(panic_of(outer), "outer");
+            assert_eq!(told.recv().unwrap(), "dropped");
+        }
     });
 }
 

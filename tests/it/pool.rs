@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
-use futures_lite::future::{Boxed, block_on, yield_now};
+use futures_lite::future::{Boxed, block_on, poll_once, yield_now};
 use taskgroup::runtime::{Dependent, Timer};
 use taskgroup::{AnyTimedSpawner, Pool, Spawner, Task, TaskGroup, adopt};
 use taskgroup_conformance::ledger::{Gate, Ledger, Tally};

@@ -11,8 +11,10 @@ use loom::thread::JoinHandle;
 
 use self::bounded::bounded;
 use super::driver::{Source, start_or_panic};
+use super::queue::Seat;
 use super::shared::{Shared, Stay};
 use crate::spawner::Spawner;
+use crate::unwind::Quiet;
 
 /// A runtime whose tasks run when this says so.
 #[derive(Clone, Default)]
@@ -38,7 +40,7 @@ impl Spawner for ByHand {
 impl ByHand {
     /// Starts a driver that looks at the queue when it is run next.
     fn start(&self, shared: &Arc<Shared>) {
-        assert!(start_or_panic(self, Source::Own(self.clone()), shared, usize::MAX));
+        assert!(start_or_panic(self, Source::Own(Quiet::new(self.clone())), shared, usize::MAX));
         self.run();
     }
 
@@ -120,6 +122,23 @@ fn a_pool_dies_while_a_driver_takes_several() {
     });
 }
 
+/// Two threads find at once that the runtime is gone. What comes later is drained all the same.
+///
+/// Red if `Word::die` sets `DRAINING` where the pool is dead.
+#[test]
+fn what_comes_to_a_pool_that_died_twice_is_drained() {
+    bounded(3, || {
+        let shared = Arc::new(Shared::new(1));
+        let dying = shared.clone();
+        let dies = loom::thread::spawn(move || dying.die());
+        shared.die();
+        dies.join().unwrap();
+        shared.queue.push(child(&shared, async {}), None);
+        assert!(shared.word.begin_draining(), "it is left to nobody");
+        drop(shared.queue.pop(&mut Seat { ..Seat::ANY }).expect("it was pushed"));
+    });
+}
+
 /// Whoever comes later finds the first one's on its way.
 ///
 /// Red if `Word::admit` admits more than are said to be enough.
@@ -128,7 +147,10 @@ fn two_threads_start_one_driver() {
     bounded(3, || {
         let (runtime, shared) = (ByHand::default(), Arc::new(Shared::new(1)));
         let start = |runtime: ByHand, shared: &Arc<Shared>| {
-            assert!(start_or_panic(&runtime, Source::Own(runtime.clone()), shared, 1), "one is on its way");
+            assert!(
+                start_or_panic(&runtime, Source::Own(Quiet::new(runtime.clone())), shared, 1),
+                "one is on its way"
+            );
         };
         let (other, pool) = (runtime.clone(), shared.clone());
         let starts = loom::thread::spawn(move || start(other, &pool));
