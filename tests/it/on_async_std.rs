@@ -1,4 +1,4 @@
-//! What is async-std's own.
+//! What only async-std has.
 
 use std::cell::Cell;
 use std::convert::Infallible;
