@@ -50,7 +50,7 @@
 //! 20       Task::cancel does nothing before it is polled, and hangs if no thread runs the executor
 //!     test trap_20_a_cancel_waits_for_no_executor
 //!     red  if dispose waits for the cancel of a Task
-//! 24       a child that closes its own group waits for itself
+//! 24       a child that joins its own group waits for itself
 //!     test *::nesting::joining_inside_of_the_own_child_panics
 //!     red  if refuse_own_child refuses nothing
 //! 28       an empty JoinSet is at its end at once, and a loop over it spins
