@@ -1,4 +1,4 @@
-//! What only async-std has.
+//! What is special about async-std.
 
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What only smol has: executors that have an owner, and that can be dropped.
+//! What is special about smol: executors that have an owner, and that can be dropped.
 
 use std::convert::Infallible;
 use std::future::Future;

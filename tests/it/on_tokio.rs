@@ -1,4 +1,4 @@
-//! What only Tokio has: children are ordinary Tokio tasks, and runtimes can be shut down.
+//! What is special about Tokio: children are ordinary tasks, and runtimes can be shut down.
 
 use std::collections::HashSet;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What only pools have: drivers, children that block their driver, and runtimes that go away under a pool.
+//! What is special about pools: drivers, children that block their driver, and runtimes that go away under a pool.
 
 #[cfg(feature = "async-std")]
 mod on_async_std;

@@ -114,7 +114,7 @@ pub fn pool_on_tokio() -> Rig<Pool<Handle>> {
     pooled(tokio_workers(2))
 }
 
-/// A pool on the spawner of another rig. At most as many drivers run at once as that rig has workers.
+/// A pool on the spawner of another rig. Its children run on as many drivers at once as that rig has workers.
 #[cfg(feature = "pool")]
 #[allow(dead_code, reason = "a pool is tested on the runtimes that there are")]
 fn pooled<S: Spawner>(rig: Rig<S>) -> Rig<Pool<S>> {

@@ -88,7 +88,7 @@ const THREADS: Plan = Plan {
     ..LOOM
 };
 
-/// What only a pool does, on smol's executor and on Tokio.
+/// What is special about pools, on smol's executor and on Tokio.
 const POOLS: Plan = Plan { tests: &[("it", "pool::")], ..THREADS };
 
 /// What a pool does on one thread.
