@@ -30,7 +30,7 @@ impl Spawner for ByHand {
 }
 
 impl ByHand {
-    /// Runs on another thread what is scheduled by now.
+    /// Runs what is scheduled by now, on another thread.
     fn run_elsewhere(&self) -> JoinHandle<()> {
         let scheduled = std::mem::take(&mut *self.0.lock().unwrap());
         thread::spawn(move || {

@@ -125,7 +125,7 @@ fn two_racers_finish_at_once() {
     });
 }
 
-/// A thread outside is not waited for. Nevertheless it has left a value if it cuts the others.
+/// A thread outside is not waited for. If it cuts the others, it has left a value before that.
 ///
 /// Red if `Finish::finish_with` cancels before it leaves the value, or if `Finishing::poll` does not refuse what comes
 /// later.

@@ -100,7 +100,7 @@ impl Runtime {
         })
     }
 
-    /// Runs what is scheduled on this thread, until nothing is.
+    /// Runs everything that is scheduled. It does so on the calling thread.
     pub(super) fn run(&self) {
         let next = || self.0.state.lock().unwrap().queue.pop_front();
         while let Some(runnable) = next() {
