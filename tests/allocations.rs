@@ -1,4 +1,4 @@
-//! What a child costs in memory, counted by the allocator. One test, as the counters are the process's.
+//! What a child costs in memory, as the allocator counts it. There is one test, because the counters belong to the process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: everything is handed to the system's allocator as it came; the counters are only beside it.
+// SAFETY: every call is handed to the system's allocator unchanged; the counters are only beside it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for Counting {
 
 const CHILDREN: usize = 100_000;
 
-/// Allocations for each of `CHILDREN` children started by `start` on a fresh executor, all alive at once.
+/// Returns the allocations for each of `CHILDREN` children that `start` starts on a new executor, all alive at once.
 fn allocations_each<F: Future>(start: impl FnOnce(Arc<Executor<'static>>) -> F) -> f64 {
     let executor = Arc::new(Executor::new());
     let before = ALLOCATIONS.load(Relaxed);
@@ -91,7 +91,7 @@ fn a_finished_child_leaves_nothing_behind() {
         group.join().await.unwrap();
         println!("live bytes after every 100,000 children: {samples:?}");
         let spread = samples.iter().max().unwrap() - samples.iter().min().unwrap();
-        // Between two samples a child or two more may be alive.
+        // Between two samples one or two more children may be alive.
         assert!(spread < 1024, "{samples:?}");
     }));
 }
@@ -99,7 +99,7 @@ fn a_finished_child_leaves_nothing_behind() {
 fn a_burst_of_children_leaves_nothing_behind() {
     let executor = Arc::new(Executor::new());
     block_on(executor.run(async {
-        // Another group has the executor grow to what it needs.
+        // The executor grows to what it needs with another group.
         let first = TaskGroup::new(executor.clone());
         (0..CHILDREN).for_each(|_| first.launch(yield_now()));
         first.join().await.unwrap();
@@ -119,7 +119,7 @@ fn nor_in_what_knows_of_each_child() {
     let executor = Arc::new(Executor::new());
     let mut kept = 0;
     block_on(executor.run(async {
-        // The first groups have the executor grow to what it needs.
+        // The executor grows to what it needs with the first groups.
         for _ in 0..2 {
             let open = || TaskGroup::builder::<Infallible>(executor.clone());
             let (limited, group) = (open().limit(NonZero::<usize>::MIN).open(), open().open());
@@ -153,7 +153,7 @@ fn nor_in_the_queue_of_a_child_that_awaits_its_siblings() {
                 if child == CHILDREN / 10 {
                     before = LIVE_BYTES.load(Relaxed);
                 }
-                // It is queued, and lent the place.
+                // The child is queued, and lent the place.
                 own.spawn(async { Ok(()) }).await.unwrap();
             }
             Ok(LIVE_BYTES.load(Relaxed) - before)
@@ -213,7 +213,7 @@ fn nor_of_two_siblings_that_await_a_queued_child_in_turn() {
     assert!(kept < 4096, "{kept}");
 }
 
-/// A runtime whose threads for work that blocks are all taken.
+/// A runtime in which all threads for work that blocks are taken.
 #[derive(Clone)]
 struct Full {
     executor: Arc<Executor<'static>>,
@@ -271,7 +271,7 @@ fn work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue() 
     assert_eq!(queue.lock().unwrap().len(), WORKS, "nobody took any out");
 }
 
-/// Allocations while so many children come and go a second time.
+/// Returns the allocations while 1,024 children come and go a second time.
 async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> usize {
     let mut counted = 0;
     for _ in 0..2 {
@@ -285,7 +285,7 @@ async fn second_burst(mut launch: impl FnMut(), is_over: impl Fn() -> bool) -> u
     counted
 }
 
-/// What a function was about to return is leaked if one of its variables panics when it is dropped.
+/// If a variable of a function panics when it is dropped, the value that the function was about to return is leaked.
 fn refused_children_whose_destructors_panic_leave_nothing_behind() {
     struct Bomb;
 
@@ -327,7 +327,7 @@ fn the_table_of_a_thousand_children_is_kept_for_the_next_thousand() {
     assert!(grouped <= raw + 4, "{grouped} against {raw}");
 }
 
-/// A queue of children, which are run by whoever has it.
+/// A queue of children. Its owner runs them.
 #[derive(Clone)]
 struct Queue {
     runnables: Arc<Mutex<Vec<Runnable>>>,
@@ -351,7 +351,7 @@ impl Spawner for Queue {
     }
 }
 
-/// Allocations while sixteen children end, and another one does not.
+/// Returns the allocations while sixteen children end, and another one does not.
 fn allocations_at_the_end(keeps_ended: bool) -> usize {
     let queue = Queue { runnables: Arc::default(), keeps_ended };
     let run = || {
@@ -374,7 +374,7 @@ fn allocations_at_the_end(keeps_ended: bool) -> usize {
 }
 
 fn cells_of_ended_children_that_are_kept_cost_one_allocation_a_group() {
-    // The thread's own come first.
+    // The allocations of the thread itself come first.
     allocations_at_the_end(false);
     let (dropped, kept) = (allocations_at_the_end(false), allocations_at_the_end(true));
     println!("allocations while sixteen children end: {dropped}, and {kept} where their cells are kept");

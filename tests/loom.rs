@@ -1,11 +1,12 @@
 //! Models of the state under every interleaving: `RUSTFLAGS="--cfg taskgroup_loom" cargo test --release
 //! --no-default-features --features pool --lib --test loom`.
 //!
-//! It is the crate itself that runs here, on loom's locks, atomics and thread-locals, with a loom thread for each child.
+//! The crate itself runs here, on loom's locks, atomics and thread-locals, with a loom thread for each child. "Red if"
+//! names a change to the crate with which the model fails.
 //!
-//! With `-- --nocapture --test-threads=1` each model says how many interleavings it went through, and with how many preemptions: from
-//! fifteen to a quarter of a million, a million in all (at 3a85c0c). They are all that there are in which so many threads are
-//! stopped where they need not be.
+//! With `-- --nocapture --test-threads=1` each model prints how many interleavings it went through, and with how many
+//! preemptions: from fifteen to a quarter of a million, a million in all (at 3a85c0c). These are all the interleavings in
+//! which at most so many threads are stopped where they need not be.
 #![cfg(taskgroup_loom)]
 
 #[path = "loom/bounded.rs"]
@@ -37,7 +38,7 @@ use taskgroup::{Spawner, Task, TaskGroup, shield};
 
 use self::bounded::bounded;
 
-/// A loom thread for each child, which runs it whenever it is scheduled.
+/// A loom thread for each child, which runs the child whenever it is scheduled.
 #[derive(Clone)]
 struct Threads;
 
@@ -71,7 +72,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// The next runnable, or `None` when the task is gone.
+    /// Returns the next runnable, or `None` when the task is gone.
     fn take(&self) -> Option<Runnable> {
         let mut items = self.items.lock().unwrap();
         loop {
@@ -83,7 +84,7 @@ impl Queue {
     }
 }
 
-/// The task's own end of the queue, which tells when it is gone.
+/// The task's own end of the queue. Its destructor reports that the task is gone.
 struct Sender(Arc<Queue>);
 
 impl Drop for Sender {
@@ -92,7 +93,7 @@ impl Drop for Sender {
     }
 }
 
-/// Wakes a thread that waits in [`block_on`]. Its clones are std's, as they are made under a lock loom does not see.
+/// Wakes a thread that waits in [`block_on`]. Its `Arc` is std's, because it is cloned under a lock that loom does not see.
 #[derive(Default)]
 struct Parker {
     woken: Mutex<bool>,
@@ -125,7 +126,7 @@ fn model(f: impl Fn() + Send + Sync + 'static) {
     bounded(5, f);
 }
 
-/// Counts itself off when it is dropped, on one of loom's atomics: what it does not see it does not put in every order.
+/// Counts itself off when it is dropped. It uses an atomic of loom's, because loom puts only what it sees in every order.
 struct Capture(Arc<AtomicUsize>);
 
 impl Capture {
@@ -141,7 +142,7 @@ impl Drop for Capture {
     }
 }
 
-/// Ready at once, with what it is asked for, and keeps its capture until it is destroyed.
+/// Ready at once, with its value. It keeps its capture until it is destroyed.
 struct Keeps<T>(Option<T>, #[expect(dead_code, reason = "kept for its destructor")] Capture);
 
 impl<T> Keeps<T> {
@@ -158,7 +159,7 @@ impl<T: Unpin> Future for Keeps<T> {
     }
 }
 
-/// Pending once, and it has itself woken.
+/// Pending once, and wakes its own task.
 struct Yield(bool);
 
 impl Future for Yield {
@@ -185,7 +186,7 @@ fn join_ends_after_the_last_child_and_its_captures() {
     });
 }
 
-/// Red if `State::entry` looks whether the group is open before it has the lock.
+/// Red if `State::entry` checks whether the group is open before it has the lock.
 #[test]
 fn nothing_starts_after_join_has_returned() {
     model(|| {
@@ -194,7 +195,7 @@ fn nothing_starts_after_join_has_returned() {
         let (outside, capture) = (group.group(), Capture::new(&alive));
         let other = thread::spawn(move || outside.try_spawn(async move { drop(capture) }).is_ok());
         block_on(group.join()).unwrap();
-        // If it was taken, it was waited for; if it was not, its future is given back and dropped.
+        // If the child was taken, the join waited for it. If not, its future was given back and dropped.
         let taken_before_the_end = alive.load(SeqCst) == 0;
         let taken = other.join().unwrap();
         assert!(!taken || taken_before_the_end);
@@ -202,7 +203,7 @@ fn nothing_starts_after_join_has_returned() {
     });
 }
 
-/// Red if the `Task` of a child that was cancelled before is stored.
+/// Red if the `Task` of a child that is already cancelled is stored.
 #[test]
 fn a_cancel_reaches_or_refuses_every_child() {
     model(|| {
@@ -265,7 +266,7 @@ fn a_shielded_section_is_completed_and_its_child_then_ends() {
     });
 }
 
-/// Red if a child that has returned leaves the count while a group in it lives.
+/// Red if a child that has returned leaves the count while a group inside it lives.
 #[test]
 fn a_group_opened_in_a_child_is_waited_for_when_its_owner_goes() {
     model(|| {
@@ -278,14 +279,14 @@ fn a_group_opened_in_a_child_is_waited_for_when_its_owner_goes() {
                 let _capture = capture;
                 pending::<()>().await
             });
-            // The host ends, and its group with it.
+            // The child ends here, and its group with it.
         });
         block_on(outer.join()).unwrap();
         assert_eq!(alive.load(SeqCst), 0);
     });
 }
 
-/// Red if a child that is cut does not wait for the groups in it.
+/// Red if a child that is cut does not wait for the groups inside it.
 #[test]
 fn a_child_that_is_cut_is_dropped_after_the_groups_in_it() {
     struct Last(Arc<AtomicUsize>);
@@ -315,7 +316,7 @@ fn a_child_that_is_cut_is_dropped_after_the_groups_in_it() {
     });
 }
 
-/// Red if `State::open` does not look again once the group is linked.
+/// Red if `State::open` does not check again for a cancel once the group is linked.
 #[test]
 fn a_cancel_from_outside_meets_a_group_that_is_being_opened() {
     model(|| {

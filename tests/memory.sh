@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The suite with every memory access checked, and whatever is left when it is over.
+# Runs the suite with every memory access checked, and looks for memory that is left at the end.
 #
 #     tests/memory.sh asan       # AddressSanitizer and its leak checker: all of it, with a nightly toolchain
 #     tests/memory.sh valgrind   # valgrind's memcheck: all but the largest cases, in five minutes
 #
-# What follows is passed on to the test binary: `tests/memory.sh asan nesting`.
+# Further arguments are passed on to the test binary: `tests/memory.sh asan nesting`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,19 +16,20 @@ export CARGO_INCREMENTAL=0 RUST_BACKTRACE=0 TASKGROUP_PATIENCE=600
 asan() {
     export RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR=target/asan
     export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1"
-    # A target that is named keeps the flags off build scripts. async-task keeps the cell of a task whose schedule function panics.
+    # `--target` keeps the flags away from build scripts. One test is skipped because async-task leaks the cell of a task whose
+    # schedule function panics.
     cargo +nightly test --target x86_64-unknown-linux-gnu --all-features --test it -- \
         --skip a_schedule_function_that_panics "$@"
-    # These two leak on purpose, to see that it is found.
+    # These two leak on purpose, to check that leaks are found.
     ASAN_OPTIONS+=":detect_leaks=0" cargo +nightly test --target x86_64-unknown-linux-gnu --all-features \
         --test sim --test model
 }
 
 valgrind_memcheck() {
-    # One thread runs at a time there, so a case that waits by looking needs the fair scheduler to come to its end.
+    # Under valgrind one thread runs at a time, so a case that waits in a loop ends only with the fair scheduler.
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=1 --fair-sched=yes \
         --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite"
-    # What is left out has ten thousand children or thousands of trees, and would meet the watch-dog.
+    # Most of the skipped cases have ten thousand children or thousands of trees, and the watch-dog would end them.
     cargo test --all-features --test it -- --test-threads=2 "$@" \
         --skip a_schedule_function_that_panics --skip orphans --skip matrix --skip o_07 --skip two_thousand --skip no_wake_up_is_lost \
         --skip no_spawn_is_lost --skip nothing_is_left --skip races

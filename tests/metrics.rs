@@ -16,7 +16,7 @@ use taskgroup::group::Metrics;
 
 type Ex = Arc<Executor<'static>>;
 
-/// Writes down what it is told, and panics from the `from`th time on. Its handles panic when they are dropped, if they are to.
+/// Records what it is told, and panics from the `from`th call on. If `brittle`, its handles panic when they are dropped.
 #[derive(Clone)]
 struct Notes {
     brittle: bool,
@@ -130,7 +130,7 @@ impl Recorder for Notes {
     }
 }
 
-/// Runs three children, of which one fails and one is cancelled. A fourth one is refused.
+/// Runs three children. One fails, and one is cancelled. A fourth child is refused.
 fn run(metrics: &Metrics) {
     let executor = Ex::default();
     let group = TaskGroup::builder::<&str>(executor.clone()).metrics(metrics).collect().open();

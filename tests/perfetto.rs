@@ -1,4 +1,4 @@
-//! What comes of the timeline that `examples/traced` writes: a file that Perfetto can read.
+//! The timeline that `examples/traced` writes is a file that Perfetto can read.
 
 mod common;
 
@@ -19,7 +19,7 @@ use tracing_subscriber::registry::Registry;
 
 type Ex = Arc<Executor<'static>>;
 
-/// Runs `f` on a thread of its own, and fails if it takes too long.
+/// Runs `f` on a separate thread, and fails if it takes too long.
 fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     common::watched(thread::Builder::new(), Duration::from_secs(60), f)
 }
@@ -37,7 +37,7 @@ impl Write for File {
     }
 }
 
-/// Runs a program of groups on two runtimes with the layer around it, which writes to `out`.
+/// Runs a program of groups on two runtimes, with a layer that writes to `out`.
 fn traced(style: TraceStyle, out: impl Write + Send + 'static) {
     watched(move || {
         let (layer, written) =
@@ -47,7 +47,7 @@ fn traced(style: TraceStyle, out: impl Write + Send + 'static) {
     });
 }
 
-/// Three children on two threads, of which each has a group with one that fails and one that is under a shield.
+/// Runs three children on two threads. Each has a group with a child that fails and a child that is under a shield.
 fn program() {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let executor = Ex::default();

@@ -25,12 +25,12 @@ use self::nest::nest;
 
 type Ex = Arc<Executor<'static>>;
 
-/// Runs `f` on a thread of its own, and fails if it takes too long.
+/// Runs `f` on a separate thread, and fails if it takes too long.
 fn watched<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     common::watched(thread::Builder::new(), Duration::from_secs(60), f)
 }
 
-/// What was seen: spans with what is around them, events with the span they are in, and how many spans are open.
+/// What was seen: spans with the span around each, events with the span that they are in, and how many spans are open.
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Log>>);
 
@@ -95,7 +95,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Seen {
     }
 }
 
-/// Runs `f` with a subscriber on a thread of its own, and gives what that was told.
+/// Runs `f` on a separate thread with a subscriber, and returns what the subscriber was told.
 fn seen(f: impl FnOnce() + Send + 'static) -> Log {
     watched(move || {
         let seen = Seen::default();
@@ -239,7 +239,7 @@ fn a_name_is_told_in_one_line_and_short() {
     assert_eq!(*child, format!("child child=1 name=\"{}…\"", "x".repeat(64)));
 }
 
-/// On the stack of a thread as std makes it, whichever end the spans are closed from.
+/// The stack is that of a thread as std makes it, whichever end the spans are closed from.
 #[test]
 fn a_tree_of_any_depth_is_told() {
     const DEPTH: usize = 5_000;
@@ -265,7 +265,7 @@ fn without_a_subscriber_nothing_is_observed() {
     assert!(snapshot.group().age().is_none());
 }
 
-/// Panics in whatever it is asked from the `from`th call on.
+/// Panics from the `from`th call on, whatever it is asked.
 struct Hostile {
     calls: Arc<AtomicUsize>,
     from: usize,

@@ -28,7 +28,7 @@ impl Future for Idle {
     }
 }
 
-/// Yields to the others some times.
+/// Yields some times.
 pub struct Yielding {
     left: u32,
     _alive: Alive,
@@ -54,7 +54,7 @@ impl Future for Yielding {
     }
 }
 
-/// Never ends. It passes [`STARTED`] when it is polled, and has no size.
+/// Never ends, and has no size. It passes [`STARTED`] when it is polled.
 pub struct Pending {
     _alive: Alive,
 }
@@ -74,7 +74,7 @@ impl Future for Pending {
     }
 }
 
-/// A [`Pending`] one that passes [`DROPPED`](crate::gate::DROPPED) too, after it is destroyed.
+/// A [`Pending`] child that also passes [`DROPPED`](crate::gate::DROPPED), after it is destroyed.
 pub struct PendingTold {
     pending: Pending,
     _told: OnDrop,
@@ -94,7 +94,7 @@ impl Future for PendingTold {
     }
 }
 
-/// A [`Pending`] one whose waker is kept for ever, as by something it waits for.
+/// A [`Pending`] child whose waker is kept for ever, as something that it waits for would keep it.
 pub struct PendingHeld(Pending);
 
 static WAKERS: Mutex<Vec<Waker>> = Mutex::new(Vec::new());
@@ -104,7 +104,7 @@ impl PendingHeld {
         Self(Pending::new())
     }
 
-    /// Makes room for so many, which is not to be counted among what they take.
+    /// Makes room for this many wakers, so that the memory is not counted among what the children take.
     pub fn reserve(children: usize) {
         WAKERS.lock().unwrap().reserve(children);
     }
@@ -119,7 +119,7 @@ impl Future for PendingHeld {
     }
 }
 
-/// Has a value.
+/// Returns a value.
 pub struct Valued {
     value: u64,
     _alive: Alive,

@@ -1,7 +1,7 @@
-//! Who competes: what a contestant can do, and the list of them.
+//! The contestants: what a contestant can do, and the list of them.
 //!
-//! A contestant does each thing in the way its own documentation recommends. What it has no way to do at all, it has
-//! no trait for, and no cell in the table.
+//! A contestant does each thing in the way that its own documentation recommends. For a thing that it cannot do at all,
+//! it implements no trait and has no cell in the table.
 
 mod features;
 mod handles;
@@ -32,18 +32,18 @@ use crate::workloads::{self, Entrance, Job, Workload};
 
 /// The runtime's raw detached spawn and one shared counter.
 pub const FLOOR: &str = "raw";
-/// What stands for the floor where there is none.
+/// What takes the place of the floor in workloads that have none.
 pub const HANDLES: &str = "handles";
 
-/// Who competes on every runtime.
+/// The contestants on every runtime.
 pub fn on_any<R: Runtime>() -> Vec<Entry<R>> {
-    // Its handle here is that of `futures`, ready while the child's future still stands in its task.
+    // Here the nursery's handle is that of `futures`, which is ready while the child's future is still in its task.
     let mut all = vec![raw(), handles(), unordered(), nursery().late()];
     all.extend(ours());
     all
 }
 
-/// Who competes on Tokio.
+/// The contestants on Tokio.
 pub fn on_tokio() -> Vec<Entry<OnTokio>> {
     // Its handles are pending once the budget of a poll is spent, and the set polls all of them to find that out.
     let at_most = 2_000;
@@ -63,8 +63,8 @@ pub fn on_tokio() -> Vec<Entry<OnTokio>> {
     all
 }
 
-/// Our groups, on every spawner there is: the runtime's own, and a pool on it. A further one is a [`Place`], and a line here.
-/// Those with a feature in use run only if they are [asked for](is_aside).
+/// Our groups on every spawner: the runtime's own, and a pool on it. A further spawner needs a [`Place`], and a line
+/// here. Entries with a feature in use run only if they are [asked for](is_aside).
 fn ours<R: Runtime>() -> Vec<Entry<R>> {
     vec![
         ours_on::<R, Native>("ours"),
@@ -127,15 +127,15 @@ pub trait Contestant<R: Runtime>: Sized + Send + 'static {
 
     fn join(self) -> impl Future<Output = ()> + Send;
 
-    /// Starts one child, among no others, and waits for it.
+    /// Starts one child, with no other child alive, and waits for it.
     fn one<F>(&mut self, child: F) -> impl Future<Output = ()> + Send
     where
         F: Future<Output = ()> + Send + 'static;
 }
 
-/// Notices by itself that children have ended: W3.
+/// Notices by itself when children have ended: W3.
 pub trait Reaps<R: Runtime>: Contestant<R> {
-    /// Waits until one child more has ended, and keeps nothing of it.
+    /// Waits until one more child has ended, and keeps nothing of it.
     fn reap(&mut self) -> impl Future<Output = ()> + Send;
 }
 
@@ -145,7 +145,7 @@ pub trait Cancels<R: Runtime>: Contestant<R> {
     fn cancel(self) -> impl Future<Output = ()> + Send;
 }
 
-/// Has something that children can spawn with: W5.
+/// Has a handle with which children can spawn: W5.
 pub trait Nests<R: Runtime>: Sized + Send + 'static {
     type Nest: Nest;
 
@@ -153,7 +153,7 @@ pub trait Nests<R: Runtime>: Sized + Send + 'static {
 
     fn nest(&self) -> Self::Nest;
 
-    /// Waits for all. How many that will have been is known, but only the floor makes use of it.
+    /// Waits for all children. Their number is passed in, but only the floor uses it.
     fn join(self, children: usize) -> impl Future<Output = ()> + Send;
 }
 
@@ -163,13 +163,14 @@ pub trait Nest: Clone + Send + 'static {
         F: Future<Output = ()> + Send + 'static;
 }
 
-/// Hands out the children's values: W6.
+/// Returns the children's values: W6.
 pub trait Collects<R: Runtime>: 'static {
-    /// Starts a child for each of these values and adds up what they return, in the order in which they end if it can.
+    /// Starts a child for each of these values and adds up what the children return, in the order in which they end if
+    /// possible.
     fn sum(runtime: R, values: Range<u64>) -> impl Future<Output = u64> + Send;
 }
 
-/// A contestant that does not tell when a child has ended, in W3: the child does, on the floor's counter.
+/// A contestant that does not notice when a child has ended. In W3 the child reports it, on the floor's counter.
 pub struct Paced<C> {
     inner: C,
     reaped: usize,
@@ -212,7 +213,7 @@ pub struct Competitor {
     pub name: &'static str,
     pub at_most: Option<usize>,
     pub late: bool,
-    /// Those that it has a way to run.
+    /// The workloads that it can run.
     pub workloads: Vec<Workload>,
 }
 
@@ -221,9 +222,9 @@ type Drive<R> = fn(R, Job) -> workloads::Running;
 /// A contestant on a runtime, with what it can do there.
 pub struct Entry<R> {
     pub name: &'static str,
-    /// How many children it is given at once at most, where its time is quadratic in them.
+    /// The most children that it is given at once, if its time is quadratic in their number.
     pub at_most: Option<usize>,
-    /// Whether it may say that children have ended before their futures are destroyed.
+    /// Whether it may report that children have ended before their futures are destroyed.
     pub late: bool,
     joins: Drive<R>,
     reaps: Drive<R>,
@@ -233,7 +234,7 @@ pub struct Entry<R> {
 }
 
 impl<R: Runtime> Entry<R> {
-    /// A contestant that reaps on its own account.
+    /// A contestant that notices by itself when children have ended.
     fn reaping<C: Reaps<R>>(name: &'static str) -> Self {
         Self { reaps: workloads::reaps::<R, C>, ..Self::paced::<C>(name) }
     }
@@ -278,7 +279,7 @@ impl<R: Runtime> Entry<R> {
         Competitor { name: self.name, at_most: self.at_most, late: self.late, workloads }
     }
 
-    /// How it runs this workload, if it can.
+    /// Returns how it runs this workload, if it can.
     pub fn drive(&self, workload: Workload) -> Option<Drive<R>> {
         match workload.entrance() {
             Entrance::Joins => Some(self.joins),

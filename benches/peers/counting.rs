@@ -1,9 +1,9 @@
 //! An allocator that counts when it is told to.
 //!
-//! The timing passes are to run without one, and an allocator is the whole binary's. A second bench target would keep
-//! it out of the first, but then the two cannot start one another: cargo tells a bench the path of no other bench.
-//! What a timing pass pays for the switch is one relaxed load and a branch that always goes the same way, under half
-//! a nanosecond beside the 20 of an allocation, and every contestant pays it alike.
+//! The timing passes must run without counting, and an allocator belongs to the whole binary. A second bench target would
+//! keep it out of the first, but the two could not start each other: cargo tells a bench the path of no other bench. The
+//! switch costs a timing pass one relaxed load and a branch that always goes the same way. That is under half a
+//! nanosecond, beside the 20 of an allocation, and every contestant pays it alike.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
@@ -17,7 +17,7 @@ static ON: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
 
-/// Counts from here on, on every thread.
+/// Counts from now on, on every thread.
 pub fn switch_on() {
     ON.store(true, Relaxed);
 }
@@ -26,12 +26,12 @@ pub fn is_on() -> bool {
     ON.load(Relaxed)
 }
 
-/// How many allocations there were.
+/// Returns how many allocations there were.
 pub fn allocations() -> usize {
     ALLOCATIONS.load(Relaxed)
 }
 
-/// How many bytes are allocated now, beyond those when the counting began.
+/// Returns how many bytes are allocated now, beyond those at the start of the counting.
 pub fn live_bytes() -> isize {
     LIVE_BYTES.load(Relaxed)
 }
@@ -44,8 +44,7 @@ fn count(allocations: usize, bytes: isize) {
     }
 }
 
-// SAFETY: everything is handed to the system's allocator as it came; the counters are only beside it, and do not
-// allocate.
+// SAFETY: every call is handed to the system's allocator unchanged; the counters are only beside it, and do not allocate.
 unsafe impl GlobalAlloc for Switchable {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);
@@ -65,7 +64,7 @@ unsafe impl GlobalAlloc for Switchable {
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    // Not the trait's own, which copies: a vector that grows would be dearer here than in a program.
+    // The trait's own method copies, so a vector that grows would cost more here than in a program.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(1, size as isize - layout.size() as isize);
         // SAFETY: the caller's promise, handed on.

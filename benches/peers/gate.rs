@@ -1,4 +1,4 @@
-//! One shared counter that somebody waits for: the floor's whole bookkeeping.
+//! One shared counter that one task waits for: this is all that the floor keeps count with.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -8,14 +8,14 @@ use std::task::{Context, Poll, ready};
 use futures_util::task::AtomicWaker;
 use pin_project_lite::pin_project;
 
-/// Children that were counted when they ended: the floor's, and those whose contestant does not tell in W3.
+/// Children that were counted when they ended: the floor's, and those of contestants that do not notice ends in W3.
 pub static ENDED: Gate = Gate::new();
 /// Pending children that were polled.
 pub static STARTED: Gate = Gate::new();
-/// Futures that were destroyed, where the handles do not tell.
+/// Futures that were destroyed, where the handles do not report it.
 pub static DROPPED: Gate = Gate::new();
 
-/// Statics, because a reference in each child would be eight bytes of it, and an `Arc` two more locked operations.
+/// These are statics: a reference in each child would add eight bytes to it, and an `Arc` two more locked operations.
 #[repr(align(128))]
 pub struct Gate {
     passed: AtomicUsize,
@@ -28,13 +28,13 @@ impl Gate {
         Self { passed: AtomicUsize::new(0), wake_at: AtomicUsize::new(0), waker: AtomicWaker::new() }
     }
 
-    /// Begins again at zero. Nobody may be on the way any more.
+    /// Begins again at zero. No child may be on its way here any more.
     pub fn reset(&self) {
         self.wake_at.store(0, SeqCst);
         self.passed.store(0, SeqCst);
     }
 
-    /// Counts one more, and wakes whoever waits for just that one.
+    /// Counts one more, and wakes the task that waits for this number.
     pub fn pass(&self) {
         let passed = self.passed.fetch_add(1, SeqCst) + 1;
         // Sequentially consistent with `wait_for`, which stores the mark and then looks at the count: one of the two

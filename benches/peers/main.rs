@@ -1,20 +1,21 @@
-//! What a child costs, beside everything else that one could use.
+//! What a child costs, compared with everything else that one could use.
 //!
 //!     cargo bench --bench peers --features smol,async-std,tokio,pool
 //!     cargo bench --bench peers --features smol,async-std,tokio,pool -- --quick --rt smol-2,tokio-2 --wl W1b,W3 --only ours
 //!
-//! The [`workloads`] are run on each of the [`runtimes`] by all [`contestants`] that can. What counts is the ratio to
-//! the floor, the runtime's raw detached spawn and one shared counter; in W4 and W6 to a list of the runtime's own
-//! handles. A table gives the median of the ratios of all rounds with the least and the greatest; under it is a line a
-//! cell for machines. The references are in nanoseconds per child, which say nothing about another machine.
+//! The [`workloads`] are run on each of the [`runtimes`] by all [`contestants`] that can run them. What counts is the
+//! ratio to the floor, which is the runtime's raw detached spawn and one shared counter. In W4 and W6 it is the ratio to
+//! a list of the runtime's own handles. A table gives the median of the ratios of all rounds, with the least and the
+//! greatest. Below the table there is one line for each cell, for machines. The references are in nanoseconds per child,
+//! which say nothing about another machine.
 //!
-//! Nobody wins by doing less: after each round every child must have run and its future be destroyed ([`tally`]), and
-//! each workload adds what it is about.
+//! Nobody wins by doing less. After each round every child must have run, and its future must be destroyed ([`tally`]).
+//! Each workload adds a check of what it is about.
 //!
 //! # Instructions
 //!
-//! On a runtime with one thread the instructions for a child are exact, and need no quiet machine. They are the
-//! difference of two runs, which takes off what is not for a child:
+//! On a runtime with one thread the number of instructions for a child is exact, and needs no quiet machine. It is
+//! computed from the difference of two runs, which removes everything that is not for a child:
 //!
 //!     peers=$(cargo bench --bench peers --features smol,async-std,tokio,pool --no-run 2>&1 | sed -n 's/.*Executable.*(\(.*\))/\1/p')
 //!     for n in 10000 20000; do
@@ -23,8 +24,8 @@
 //!     done
 //!     callgrind_annotate 20000.out
 //!
-//! That is the second `Collected` less the first, divided by 10,000. `CARGO_PROFILE_BENCH_DEBUG=1` in front of cargo adds
-//! the lines of the source. In W4 the start of the children is counted too.
+//! Subtract the first `Collected` from the second, and divide by 10,000. `CARGO_PROFILE_BENCH_DEBUG=1` in front of cargo
+//! adds the lines of the source. In W4 the start of the children is counted too.
 
 #![allow(unreachable_pub, reason = "a bench exports nothing")]
 

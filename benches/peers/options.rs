@@ -24,13 +24,13 @@ NAMES are separated by commas. `cargo test` passes no `--bench`, and gets `--tes
 
 pub enum Request {
     Help,
-    /// Everything that is selected, a process a pass.
+    /// Everything that is selected, with a process for each pass.
     Compare(Selection),
     /// The timing pass of one runtime, in this process.
     Time(&'static str, Selection),
     /// One round of one cell with the allocator counting, in this process.
     Count(Cell, Scale),
-    /// One round of one cell with so many children, in this process.
+    /// One round of one cell with this many children, in this process.
     Once(Cell, usize),
 }
 
@@ -43,14 +43,14 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether the contestant is wanted, or needed to compare others to.
+    /// Whether the contestant is wanted, or is needed as the reference of others.
     pub fn has(&self, workload: Workload, contestant: &str) -> bool {
         let named = |names: &Vec<&str>| names.contains(&contestant);
         let wanted = self.contestants.as_ref().map_or(!is_aside(contestant), named);
         wanted || workload.reference() == contestant
     }
 
-    /// The arguments that select the same.
+    /// Returns the arguments that select the same.
     pub fn arguments(&self) -> Vec<String> {
         let workloads: Vec<_> = self.workloads.iter().map(Workload::to_string).collect();
         let mut arguments = vec!["--bench".to_owned(), "--wl".to_owned(), workloads.join(",")];
@@ -99,7 +99,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Request, String>
             "--only" => contestants = Some(arguments.list("--only", contestant)?),
             "--rounds" => rounds = Some(arguments.number("--rounds")?),
             "--callgrind" => once = Some((arguments.cell("--callgrind")?, arguments.number("--callgrind")?)),
-            // The two that this program calls itself with.
+            // The two arguments with which this program calls itself.
             "--time" => time = Some(runtime(&arguments.next("--time")?)?),
             "--count" => count = Some(arguments.cell("--count")?),
             unknown => return Err(format!("unknown argument `{unknown}`; `--help` lists them")),

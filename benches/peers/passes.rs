@@ -1,8 +1,8 @@
-//! The passes, each a process of its own: one a runtime for the times, one a cell for the allocations.
+//! The passes, each in a process of its own: one for each runtime for the times, one for each cell for the allocations.
 //!
-//! The times are ratios of rounds that were run next to each other, in an order that is rotated, so that whatever else
-//! the machine does falls on all alike. A cell whose allocations are counted has a runtime that nobody has used yet:
-//! what the runtime itself grows by is in it.
+//! The times are ratios of rounds that were run next to each other, in an order that is rotated. So whatever else the
+//! machine does affects all contestants alike. A cell whose allocations are counted has a runtime that was not used
+//! before, so its count includes what the runtime itself grows by.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use crate::report::{Counts, Report, Times};
 use crate::runtimes::{self, Host, Visit};
 use crate::workloads::{Job, Round, Scale};
 
-/// Runs all that is selected and prints it.
+/// Runs everything that is selected, and prints the results.
 pub fn compare(selection: &Selection) -> Result<(), String> {
     for &runtime in &selection.runtimes {
         eprintln!("peers: {runtime}");
@@ -40,7 +40,7 @@ pub fn compare(selection: &Selection) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs this program with other arguments, and gives what it prints.
+/// Runs this program with other arguments, and returns what it prints.
 fn again(arguments: &[String]) -> Result<String, String> {
     let program = env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
@@ -53,7 +53,7 @@ fn again(arguments: &[String]) -> Result<String, String> {
     }
 }
 
-/// Times the runtime that is visited, and prints a line a cell.
+/// Times the runtime that is visited, and prints a line for each cell.
 pub struct Time<'a>(pub &'a Selection);
 
 impl Visit for Time<'_> {
@@ -70,7 +70,8 @@ impl Visit for Time<'_> {
             let shown = cells.len();
             let reference = contestants.iter().find(|entry| entry.name == workload.reference());
             let reference = reference.expect("it is on every runtime");
-            // Who has fewer children is compared to a reference with as many: with fewer they are cheaper for all.
+            // A contestant with fewer children is compared to a reference with as many, because fewer children are
+            // cheaper for all.
             let mut compared = Vec::with_capacity(shown);
             for cell in 0..shown {
                 let job = cells[cell].1;
@@ -128,7 +129,7 @@ impl Visit for Count {
     }
 }
 
-/// Runs one round of one cell, with so many children.
+/// Runs one round of one cell with this many children.
 pub struct Once(pub Cell, pub usize);
 
 impl Visit for Once {
@@ -141,7 +142,7 @@ impl Visit for Once {
     }
 }
 
-/// What a profiler is told to collect: it has to be found by its name.
+/// The function that a profiler is told to collect. It has to be found by its name.
 #[inline(never)]
 fn measured_cell<H: Host>(host: &H, entry: &Entry<H::Runtime>, job: Job) -> Result<Round, String> {
     run(host, entry, job)

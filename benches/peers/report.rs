@@ -1,4 +1,4 @@
-//! What was measured, for people and for machines.
+//! The measurements, for people and for machines.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl Times {
         let mut ratios: Vec<_> = rounds.iter().zip(reference).map(|(mine, theirs)| mine / theirs).collect();
         let mut rounds = rounds.to_vec();
         let (ratio, nanoseconds) = (median(&mut ratios), median(&mut rounds));
-        // Sorted by now.
+        // The ratios are sorted by now.
         Self { nanoseconds, ratio, min: ratios[0], max: ratios[ratios.len() - 1] }
     }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Times {
     }
 }
 
-/// Sorts, and gives the middle.
+/// Sorts the values, and returns the middle one.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -72,7 +72,7 @@ fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
 
-/// So many numbers, of which `-` is none.
+/// Parses `N` numbers. `-` stands for no number.
 fn numbers<const N: usize>(line: &str) -> Result<[f64; N], String> {
     let number = |word| if word == "-" { Ok(f64::NAN) } else { str::parse(word) };
     let numbers = line.split_whitespace().map(number).collect::<Result<Vec<_>, _>>();
@@ -88,18 +88,18 @@ pub struct Row {
     pub counts: Option<Counts>,
 }
 
-/// All of one runtime.
+/// The whole table of one runtime.
 pub struct Report {
     runtime: &'static str,
     workloads: Vec<Workload>,
     contestants: Vec<&'static str>,
     rows: Vec<Row>,
-    /// What is not as it was asked for.
+    /// What was not done as it was asked for.
     notes: Vec<String>,
 }
 
 impl Report {
-    /// The cells that are selected, with nothing in them yet.
+    /// Creates a report with the selected cells, which are still empty.
     pub fn new(runtime: &'static str, selection: &Selection) -> Self {
         let (mut rows, mut notes) = (Vec::new(), Vec::new());
         let lineup = runtimes::lineup(runtime);
@@ -141,7 +141,7 @@ impl Report {
         row.ok_or_else(|| format!("nobody has asked for {workload} {contestant}"))
     }
 
-    /// In place of a table, where the figures mean nothing.
+    /// Printed in place of a table if the figures mean nothing.
     pub fn in_order(&self) -> String {
         format!("{}: {} cells in order", self.runtime, self.rows.len())
     }
@@ -150,7 +150,7 @@ impl Report {
         self.rows.iter_mut()
     }
 
-    /// One line of the table, with what `text` has to say of each cell.
+    /// One line of the table, with what `text` returns for each cell.
     fn line(
         &self,
         f: &mut fmt::Formatter<'_>,

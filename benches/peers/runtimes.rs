@@ -1,7 +1,7 @@
 //! The runtimes, with what the contestants need of each.
 //!
-//! A [`Runtime`] is a value that children may hold, as small as a program on that runtime would have it. Its [`Host`]
-//! stays with `main` and runs the parent, always as a task of the runtime.
+//! A [`Runtime`] is a value that children may hold, as small as in a program on that runtime. Its [`Host`] stays with
+//! `main` and runs the parent, always as a task of the runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,13 +18,13 @@ use taskgroup::{AsyncStd, Spawner};
 
 use crate::contestants::{Competitor, Entry, on_any, on_tokio};
 
-/// The names of all, in the order in which they run.
+/// The names of all runtimes, in the order in which they run.
 pub const NAMES: [&str; 7] = ["smol-1", "smol-2", "static-1", "static-2", "async-std", "tokio-ct", "tokio-2"];
 
 pub trait Runtime: Clone + Send + Sync + 'static {
-    /// What our groups spawn on.
+    /// The spawner for our groups.
     type Spawner: Spawner + Timed;
-    /// The runtime's own handle, ready with the value.
+    /// The runtime's own handle, which is ready with the value.
     type Handle<T: Send + 'static>: Future<Output = T> + Unpin + Send + 'static;
 
     fn spawner(&self) -> Self::Spawner;
@@ -37,11 +37,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     where
         F: Future<Output = ()> + Send + 'static;
 
-    /// Asks for the cancel, and does not wait for it.
+    /// Requests the cancel, and does not wait for it.
     fn cancel<T: Send + 'static>(handle: Self::Handle<T>);
 
-    /// Spawns for async_nursery. It has handles of its own, and for a runtime that it does not know, the one of `futures`;
-    /// async-std is of those here, as its support for that turns on async-std's unstable features everywhere.
+    /// Spawns for async_nursery. It has handles of its own. For a runtime that it does not know, it uses the handle of
+    /// `futures`. Here it does so for async-std too, because its support for async-std turns on async-std's unstable
+    /// features everywhere.
     fn nurse<F>(&self, child: F) -> NurseryHandle<F::Output>
     where
         F: Future<Output: Send + 'static> + Send + 'static,
@@ -57,7 +58,7 @@ pub trait Host {
 
     fn runtime(&self) -> Self::Runtime;
 
-    /// Who competes here.
+    /// The contestants on this runtime.
     fn contestants() -> Vec<Entry<Self::Runtime>>;
 
     /// Runs `parent` as a task of the runtime.
@@ -66,14 +67,14 @@ pub trait Host {
         F: Future<Output: Send + 'static> + Send + 'static;
 }
 
-/// What is done on a runtime that is only known by name.
+/// Work on a runtime that is only known by its name.
 pub trait Visit {
     type Output;
 
     fn visit<H: Host>(self, host: H) -> Self::Output;
 }
 
-/// Starts the runtime of that name, which is one of [`NAMES`].
+/// Starts the runtime with this name, which is one of [`NAMES`].
 pub fn start<V: Visit>(name: &str, visit: V) -> V::Output {
     static EXECUTOR: StaticExecutor = StaticExecutor::new();
     match name {
@@ -88,7 +89,7 @@ pub fn start<V: Visit>(name: &str, visit: V) -> V::Output {
     }
 }
 
-/// Who competes on the runtime of that name, without starting it.
+/// Returns the contestants on the runtime with this name, without starting it.
 pub fn lineup(runtime: &str) -> Vec<Competitor> {
     fn lineup<H: Host>() -> Vec<Competitor> {
         H::contestants().iter().map(Entry::competitor).collect()
@@ -101,7 +102,7 @@ pub fn lineup(runtime: &str) -> Vec<Competitor> {
     }
 }
 
-/// The two executors of smol as one.
+/// The two executors of smol behind one trait.
 pub trait SmolExecutor: Spawner + Timed {
     fn start<F>(&self, future: F) -> Task<F::Output>
     where
@@ -163,7 +164,7 @@ impl<X: SmolExecutor> Runtime for X {
     }
 }
 
-/// An executor on one thread, which is this one, or on some that do nothing else.
+/// An executor on one thread, which is the calling one, or on several threads that do nothing else.
 struct Threads<X> {
     executor: X,
     threads: usize,
@@ -171,7 +172,7 @@ struct Threads<X> {
 
 impl<X: SmolExecutor> Threads<X> {
     fn start(executor: X, threads: usize) -> Self {
-        // With one thread it stays the only one: malloc is cheaper in such a process.
+        // With one thread, that thread stays the only one: malloc is cheaper in such a process.
         for _ in (0..threads).filter(|_| threads > 1) {
             let executor = executor.clone();
             thread::spawn(move || block_on(executor.drive(pending::<()>())));
@@ -200,7 +201,7 @@ impl<X: SmolExecutor> Host for Threads<X> {
     }
 }
 
-/// async-std, on as many threads as its environment variable says: two, see `passes`.
+/// async-std, with the number of threads that its environment variable sets: two, see `passes`.
 #[derive(Clone)]
 pub struct OnAsyncStd;
 
@@ -227,7 +228,7 @@ impl Runtime for OnAsyncStd {
     }
 
     fn cancel<T: Send + 'static>(handle: Self::Handle<T>) {
-        // The first poll asks.
+        // The first poll requests the cancel.
         let _ = std::pin::pin!(handle.cancel()).poll(&mut Context::from_waker(Waker::noop()));
     }
 }
@@ -253,7 +254,7 @@ impl Host for AsyncStdHost {
     }
 }
 
-/// The Tokio runtime that one is in.
+/// The Tokio runtime of the calling thread.
 #[derive(Clone)]
 pub struct OnTokio;
 
@@ -291,7 +292,7 @@ impl Runtime for OnTokio {
     }
 }
 
-/// Tokio's handle, of a child that is known to end by itself when it is awaited.
+/// Tokio's handle of a child that is known to end by itself when the handle is awaited.
 pub struct TokioHandle<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Future for TokioHandle<T> {

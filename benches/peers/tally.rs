@@ -1,8 +1,8 @@
 //! What the children did, counted without a shared write.
 //!
-//! Each thread adds to a line of its own, so that being checked costs a contestant a nanosecond and not the
-//! contended counter that only the floor is meant to pay. Whoever has waited for the children sees all of it, *if* what
-//! he waited with synchronises with their ends, which is half of what is being checked.
+//! Each thread adds to a line of its own. So the check costs a contestant a nanosecond, and not the contended counter
+//! that only the floor is meant to pay for. Code that has waited for the children sees all of it, *if* what it waited
+//! with synchronises with their ends, which is half of what is being checked.
 
 use std::cell::Cell;
 use std::ops::Sub;
@@ -34,7 +34,7 @@ impl Sub for Tally {
     }
 }
 
-/// One thread's share. Two lines of 64 bytes, as they are fetched in pairs.
+/// The share of one thread: two lines of 64 bytes, because they are fetched in pairs.
 #[derive(Default)]
 #[repr(align(128))]
 struct Line {
@@ -61,17 +61,17 @@ fn begin() -> &'static Line {
     line
 }
 
-/// Only its own thread writes to a line, so this loses nothing.
+/// Only its own thread writes to a line, so no count is lost.
 fn add_one(counter: &AtomicUsize) {
     counter.store(counter.load(Relaxed) + 1, Relaxed);
 }
 
-/// A future has run to its end. It cannot do so twice: no `async` block and no child here survives that.
+/// Records that a future has run to its end. It cannot do so twice: no `async` block and no child here survives that.
 pub fn ran() {
     add_one(&mine().ran);
 }
 
-/// Part of every child's future, and tells when that is destroyed.
+/// Part of every child's future. Its destructor records that the future is destroyed.
 pub struct Alive(());
 
 impl Alive {

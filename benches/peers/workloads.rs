@@ -30,10 +30,10 @@ use crate::tally::{self, Alive, Tally};
 const WINDOW: usize = 1_000;
 /// How many threads a runtime has at most.
 const THREADS: usize = 2;
-/// How often W3 is drained, to look at what is left, when allocations are counted.
+/// How often W3 is drained, to see what is left, when allocations are counted.
 const SAMPLES: usize = 10;
-/// How far the live bytes of a drained W3 may be apart: a task or two on the other thread, and a few in the yard of a
-/// runtime, but not a byte for each child.
+/// How far apart the live bytes of a drained W3 may be. This allows for a task or two on the other thread, and for a few
+/// in the yard of a runtime, but not for a byte of each child.
 const FLAT: isize = 64 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub enum Workload {
 
 use Workload::*;
 
-/// Which of its abilities a contestant enters with.
+/// The ability with which a contestant enters.
 pub enum Entrance {
     Joins,
     Reaps,
@@ -86,7 +86,7 @@ impl Workload {
         }
     }
 
-    /// Whom the others are compared to.
+    /// Returns the contestant that the others are compared to.
     pub fn reference(self) -> &'static str {
         match self {
             W4 | W6 => HANDLES,
@@ -98,7 +98,7 @@ impl Workload {
         self != W7
     }
 
-    /// How many children a round has in all.
+    /// Returns how many children a round has in all.
     fn children(self, scale: Scale) -> usize {
         let [full, quick, smoke] = match self {
             W1a => [50_000, 10_000, 200],
@@ -106,7 +106,7 @@ impl Workload {
             W3 => [1_000_000, 50_000, 3_000],
             W4 => [50_000, 10_000, 100],
             W5 => [(1 << 17) - 1, (1 << 13) - 1, (1 << 6) - 1],
-            // A table that has doubled with the children is filled alike in both.
+            // A table that has doubled with the children is equally full at both scales.
             W7 => [100_000, 12_500, 100],
             W8 | W9b => [20_000, 2_000, 50],
             W9a => [40_000, 8_000, 80],
@@ -119,7 +119,7 @@ impl Workload {
         }
     }
 
-    /// How many rounds are counted.
+    /// Returns how many rounds are counted.
     pub fn rounds(self, scale: Scale) -> usize {
         match (scale, self) {
             (Scale::Full, W1c | W3) => 7,
@@ -161,14 +161,14 @@ pub struct Job {
     pub workload: Workload,
     /// How many groups there are, one after the other.
     groups: usize,
-    /// How many children each has.
+    /// How many children each group has.
     each: usize,
-    /// Whether the futures may be destroyed some time after they were said to have ended.
+    /// Whether the futures may be destroyed some time after they were reported to have ended.
     late: bool,
 }
 
 impl Job {
-    /// A round with so many children, or a few less where they do not come out even.
+    /// Creates a round with this many children, or a few less if they do not divide evenly.
     pub fn new(workload: Workload, children: usize) -> Self {
         let each = match workload {
             W1a => children.min(1_000),
@@ -181,11 +181,12 @@ impl Job {
         Self { workload, groups: children / each, each, late: false }
     }
 
-    /// The round at this scale for whoever can take only so many children at once; `None` if there is no sense in it.
+    /// Returns the round at this scale for a contestant that takes at most `at_most` children at once, or `None` if that
+    /// makes no sense.
     pub fn at(workload: Workload, scale: Scale, at_most: Option<usize>) -> Option<Self> {
         let job = Self::new(workload, workload.children(scale));
         match at_most {
-            // W3 has but 1,000 at once, and nobody awaits the handles of W4 and W7.
+            // W3 has only 1,000 at once, and nobody awaits the handles of W4 and W7.
             Some(at_most) if job.each > at_most && !matches!(workload, W3 | W4 | W7) => {
                 (workload != W1c).then(|| Self::new(workload, at_most))
             }
@@ -193,7 +194,7 @@ impl Job {
         }
     }
 
-    /// The same for a contestant that says too early that children have ended, if this is one.
+    /// The same round for a contestant that reports too early that children have ended, if `late`.
     pub fn for_late(self, late: bool) -> Self {
         Self { late, ..self }
     }
@@ -203,14 +204,14 @@ impl Job {
     }
 }
 
-/// What came of a round that was found in order.
+/// The result of a round that passed its checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Round {
     pub elapsed: Duration,
     pub children: usize,
     /// Allocations in the time that is measured, if they are counted.
     pub allocations: usize,
-    /// For each child in W7; in all and from beginning to end in W3.
+    /// For each child in W7. In W3 in all, from beginning to end.
     pub bytes: Option<f64>,
 }
 
@@ -224,7 +225,7 @@ impl Round {
     }
 }
 
-/// A round that runs. It fails with what the contestant has left undone.
+/// A round that runs. It fails with a message about what the contestant has left undone.
 pub type Running = Pin<Box<dyn Future<Output = Result<Round, String>> + Send>>;
 
 struct Meter {
@@ -240,7 +241,7 @@ impl Meter {
         Self { job, tally, allocations, start: Instant::now() }
     }
 
-    /// Ends the measuring. Every child has to have been destroyed, after having run or without.
+    /// Ends the measuring. Every child must have been destroyed by then, whether it has run or not.
     async fn stop(self, ran: bool) -> Result<Round, String> {
         let elapsed = self.start.elapsed();
         let allocations = counting::allocations() - self.allocations;
@@ -346,7 +347,7 @@ pub fn reaps<R: Runtime, C: Reaps<R>>(runtime: R, job: Job) -> Running {
         }
         group.join().await;
         let round = meter.stop(true).await?;
-        // A late future is in the poll in which it has said so: one a thread.
+        // A late future is still in the poll in which it reported its end: one for each thread.
         if most > WINDOW + if job.late { THREADS } else { 0 } {
             return Err(format!("{most} children were alive at once"));
         }
@@ -383,9 +384,9 @@ pub fn nests<R: Runtime, C: Nests<R>>(runtime: R, job: Job) -> Running {
     })
 }
 
-/// Launches a child with so many levels of children below it.
+/// Launches a child with this many levels of children below it.
 fn plant<N: Nest>(nest: &N, levels: u32) {
-    // A leaf has no use for it.
+    // A leaf does not use it.
     let inner = (levels > 0).then(|| nest.clone());
     let alive = Alive::new();
     nest.launch(async move {

@@ -1,4 +1,4 @@
-//! The runtimes that the benches of great numbers run on, each with two threads.
+//! The runtimes for the benches of great numbers, each with two threads.
 
 use std::future::pending;
 use std::thread;
@@ -8,12 +8,12 @@ use futures_lite::future::block_on;
 use taskgroup::runtime::Timed;
 use taskgroup::{AsyncStd, Pool, Spawner};
 
-/// What is done on each runtime.
+/// Work on each runtime.
 pub(crate) trait Visit {
     fn visit<S: Spawner + Timed>(&self, runtime: &'static str, spawner: S);
 }
 
-/// Does it on the runtimes of these names, or on those of them that are named on the command line.
+/// Visits the runtimes of these names, or those of them that are named on the command line.
 pub(crate) fn on_each(runtimes: &[&str], visit: &impl Visit) {
     let named: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with("--")).collect();
     let wanted = |name: &str| {
@@ -47,7 +47,7 @@ pub(crate) fn on_each(runtimes: &[&str], visit: &impl Visit) {
     }
 }
 
-/// One, or under `cargo test`, which runs benches without `--bench`, by how much less will do to see that they work.
+/// Returns 1, or `in_tests` under `cargo test`, which runs benches without `--bench` and only has to see that they work.
 pub(crate) fn share(in_tests: usize) -> usize {
     if std::env::args().any(|argument| argument == "--bench") { 1 } else { in_tests }
 }

@@ -1,12 +1,17 @@
-//! Whether it holds for a great many.
+//! Whether the crate holds for great numbers.
 //!
 //!     cargo bench --bench scale --features smol,async-std,tokio,pool
 //!     cargo bench --bench scale --features smol,async-std,tokio,pool -- tokio-2 pool-on-smol-2
 //!
-//! Each runtime does the same things one after the other, and each of them is checked: children of every size of group
-//! from 10³ to 10⁶, 10⁶ pending at once, 10⁷ through one group, 10⁵ groups side by side and 10⁵ inside of one another, and 8
-//! threads that spawn into one group from outside. What is inside of one another is opened, cancelled and torn down on a
-//! thread with a stack of 64 KiB.
+//! Each runtime does the same things one after the other, and each result is checked:
+//!
+//! * children in groups of every size from 10³ to 10⁶;
+//! * 10⁶ children pending at once;
+//! * 10⁷ children through one group;
+//! * 10⁵ groups side by side, and 10⁵ groups inside one another;
+//! * 8 threads that spawn into one group from outside.
+//!
+//! The groups inside one another are opened, cancelled and torn down on a thread with a stack of 64 KiB.
 
 #[allow(dead_code, unreachable_pub, reason = "it is the other bench's")]
 #[path = "../peers/counting.rs"]
@@ -41,7 +46,7 @@ struct Scale {
 impl Visit for Scale {
     fn visit<S: Spawner + Timed>(&self, runtime: &'static str, spawner: S) {
         let things = Things { runtime, spawner, share: self.share };
-        // On a thread for itself, with little stack: nothing here may recurse over children or depth.
+        // On a separate thread with a small stack: nothing here may recurse over children or depth.
         let small = thread::Builder::new().stack_size(64 << 10);
         small.spawn(move || block_on(all(&things))).expect("a thread can be had").join().expect("it holds");
     }
@@ -68,12 +73,12 @@ impl Alive {
         Self(Arc::new(()))
     }
 
-    /// How many there are besides this one.
+    /// Returns how many are alive besides this one.
     fn others(&self) -> usize {
         Arc::strong_count(&self.0) - 1
     }
 
-    /// A future that is alive as long as it is there.
+    /// Wraps a future, so that it counts as alive until it is destroyed.
     fn wrap<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         let alive = self.clone();
         async move {

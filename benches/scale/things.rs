@@ -1,4 +1,4 @@
-//! What is done, and how it is checked.
+//! The things that are done, and how they are checked.
 
 use std::future::{Future, pending};
 use std::num::NonZero;
@@ -13,17 +13,17 @@ use taskgroup::{Group, Spawner, TaskGroup};
 
 use crate::{Alive, counting};
 
-/// How often a group of each size is filled: the median counts.
+/// How often a group of each size is filled. The median counts.
 const ROUNDS: usize = 7;
-/// How many may be alive while many go through.
+/// How many children may be alive while many go through.
 const WINDOW: usize = 1_000;
-/// What may be left in the allocator's books when all is gone: the other threads' own.
+/// How many bytes may still be allocated when everything is gone: those of the other threads.
 const REST: isize = 256 << 10;
 
 pub(crate) struct Things<S> {
     pub(crate) runtime: &'static str,
     pub(crate) spawner: S,
-    /// What part of it is done.
+    /// The divisor of all numbers: only this part of each thing is done.
     pub(crate) share: usize,
 }
 
@@ -38,7 +38,7 @@ impl<S: Spawner> Things<S> {
         println!("{:<18} {thing:<28} {each:>14.0} {bytes:>12}", self.runtime);
     }
 
-    /// A group of children that have nothing to do.
+    /// A group whose children have nothing to do.
     pub(crate) async fn flat(&self, size: usize) {
         let size = (size / self.share).max(10);
         let mut took = Vec::new();
@@ -60,7 +60,7 @@ impl<S: Spawner> Things<S> {
         self.report(&format!("{size} children"), size, took[ROUNDS / 2], None);
     }
 
-    /// A group of children that wait, and are cancelled.
+    /// A group whose children wait, and are cancelled.
     pub(crate) async fn pending(&self, size: usize) {
         let size = size / self.share;
         let (group, alive) = (self.group(), Alive::new());
@@ -79,7 +79,7 @@ impl<S: Spawner> Things<S> {
         self.report("… cancelled, bytes of each", size, begun.elapsed(), Some(bytes));
     }
 
-    /// Many children of which few are alive at a time.
+    /// Many children, of which only few are alive at a time.
     pub(crate) async fn through(&self, size: usize) {
         let size = size / self.share;
         let (alive, ran) = (Alive::new(), Arc::new(AtomicUsize::new(0)));
@@ -107,7 +107,7 @@ impl<S: Spawner> Things<S> {
         assert!(left[2] - left[0] < REST, "it grows: {left:?}");
     }
 
-    /// Groups that are all open at once, with a child each.
+    /// Groups that are all open at once, with one child each.
     pub(crate) async fn side_by_side(&self, size: usize) {
         let size = size / self.share;
         let alive = Alive::new();
@@ -128,7 +128,7 @@ impl<S: Spawner> Things<S> {
         self.report(&format!("{size} groups side by side"), size, begun.elapsed(), None);
     }
 
-    /// A group in a child of a group in a child, and so on; cancelled from outside, or at its end from inside.
+    /// A group in a child of a group in a child, and so on. It is cancelled from outside, or ends from inside.
     pub(crate) async fn nested(&self, depth: usize, cancel: bool) {
         let depth = depth / self.share;
         let (group, alive) = (self.group(), Alive::new());
@@ -149,7 +149,7 @@ impl<S: Spawner> Things<S> {
         self.report(&format!("{depth} deep and {end}"), depth, begun.elapsed(), None);
     }
 
-    /// Threads that are none of the runtime's spawn into one group.
+    /// Threads that do not belong to the runtime spawn into one group.
     pub(crate) async fn spawned_outside(&self, threads: usize, each: usize) {
         let each = each / self.share;
         let (group, alive, ran) = (self.group(), Alive::new(), Arc::new(AtomicUsize::new(0)));
@@ -160,7 +160,7 @@ impl<S: Spawner> Things<S> {
                 thread::spawn(move || launch_all(&group, each, &alive, &ran))
             })
             .collect();
-        // Nobody waits for threads here but in between: the group is joined while they are at it.
+        // The task does not block for the threads: it waits for the group again and again while they spawn.
         while spawning.iter().any(|thread| !thread.is_finished()) {
             group.idle().await;
             yield_now().await;
@@ -183,7 +183,7 @@ fn launch_all<S: Spawner>(group: &Group<S>, children: usize, alive: &Alive, ran:
 
 struct Bottom {
     reached: OnceLock<()>,
-    /// Whether whoever comes there stays.
+    /// Whether the child that arrives there stays.
     stays: bool,
 }
 

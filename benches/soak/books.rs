@@ -1,4 +1,4 @@
-//! What became of everybody, by those who should know.
+//! What happened to every child and token, recorded by those that should know.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -10,7 +10,7 @@ use futures_lite::FutureExt;
 use taskgroup::Failure;
 use taskgroup::error::{JoinError, Origin};
 
-/// How a child ended, as its destructor sees it.
+/// How a child ended, as seen by its destructor.
 #[derive(Clone, Copy)]
 enum Fate {
     Returned,
@@ -44,33 +44,33 @@ pub(crate) struct Books {
     launched: Fates,
     /// Children with one.
     held: Fates,
-    /// What the handles said, where being cut and not being polled is the same.
+    /// What the handles reported. For them, a child that was cut and one that was not polled are the same.
     said: Fates,
-    /// Failures and panics of children that hooks were told of.
+    /// Failures and panics of children that were reported to hooks.
     told_errors: AtomicUsize,
     told_panics: AtomicUsize,
-    /// Children that `try_spawn` gave back.
+    /// Children that `try_spawn` returned.
     refused: AtomicUsize,
     registered: AtomicUsize,
     cleaned_up: AtomicUsize,
-    /// Values, errors and what panics carry.
+    /// Values, errors and payloads of panics.
     tokens: AtomicUsize,
     tokens_gone: AtomicUsize,
 }
 
 impl Books {
-    /// A child's value, or its error.
+    /// Creates a child's value, or its error.
     pub(crate) fn token(self: &Arc<Self>) -> Token {
         self.tokens.fetch_add(1, SeqCst);
         Token(self.clone())
     }
 
-    /// Panics without the hook that prints it.
+    /// Panics without the panic hook, which would print the panic.
     pub(crate) fn panic(self: &Arc<Self>) -> ! {
         resume_unwind(Box::new(Planned { told: AtomicBool::new(false), _token: self.token() }))
     }
 
-    /// Has the end of a child written down, which has a handle or not.
+    /// Wraps a child, with or without a handle, so that its end is recorded.
     pub(crate) fn child<F>(
         self: &Arc<Self>,
         held: bool,
@@ -82,7 +82,7 @@ impl Books {
         self.children.fetch_add(1, SeqCst);
         let life = Life { books: self.clone(), held, fate: Fate::Unpolled };
         async move {
-            // All of it, and not its fate alone.
+            // Captures the whole of it, and not only its fate.
             let mut life = life;
             life.fate = Fate::Cut;
             let end = AssertUnwindSafe(future).catch_unwind().await;
@@ -95,7 +95,7 @@ impl Books {
         }
     }
 
-    /// A clean-up, which has to run to its end.
+    /// A clean-up, which must run to its end.
     pub(crate) fn cleanup<F: Future + Send>(
         self: &Arc<Self>,
         future: F,
@@ -108,7 +108,7 @@ impl Books {
         }
     }
 
-    /// A failure hook, which counts errors in `told` as well.
+    /// A failure hook, which also counts errors in `told`.
     pub(crate) fn hook(
         self: &Arc<Self>,
         told: &Arc<AtomicUsize>,
@@ -119,7 +119,7 @@ impl Books {
                 books.told_errors.fetch_add(1, SeqCst);
                 told.fetch_add(1, SeqCst);
             }
-            // A panic in a group inside that is given up is told there and here.
+            // A panic in a group inside that is abandoned is reported there and here.
             Failure::Panic(payload) => {
                 let first = payload.inspect(|planned: &Planned| !planned.told.swap(true, SeqCst));
                 if first.expect("nobody else panics") && !origin.is_body() {
@@ -130,7 +130,7 @@ impl Books {
         }
     }
 
-    /// A handle says how its child ended.
+    /// A handle reports how its child ended.
     pub(crate) fn said(&self, result: Result<Token, JoinError>) {
         self.said.add(match result {
             Ok(_) => Fate::Returned,
@@ -141,37 +141,38 @@ impl Books {
         });
     }
 
-    /// A child was given back, which is what its handle would have said.
+    /// A child was returned by `try_spawn`. This counts as what its handle would have reported.
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, SeqCst);
         self.said.add(Fate::Cut);
     }
 
-    /// How many there have been.
+    /// How many children there have been.
     pub(crate) fn children(&self) -> usize {
         self.children.load(SeqCst)
     }
 
-    /// How many there are.
+    /// How many children are alive.
     pub(crate) fn alive(&self) -> usize {
-        // The dead first: who is made and dies in between must not look as if more had died than were made.
+        // The dead are read first. Otherwise a child that is made and dies in between would look as if more had died than
+        // were made.
         let dead: usize = self.launched.read().iter().chain(&self.held.read()).sum();
         self.children() - dead
     }
 
-    /// Whether all is gone, and all that was to be done is done.
+    /// Whether everything is gone, and everything that had to be done is done.
     pub(crate) fn is_settled(&self) -> bool {
         let tokens = self.tokens_gone.load(SeqCst) == self.tokens.load(SeqCst);
         tokens && self.cleaned_up.load(SeqCst) == self.registered.load(SeqCst) && self.alive() == 0
     }
 
-    /// What holds when a join is over: values may still be with their handles.
+    /// What must hold when a join is over. Handles may still have values.
     pub(crate) fn nobody_is_left(&self) {
         assert_eq!(self.alive(), 0, "children");
         assert_eq!(self.cleaned_up.load(SeqCst), self.registered.load(SeqCst), "clean-ups");
     }
 
-    /// What holds between two groups: everybody tells the same.
+    /// What must hold between two groups: all records agree.
     pub(crate) fn check(&self) {
         assert!(self.is_settled());
         let [returned, failed, panicked, cut, unpolled] = self.held.read();
@@ -207,7 +208,7 @@ impl Books {
         );
     }
 
-    /// `most` were alive at once when an outermost group ended.
+    /// Prints a line. `most` children were alive at once when an outermost group ended.
     pub(crate) fn print(&self, runtime: &str, percent: usize, most: usize, bytes: isize, took: Duration) {
         let [returned, failed, panicked, cut, unpolled] = self.all();
         println!(
@@ -222,7 +223,7 @@ impl Books {
     }
 }
 
-/// Something that has to be dropped.
+/// A value that has to be dropped.
 pub(crate) struct Token(Arc<Books>);
 
 impl Drop for Token {
@@ -231,13 +232,13 @@ impl Drop for Token {
     }
 }
 
-/// What panics carry.
+/// The payload of a panic.
 struct Planned {
     told: AtomicBool,
     _token: Token,
 }
 
-/// Dropped with its child, after all else of it.
+/// Dropped with its child, after everything else in the child.
 struct Life {
     books: Arc<Books>,
     held: bool,

@@ -1,12 +1,12 @@
-//! Whether it holds for long, whatever happens.
+//! Whether the crate holds for a long time, whatever happens.
 //!
 //!     cargo bench --bench soak --all-features
 //!     TASKGROUP_SEED=42 cargo bench --bench soak --all-features -- tokio-2
 //!
-//! Ten million children a runtime, in groups of every policy, with and without limits and deadlines. They return, fail, panic,
-//! are cut one by one or with their group, hold out under shields, leave clean-ups, spawn siblings, and open groups of their
-//! own. After each outermost join nobody may be alive; what destructors saw, what handles said and what failure hooks were
-//! told has to agree; and what is allocated may not grow.
+//! There are ten million children for each runtime, in groups of every policy, with and without limits and deadlines.
+//! They return, fail, panic, are cut one by one or with their group, hold out under shields, register clean-ups, spawn
+//! siblings, and open groups of their own. After each outermost join no child may be alive. What destructors saw, what
+//! handles reported and what failure hooks were told has to agree. The allocated memory may not grow.
 
 mod books;
 #[allow(dead_code, unreachable_pub, reason = "it is another bench's")]
@@ -28,9 +28,9 @@ use crate::books::Books;
 use crate::hosts::Visit;
 use crate::rounds::Rounds;
 
-/// Children of each runtime.
+/// How many children each runtime runs.
 const CHILDREN: usize = 10_000_000;
-/// What may be left in the allocator's books when all is gone: the runtimes' own.
+/// How many bytes may still be allocated when everything is gone: those of the runtimes.
 const REST: isize = 256 << 10;
 
 const RUNTIMES: [&str; 5] = ["smol-2", "async-std", "tokio-2", "pool-on-smol-2", "pool-on-tokio-2"];

@@ -1,4 +1,4 @@
-//! What happens, as the seed has it.
+//! What happens, as the seed decides.
 
 use std::future::{Future, pending};
 use std::num::NonZero;
@@ -16,11 +16,11 @@ use taskgroup::{Group, GroupError, JoinHandle, Spawner, TaskGroup, scope, shield
 
 use crate::books::{Books, Token};
 
-/// Groups in a child of a group in a child of a group.
+/// How deep groups are inside one another, each in a child of the one around it.
 const DEPTH: u32 = 3;
-/// Children of an outermost group, at most.
+/// How many children an outermost group has at most.
 const WIDTH: usize = 256;
-/// Children of the groups inside, at most.
+/// How many children the groups inside have at most.
 const INNER_WIDTH: usize = 4;
 /// How long to wait for children that nobody joins.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ impl<S: Spawner + Timed> Rounds<S> {
         Self { spawner: spawner.clone(), books: books.clone(), rng: rng.fork(), depth: *depth }
     }
 
-    /// Opens a group, and sees it to its end. Gives how many were alive before that.
+    /// Opens a group, and waits for its end. Returns how many children were alive before that.
     pub(crate) async fn one(&mut self) -> usize {
         let told = Arc::new(AtomicUsize::new(0));
         let (collects, limited) = (self.rng.u32(0..4) == 0, self.rng.u32(0..4) == 0);
@@ -53,7 +53,7 @@ impl<S: Spawner + Timed> Rounds<S> {
         let sticky = self.spawn_all(&group, limited, &mut handles).await;
         yields(self.rng.u32(0..8)).await;
         for handle in &handles {
-            // All of them where some never end by themselves.
+            // All are cancelled if some never end by themselves.
             if sticky || self.rng.u32(0..16) == 0 {
                 handle.cancel();
             }
@@ -64,7 +64,7 @@ impl<S: Spawner + Timed> Rounds<S> {
             self.books.said(handle.await);
         }
         let begun = Instant::now();
-        // Only where the group was given up, as nobody was told of its end.
+        // This waits only if the group was abandoned, because then nothing reported its end.
         while !self.books.is_settled() {
             assert!(begun.elapsed() < PATIENCE, "{} are left behind", self.books.alive());
             yield_now().await;
@@ -89,7 +89,7 @@ impl<S: Spawner + Timed> Rounds<S> {
         builder.open()
     }
 
-    /// Says whether some of them end only when they are cancelled: then all of them have handles.
+    /// Returns whether some of them end only when they are cancelled. In that case all of them have handles.
     async fn spawn_all(&mut self, group: &TaskGroup<S, Token>, limited: bool, handles: &mut Handles) -> bool {
         let sticky = self.rng.u32(0..4) == 0;
         let keyed = group.keyed::<u32>();
@@ -97,7 +97,7 @@ impl<S: Spawner + Timed> Rounds<S> {
             let way = self.rng.u32(0..8);
             match way {
                 0..3 if !sticky => group.launch(self.child(group, false, false)),
-                // It may wait for a place, so there have to be ends without it.
+                // This may wait for a place, so some children have to end without being cancelled.
                 3 if limited && !sticky => {
                     handles.push(group.spawn_when_free(self.child(group, true, false)).await);
                 }
@@ -154,7 +154,7 @@ impl<S: Spawner + Timed> Rounds<S> {
         }
     }
 
-    /// A child that may be one that ends only when it is cancelled.
+    /// A child that may be one of those that end only when they are cancelled.
     fn child(
         &mut self,
         group: &Group<S, Token>,
@@ -206,7 +206,7 @@ impl<S: Spawner + Timed> Rounds<S> {
         Ok(self.books.token())
     }
 
-    /// Opens a group inside. Its panics are caught: who resumes one is counted as if it were another.
+    /// Opens a group inside. Its panics are caught: a child that resumes one is counted as if it were another panic.
     fn nest(&mut self) -> Pin<Box<dyn Future<Output = Result<(), Token>> + Send>> {
         let mut inside = self.fork();
         inside.depth += 1;
@@ -223,7 +223,7 @@ impl<S: Spawner + Timed> Rounds<S> {
         })
     }
 
-    /// Says whether all went well.
+    /// Returns whether all went well.
     async fn grow(&mut self) -> bool {
         let moment = self.rng.u32(0..16);
         match self.rng.u32(0..6) {
@@ -268,7 +268,7 @@ impl<S: Spawner + Timed> Rounds<S> {
     }
 }
 
-/// How many children failed by themselves.
+/// Returns how many children failed by themselves.
 fn own(error: &GroupError<Token>) -> usize {
     error.failures().filter(|(_, failure)| matches!(failure, taskgroup::Failure::Own(_))).count()
 }

@@ -27,7 +27,7 @@ impl Threads {
         Self { stop, threads }
     }
 
-    /// Runs a host beside them.
+    /// Runs a host while the threads drive the executor.
     #[allow(dead_code, reason = "not every test binary has a host beside them")]
     pub(crate) fn block_on(&self, host: Host<'_>) {
         block_on(host);

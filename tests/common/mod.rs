@@ -1,11 +1,11 @@
-//! What tests of their own have in common.
+//! What several tests have in common.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Runs `f` on this thread, and fails if it takes longer than `patience`.
+/// Runs `f` on a thread made by `thread`, and fails if it takes longer than `patience`.
 pub(crate) fn watched<T: Send + 'static>(
     thread: thread::Builder,
     patience: Duration,

@@ -1,4 +1,4 @@
-//! Groups in groups.
+//! Groups inside groups.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use taskgroup::TaskGroup;
 
 type Ex = Arc<Executor<'static>>;
 
-/// Opens a group in the child of a group in the child of a group, and so on; `innermost` starts what is in the last one.
+/// Opens a group in the child of a group in the child of a group, and so on. `innermost` starts what is in the last group.
 pub(crate) fn nest(
     executor: Ex,
     depth: usize,

@@ -1,4 +1,4 @@
-//! The public types: what they are for the compiler, and that the guide's first lines compile as they stand.
+//! The public types: their traits and sizes. Also checks that the first lines a user writes compile as they stand.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -138,9 +138,9 @@ async fn what_the_user_writes(
         let b = group.spawn(fetch("b"));
         Ok(a.value().await + b.value().await)
     })
-    .await?; // first Err cancels the rest; all are gone before this line
+    .await?; // the first Err cancels the others; all are gone before this line
 
-    let group = TaskGroup::new(spawner); // free-standing: a field of a server, say; children cannot fail
+    let group = TaskGroup::new(spawner); // free-standing, for example a field of a server; its children cannot fail
     group.launch(connection(stream));
     group.join().await?; // or shutdown(grace), cancel(), drop
     Ok(total)
@@ -182,7 +182,7 @@ fn debug_and_display_say_something() {
     assert!(format!("{error:?}").contains("disk full"));
 }
 
-/// A program whose `main` returns it prints this.
+/// A program whose `main` returns the error prints this.
 #[test]
 fn the_debug_form_of_an_error_is_one_readable_line() {
     let group = TaskGroup::fallible::<&str>(ThreadEach);
@@ -193,7 +193,7 @@ fn the_debug_form_of_an_error_is_one_readable_line() {
     assert!(!line.contains("Location {") && line.len() < 250, "{line}");
 }
 
-/// As the errors of `anyhow` and `eyre`, which show their causes in the alternate form alone.
+/// Shows its causes only in the alternate form, as the errors of `anyhow` and `eyre` do.
 #[derive(Debug)]
 struct Layered;
 
@@ -237,15 +237,15 @@ fn in_a_function_of_io_results_a_group_is_asked_with_a_question_mark() {
 fn a_group_is_one_pointer_whatever_its_spawner() {
     struct Large([u64; 100]);
     assert_eq!(size_of::<Group<Large>>(), size_of::<usize>());
-    // Nor need that be one that can be cloned.
+    // The spawner need not be `Clone` either.
     let group = TaskGroup::new(Large([0; 100]));
     assert_eq!(group.group().clone().spawner().0.len(), 100);
 }
 
-/// Sixteen bytes beside the future, and eight more for a handle.
+/// A child takes sixteen bytes beside its future, and eight more if it has a handle.
 #[test]
 fn a_child_is_little_more_than_its_future() {
-    /// Notes the size of what it is given, and drops it.
+    /// Records the size of each future that it is given, and drops the future.
     #[derive(Clone)]
     struct Measuring(Arc<AtomicUsize>);
 

@@ -106,7 +106,7 @@ async fn a_closed_group_takes_none<S: Spawner + SpawnBlocking>(t: &Test<S>) {
     group.join().await.unwrap();
 }
 
-/// Work that says when it has begun and blocks until it is released.
+/// Work that reports when it has begun, and blocks until it is released.
 fn held<O>(
     log: &Log,
     ends: impl FnOnce() -> O + Send + 'static,
@@ -161,12 +161,12 @@ async fn the_panic_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBloc
     assert_eq!(panic_text(group.join()).await, "boom");
 }
 
-/// Has threads that do not come before they are asked to.
+/// Its threads run nothing until the test runs the queue.
 #[derive(Clone, Default)]
 struct Queueing {
     queue: Arc<Mutex<Vec<Queued>>>,
     awaited: Tally,
-    /// Whoever is cancelled waits for a thread all the same.
+    /// A cancelled child waits for a thread nevertheless.
     cancel_waits: bool,
 }
 
@@ -212,7 +212,7 @@ impl<O: Send + 'static> Adopt for Waiting<O> {
     }
 }
 
-/// A cancel on async-std does not wait for what its threads have queued, and one on Tokio does.
+/// On async-std a cancel does not wait for what its threads have queued; on Tokio it does.
 #[test]
 fn what_is_cancelled_before_it_begins_is_gone_whatever_is_queued() {
     watched(|| {

@@ -1,4 +1,4 @@
-//! Groups whose children borrow, in one task: awaited in whatever is around them on each runtime.
+//! Groups whose children borrow, in one task, on each runtime: awaited in whatever is around them there.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -198,7 +198,7 @@ async fn what_a_child_opens_on_a_runtime_is_counted_around_it<S: Spawner>(t: &Te
         .map_err(|_| "cut")
     });
     let mut outer = pin!(outer);
-    // Until the failure has come about, and some polls more.
+    // Polls until the failure has happened, and some more times.
     while t.ledger.read().completed == 0 {
         assert!(poll_once(outer.as_mut()).await.is_none());
         yield_now().await;
@@ -244,7 +244,7 @@ fn dropped_while_another_thread_wakes_a_child_it_leaves_nothing() {
                     woken.store(round, SeqCst);
                 }
             });
-            // On a busy machine each round takes its time.
+            // On a busy machine a round takes long, so the time is limited as well.
             let start = Instant::now();
             for round in (1..=100_000).take_while(|_| start.elapsed() < Duration::from_secs(5)) {
                 let captured = Rc::new(());
@@ -261,7 +261,7 @@ fn dropped_while_another_thread_wakes_a_child_it_leaves_nothing() {
                 let mut opened = Box::pin(opened);
                 let _pending = opened.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 begun.store(round, SeqCst);
-                // Now and then before the wake, now and then after it.
+                // Sometimes before the wake, sometimes after it.
                 (0..round % 64 * 4).for_each(|_| spin_loop());
                 drop(opened);
                 await_round(&woken, round);

@@ -1,4 +1,4 @@
-//! What spawners, hooks and runtimes give, and panics when it is dropped.
+//! Values that spawners, hooks and runtimes hand to the crate, and that panic when they are dropped.
 
 use std::future::{Future, Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +25,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Its handles panic when they are let go of.
+/// Its handles panic when they are dropped.
 #[derive(Clone)]
 struct BadHandles;
 
@@ -38,7 +38,7 @@ impl Spawner for BadHandles {
     }
 }
 
-/// What it puts around children panics when it is dropped.
+/// What it puts around a child panics when it is dropped.
 #[derive(Clone)]
 struct BadHook;
 
@@ -55,7 +55,7 @@ impl SpawnHook for BadHook {
     }
 }
 
-/// Children that end by themselves, before their `Task` is stored or after it, and children that are cancelled.
+/// Runs children that end by themselves, before or after their `Task` is stored, and children that are cancelled.
 fn children_end_as_ever(spawner: impl Spawner) {
     let (children, begun) = (Ledger::default(), Tally::new());
     let group = TaskGroup::new(spawner);
@@ -84,14 +84,14 @@ fn wrappers_of_a_hook() {
     watched(|| children_end_as_ever(Hooked::new(ThreadEach, BadHook)));
 }
 
-/// Its executor drops them where a panic aborts.
+/// smol's executor drops the wrappers at a place where a panic aborts the process.
 #[cfg(feature = "smol")]
 #[test]
 fn wrappers_of_a_hook_on_smol() {
     watched(|| children_end_as_ever(Hooked::new(taskgroup::Smol, BadHook)));
 }
 
-/// It panics when the last of those who hold it goes, and has neither a clock nor threads for work.
+/// Panics when its last owner drops it, and when it is asked for the time or for a thread.
 #[derive(Clone)]
 struct BadSpawner(#[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
 
@@ -181,7 +181,7 @@ impl<S> Timed for Owning<S> {
     }
 }
 
-/// What `f` panics with.
+/// Returns the message of the panic of `f`, or of the destructor of its result.
 pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     text(&*catch_unwind(AssertUnwindSafe(|| drop(f()))).unwrap_err())
 }
@@ -203,7 +203,7 @@ fn a_spawner_that_goes_with_the_last_results() {
     });
 }
 
-/// A scope that was not polled, and whose body captures something that panics.
+/// A scope that was not polled. Its body captures a value that panics when it is dropped.
 fn opened()
 -> Scope<BadSpawner, &'static str, (), impl FnOnce(Group<BadSpawner, &'static str>) -> Boxed, Boxed> {
     let bomb = Bomb;
@@ -336,7 +336,7 @@ impl Drop for BadWaker {
     }
 }
 
-/// Somebody waits, and is dropped while the thread unwinds.
+/// Polls `waiting` once, and drops it while the thread unwinds from a panic.
 fn waits_in_vain(waiting: impl Future) {
     let mut waiting = Box::pin(waiting);
     let waker = Waker::from(Arc::new(BadWaker));

@@ -1,4 +1,4 @@
-//! A spawner that drops what it is given: the scenarios that make sense there.
+//! A spawner that drops each future that it is given: the scenarios that make sense with it.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Faults that are injected: spawners that break their promises, wakers that come when they like, children that leak.
+//! Injected faults: spawners that break their promises, wakers that are woken at any time, children that leak.
 
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn, ready};
@@ -54,7 +54,7 @@ impl SpawnBlocking for Later {
     }
 }
 
-/// It has a clock that stands still.
+/// A clock that stands still.
 impl Timer for Later {
     type Sleep = Boxed<()>;
 
@@ -79,7 +79,7 @@ impl Later {
     }
 }
 
-/// A group with a deadline that is not reached, and the child that keeps it, which has not begun.
+/// A group with a deadline that is not reached, and the child that watches the deadline, which has not begun.
 fn with_a_deadline() -> (Later, TaskGroup<Later>, Vec<Runnable>) {
     let later = Later::default();
     let group = TaskGroup::builder(later.clone()).timeout(Duration::from_secs(1)).open();
@@ -104,7 +104,7 @@ fn children_that_are_started_late_are_waited_for() {
     });
 }
 
-/// As by code that runs a group to its end in a destructor.
+/// As in a destructor that runs a group to its end.
 #[test]
 fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
     /// With its children, who begin before they are cancelled, or not.
@@ -195,7 +195,8 @@ fn children_that_are_dropped_in_place_of_being_started_are_lost() {
     });
 }
 
-/// It gets no place meanwhile: it would have to lend that to the one it awaits, and does not look for it.
+/// The lost child gets no place meanwhile. It would have to lend the place to the child that it awaits, and does not look
+/// for it.
 #[test]
 fn a_queued_child_that_is_lost_awaits_the_next_one_in_its_destructor() {
     for awaited in [false, true] {
@@ -283,7 +284,7 @@ fn a_background_child_that_goes_after_its_deadline_was_lost_is_missed() {
     });
 }
 
-/// Those in the background, whether they are cut by the deadline or come after it.
+/// Background children, whether the deadline cuts them or they come after it.
 #[test]
 fn whoever_is_not_missed_is_not_missed_after_a_deadline_either() {
     watched(|| {
@@ -300,7 +301,7 @@ fn whoever_is_not_missed_is_not_missed_after_a_deadline_either() {
     });
 }
 
-/// Wakers of a child go to a thread that no runtime knows, which wakes them again and again, also when the child has ended.
+/// A thread that no runtime knows has the wakers of a child, and wakes them again and again, even when the child has ended.
 #[test]
 fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
     watched(|| {
@@ -314,7 +315,8 @@ fn wakers_are_woken_from_elsewhere_too_often_and_too_late() {
             known
         });
         let group = TaskGroup::new(ThreadEach);
-        // Only so many: with each the thread wakes all that it knows, and each wake can bring another one.
+        // There is a limit because with each new waker the thread wakes all that it knows, and each wake can bring another
+        // waker.
         let child = |is_stuck: bool| {
             let (mut polls, give) = (0, give.clone());
             children.track(poll_fn(move |cx| {
@@ -357,7 +359,7 @@ fn a_join_is_polled_without_having_been_woken() {
             assert!(join.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         }
         gate.open();
-        // Whoever polled it last is woken, and nobody else need be.
+        // The waker of the last poll is woken; the others need not be.
         while wakes[99].count() == 0 {
             thread::yield_now();
         }
@@ -382,7 +384,7 @@ fn a_handle_that_is_leaked_keeps_nothing_of_the_child_but_its_value() {
     });
 }
 
-/// A child owns its group and its own handle, and both know of it.
+/// A child owns its group and its own handle, and both know the child.
 #[test]
 fn a_cycle_through_a_child_goes_with_the_child() {
     watched(|| {

@@ -1,4 +1,4 @@
-//! Code of users' that is called in the middle of ours, and does what it may: it panics, looks at the group, waits for another one.
+//! Users' code that the crate calls in the middle of its own. It panics, looks at the group, or waits for another group.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -18,7 +18,7 @@ use taskgroup_conformance::ledger::Ledger;
 use taskgroup_conformance::spawners::{ThreadEach, WhereWoken};
 use taskgroup_conformance::watched;
 
-/// Calls what it is given when it is dropped.
+/// Calls its function when it is dropped.
 pub struct OnDrop<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
@@ -27,7 +27,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Sends what is to run to whoever runs it, and panics when that one is gone.
+/// Sends what is to run to the thread that runs it, and panics when the receiver is gone.
 #[derive(Clone)]
 struct Sending(mpsc::Sender<Runnable>);
 
@@ -48,7 +48,8 @@ fn a_schedule_function_that_panics_keeps_nobody_from_being_cancelled() {
     watched(|| {
         let (children, (send, queue)) = (Ledger::default(), mpsc::channel());
         let group = TaskGroup::new(WhereWoken);
-        // It waits for a group inside that is empty, and is cut once that is over.
+        // A group is open inside this child, and is empty. When the child is cancelled, it is dropped once that group is
+        // over.
         group.launch(children.track(async {
             let _inside = TaskGroup::new(WhereWoken);
             pending::<()>().await
@@ -65,10 +66,10 @@ fn a_schedule_function_that_panics_keeps_nobody_from_being_cancelled() {
     });
 }
 
-/// Waits where it is dropped.
+/// How a destructor waits.
 type Waits = fn(TaskGroup<WhereWoken>, JoinHandle<()>);
 
-/// A child whose destructor cancels a group with such a child, so many levels deep, and waits for that.
+/// A child whose destructor cancels a group with another such child, and waits for that; `levels` deep.
 fn waits_when_dropped(
     children: &Ledger,
     levels: usize,
@@ -108,8 +109,8 @@ fn a_destructor_waits_for_what_it_has_cancelled_itself_however_deep() {
     }
 }
 
-/// The destructor in question is inside of so many others that what it cancels is queued. It cancels one whose destructor waits for the
-/// other one.
+/// The destructor in question runs inside so many others that what it cancels is queued. It cancels two children, and the
+/// destructor of the first one waits for the second one.
 #[test]
 fn a_destructor_waits_for_what_another_one_has_cancelled_however_deep() {
     watched(|| {
@@ -174,7 +175,7 @@ fn errors_that_nobody_is_left_to_read_are_dropped_quietly() {
     });
 }
 
-/// A child with a group in it, and so on, so many levels deep.
+/// A child that opens a group with another such child in it; `levels` deep.
 fn inside_of_groups(levels: usize) -> Boxed<()> {
     Box::pin(async move {
         if levels > 0 {
@@ -186,7 +187,8 @@ fn inside_of_groups(levels: usize) -> Boxed<()> {
     })
 }
 
-/// On this thread so many `Task`s are queued; each child that goes wakes a task there and then, which awaits something else.
+/// Many `Task`s are queued on this thread. Each child that is dropped wakes a task, which is polled at once and awaits
+/// something else.
 #[test]
 fn whoever_waits_among_many_that_are_dropped_does_not_lie_on_the_stack_of_the_next() {
     watched(|| {
@@ -201,7 +203,7 @@ fn whoever_waits_among_many_that_are_dropped_does_not_lie_on_the_stack_of_the_ne
             }));
         }
         let group = TaskGroup::new(WhereWoken);
-        // It goes last, inside of the destructors of all that is in it.
+        // This child is dropped last, from inside the destructors of everything in it.
         group.launch(async move {
             let _many = many;
             inside_of_groups(9).await;
@@ -214,7 +216,7 @@ fn whoever_waits_among_many_that_are_dropped_does_not_lie_on_the_stack_of_the_ne
     });
 }
 
-/// A task of a runtime that has shut down: woken, it is dropped.
+/// A task of a runtime that has shut down: waking it drops it.
 #[derive(Default)]
 struct Shut(Mutex<Option<Boxed<()>>>);
 
@@ -225,7 +227,7 @@ impl Wake for Shut {
     }
 }
 
-/// One that was told and has not looked hands that on.
+/// A listener that was notified and has not looked passes the notification on.
 #[test]
 fn a_listener_that_goes_wakes_the_next_one_where_no_lock_is_held() {
     watched(|| {
@@ -244,7 +246,7 @@ fn a_listener_that_goes_wakes_the_next_one_where_no_lock_is_held() {
     });
 }
 
-/// Polls a child once, with a waker that looks at the group when it is dropped.
+/// Polls a child once, with a waker whose destructor looks at the group.
 #[derive(Clone, Default)]
 struct Curious(Arc<Mutex<Option<Group<Curious>>>>);
 
@@ -291,7 +293,7 @@ fn the_waker_of_a_child_that_waits_for_a_place_is_dropped_where_no_lock_is_held(
     });
 }
 
-/// Polls a child once, with a waker that panics when it is dropped, and leaves it to the test to drop the child.
+/// Polls a child once, with a waker that panics when it is dropped. The test drops the child.
 #[derive(Clone, Default)]
 struct Panicky {
     kept: Arc<Mutex<Option<Boxed<()>>>>,
@@ -328,7 +330,7 @@ fn a_waker_that_panics_when_it_is_dropped_breaks_no_destructor_of_a_child() {
     watched(|| {
         let (spawner, children) = (Panicky::default(), Ledger::default());
         let group = TaskGroup::new(spawner.clone());
-        // Under a shield its waker is kept, so that a cancel can wake it afterwards.
+        // Under a shield the child's waker is kept, so that a cancel can wake the child afterwards.
         group.launch(children.track(shield(pending::<()>())));
         let child = spawner.kept.lock().unwrap().take();
         spawner.armed.store(true, SeqCst);
@@ -356,7 +358,7 @@ fn the_waker_of_an_owner_that_panics_when_it_is_dropped_keeps_no_group_from_bein
     });
 }
 
-/// Counts how many groups it is told of.
+/// Counts how often it is told of a group.
 #[derive(Clone, Default)]
 struct Told(Arc<AtomicUsize>);
 
@@ -402,7 +404,7 @@ fn a_spawner_is_told_of_its_group_once_whatever_its_first_child_is() {
     });
 }
 
-/// Says of each group that its runtime is gone, as soon as it is told of it.
+/// Tells each group that its runtime is gone, as soon as the group registers.
 #[derive(Clone)]
 struct Gone;
 
@@ -437,7 +439,7 @@ fn a_destructor_spawns_while_its_group_is_told_of_a_runtime_that_is_gone() {
     });
 }
 
-/// Where a spawner panics.
+/// The call in which a spawner panics.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Panics {
     Spawning,

@@ -1,4 +1,4 @@
-//! Children that are not `Send`, on the executors that stay on one thread.
+//! Children that are not `Send`, on executors that stay on one thread.
 
 use std::future::{Future, pending};
 use std::marker::PhantomData;
@@ -126,7 +126,7 @@ fn a_panic_is_resumed<L: Local>(local: L) {
     });
 }
 
-/// Cannot be sent, and writes down the thread on which it is dropped.
+/// Is not `Send`, and records the thread on which it is dropped.
 struct Stays(Log, PhantomData<Rc<()>>);
 
 impl Drop for Stays {

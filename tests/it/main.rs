@@ -1,10 +1,10 @@
-//! The behaviour suite: every case of `conformance/` on every runtime, and beside them what needs more than a spawner.
+//! The behaviour suite: every case of `conformance/` on every runtime, and tests that need more than a spawner.
 //!
-//! A failure reads `tokio_current_thread::body_failure::o_30_a_stronger_failure_on_either_side`.
+//! A failing case is reported as `tokio_current_thread::body_failure::o_30_a_stronger_failure_on_either_side`.
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
-/// Makes a test of each case on one runtime, for a section of its own.
+/// Makes a module for one runtime, with a test for each case of the section.
 #[cfg(any(feature = "smol", feature = "async-std", feature = "tokio"))]
 macro_rules! on {
     ($runtime:ident: $($case:ident)*) => {

@@ -1,4 +1,4 @@
-//! What is async-std's own.
+//! What is special about async-std.
 
 use std::cell::Cell;
 use std::convert::Infallible;

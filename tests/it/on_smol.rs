@@ -1,4 +1,4 @@
-//! What is smol's own: executors that are owned, and that can be dropped.
+//! What is special about smol: executors that have an owner, and that can be dropped.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -34,7 +34,7 @@ fn an_executor_is_dropped_with_live_children() {
     });
 }
 
-/// A wrapper that kept the spawner would own the executor that owns it, and nothing would ever be dropped.
+/// A wrapper that kept the spawner would own the executor that owns the wrapper, and nothing would ever be dropped.
 #[test]
 fn children_do_not_own_their_executor() {
     watched(|| {
@@ -108,7 +108,7 @@ fn its_tasks_can_be_adopted() {
     });
 }
 
-/// The executor locks its list of tasks while it runs the iterator of `spawn_many`, and schedules under that lock.
+/// The executor holds the lock of its task list while it runs the iterator of `spawn_many`, and schedules under that lock.
 #[test]
 fn a_group_is_spawned_on_from_inside_of_the_executors_own_tasks() {
     watched(|| {
@@ -129,7 +129,7 @@ fn a_group_is_spawned_on_from_inside_of_the_executors_own_tasks() {
     });
 }
 
-/// Awaiting a `Task` of an executor that is gone panics; an adopted one is lost.
+/// Awaiting a `Task` of an executor that is gone panics. If the `Task` was adopted, its child is lost instead.
 #[test]
 fn an_adopted_task_of_an_executor_that_is_dropped_is_lost() {
     watched(|| {
@@ -143,7 +143,7 @@ fn an_adopted_task_of_an_executor_that_is_dropped_is_lost() {
     });
 }
 
-/// Goes on for a while around each child that has ended.
+/// Its wrapper of a child runs on for a while after the child has ended.
 #[derive(Clone)]
 struct Around(Arc<Executor<'static>>, Tally);
 

@@ -1,4 +1,4 @@
-//! What is Tokio's own: its children are tasks like any other, and its runtimes can be shut down.
+//! What is special about Tokio: children are ordinary tasks, and runtimes can be shut down.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -273,8 +273,8 @@ fn an_adopted_task_is_aborted_by_a_refusal_and_by_a_cancel_before_the_first_poll
     });
 }
 
-/// A handle that is polled when the budget is spent wakes whoever polls it; outside of a worker it does so at once, and
-/// again, and again.
+/// A handle that is polled when the budget is spent wakes the task that polls it. Outside of a worker it does so at once,
+/// again and again.
 #[test]
 fn children_are_started_and_cancelled_by_a_host_whose_budget_is_spent() {
     async fn spend_the_budget() {

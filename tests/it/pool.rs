@@ -1,4 +1,4 @@
-//! What is a pool's own: its drivers, children that block, and runtimes that go away under it.
+//! What is special about pools: drivers, children that block their driver, and runtimes that go away under a pool.
 
 #[cfg(feature = "async-std")]
 mod on_async_std;
@@ -25,7 +25,7 @@ use taskgroup_conformance::{Test, panic_text, run, until, watched};
 use crate::runtimes;
 use taskgroup_conformance::spawners::{Dropping, Inline, ThreadEach};
 
-/// Counts the drivers: each future that is spawned is one.
+/// Counts the drivers: every future that is spawned is a driver.
 #[derive(Clone)]
 struct Counting<S>(S, Ledger);
 
@@ -59,7 +59,7 @@ fn counted<S: Spawner>(spawner: S) -> (Pool<Counting<S>>, Ledger) {
     (Pool::new(Counting(spawner, drivers.clone())), drivers)
 }
 
-/// Waits until so many drivers are left, or fewer.
+/// Waits until at most `n` drivers are left.
 async fn at_most(drivers: &Ledger, n: usize) {
     while drivers.read().alive() > n {
         yield_now().await;
@@ -79,7 +79,7 @@ async fn all_parked<S>(pool: &Pool<S>) {
     }
 }
 
-/// Runs every kind of child, and checks that neither a child nor a driver is left when the last handle is dropped.
+/// Runs every kind of child. Checks that no child and no driver is left when the last handle is dropped.
 async fn nothing_is_left<S: Spawner>(t: &Test<S>) {
     let (pool, drivers) = counted(t.spawner());
     let group = TaskGroup::new(pool.clone());
@@ -95,13 +95,14 @@ async fn nothing_is_left<S: Spawner>(t: &Test<S>) {
     group.launch(t.child(large(pending())));
     assert!(drivers.read().alive() > 0);
     group.cancel();
-    // The group is the last handle.
+    // The group has the last handle of the pool.
     group.join().await.unwrap();
     at_most(&drivers, 0).await;
     assert_eq!((t.ledger.read().made, t.ledger.read().alive()), (2_003, 0));
 }
 
-/// They are queued several at once, and all of them before whoever cancels them goes on: a child, or somebody outside.
+/// A cancel queues the children several at a time. All are queued before the code that cancels them goes on, in a child or
+/// outside.
 #[cfg(any(feature = "smol", feature = "async-std", feature = "tokio"))]
 fn whoever_cancels_many_blocks_until_they_are_gone(spawner: impl Spawner) {
     let pool = Pool::new(spawner);
@@ -134,7 +135,7 @@ fn whoever_cancels_many_blocks_until_they_are_gone(spawner: impl Spawner) {
     }
 }
 
-/// A child too large to be made under the lock of its group.
+/// A child that is too large to be made under the lock of its group.
 async fn large(wait: impl Future<Output = ()>) -> Result<usize, Infallible> {
     let held = [1; 4_096];
     wait.await;
@@ -151,7 +152,7 @@ fn where_spawn_polls_nothing_is_left() {
     run(runtimes::inline, nothing_is_left);
 }
 
-/// A driver that is polled where it is started, by one that has as much to do, would start the next one inside of itself.
+/// If a busy driver starts another driver, and `spawn` polls that at once, it would start the next driver inside itself.
 #[test]
 fn where_spawn_polls_drivers_do_not_nest() {
     watched(|| {
@@ -163,7 +164,7 @@ fn where_spawn_polls_drivers_do_not_nest() {
             here.add();
             let _ = hold.recv();
         });
-        // Nobody runs what is woken, for now.
+        // For now nobody runs what is woken.
         block_on(there.take(1));
         let group = TaskGroup::new(pool);
         let (spawn, counted, spawning) = (group.group(), children.clone(), thread::current().id());
@@ -186,7 +187,7 @@ fn where_spawn_polls_drivers_do_not_nest() {
     });
 }
 
-/// Closes a pool while its drivers are anywhere, and its last child ends anywhere.
+/// Closes pools while their drivers are in any state, and while their last child may be ending.
 #[test]
 fn pools_come_and_go() {
     watched(|| {
@@ -202,7 +203,7 @@ fn pools_come_and_go() {
     });
 }
 
-/// The first child finds that its pool has no driver, again and again, with others about to find it too.
+/// Again and again the first child finds that its pool has no driver, while others are about to find the same.
 #[test]
 fn a_pool_is_first_used_from_everywhere() {
     watched(|| {
@@ -240,7 +241,7 @@ fn a_pool_inside_of_a_child_of_a_pool() {
         }));
         let inner = block_on(inner).unwrap();
         block_on(outer.join()).unwrap();
-        // It has outlived the child that made it.
+        // The inner pool has outlived the child that made it.
         let group = TaskGroup::new(inner);
         group.launch(children.track(async {}));
         block_on(group.join()).unwrap();
@@ -250,7 +251,7 @@ fn a_pool_inside_of_a_child_of_a_pool() {
     });
 }
 
-/// A child waits, its waker with a thread that no runtime knows, and one wake is all it gets.
+/// A child waits. A thread that no runtime knows has its waker, and wakes it only once each time.
 #[test]
 fn no_wake_up_is_lost() {
     watched(|| {
@@ -280,7 +281,7 @@ fn no_wake_up_is_lost() {
     });
 }
 
-/// Each group has one child, so that everything is parked when the next one comes.
+/// Each group has one child, so every driver is parked when the next child comes.
 #[test]
 fn no_spawn_is_lost() {
     watched(|| {

@@ -1,4 +1,4 @@
-//! A spawner that runs a child wherever it is woken: whatever is held at that moment is held in the child as well.
+//! A spawner that runs a child where it is woken: locks that are held there are held while the child runs.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use taskgroup_conformance::ledger::{Ledger, Log};
 use taskgroup_conformance::spawners::WhereWoken;
 use taskgroup_conformance::{panic_text, watched};
 
-/// A gate for one, which wakes with no lock held: channels and events wake under their own.
+/// A gate for one waiter, which wakes without a lock. Channels and events wake under their own locks.
 #[derive(Clone, Default)]
 struct Switch(Arc<Mutex<(bool, Option<Waker>)>>);
 
@@ -42,7 +42,7 @@ fn a_cancel_drops_the_children_inside_of_it() {
         for _ in 0..10 {
             let own = group.group();
             group.launch(ledger.track(async move {
-                // Dropped with the child: it looks at the group, and cancels it again.
+                // Dropped with the child. Its destructor looks at the group, and cancels it again.
                 let _again = OnDrop(move || {
                     assert!(own.is_cancelled() && own.reason().is_some());
                     own.cancel();

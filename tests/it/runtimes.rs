@@ -23,12 +23,12 @@ pub fn threads() -> Rig<ThreadEach> {
     Rig::new(ThreadEach).costly()
 }
 
-/// The first poll inside of `spawn`.
+/// The first poll happens inside `spawn`.
 pub fn inline() -> Rig<Inline> {
     Rig::new(Inline).workers(1).inline()
 }
 
-/// More polls than wake-ups, in no order, and wake-ups that are late.
+/// More polls than wake-ups, in random order, and late wake-ups.
 pub fn spurious() -> Rig<Spurious> {
     Rig::new(Spurious).restless()
 }
@@ -39,14 +39,14 @@ pub fn smol_global() -> Rig<taskgroup::Smol> {
     Rig::new(taskgroup::Smol).workers(1).block_on(|host| smol::block_on(host))
 }
 
-/// An executor of one's own, driven by the thread of the host alone.
+/// An executor of the test's own, driven only by the thread of the host.
 #[cfg(feature = "smol")]
 pub fn smol_executor_1() -> Rig<Arc<Executor<'static>>> {
     let executor = Arc::new(Executor::new());
     Rig::new(executor.clone()).one_thread().block_on(move |host| block_on(executor.run(host)))
 }
 
-/// An executor of one's own, driven by four threads beside the host's.
+/// An executor of the test's own, driven by four threads; the host has another thread.
 #[cfg(feature = "smol")]
 pub fn smol_executor_4() -> Rig<Arc<Executor<'static>>> {
     let executor = Arc::new(Executor::new());
@@ -54,7 +54,7 @@ pub fn smol_executor_4() -> Rig<Arc<Executor<'static>>> {
     Rig::new(executor).workers(4).block_on(move |host| threads.block_on(host))
 }
 
-/// A static executor, driven by the thread of the host alone.
+/// A static executor, driven only by the thread of the host.
 #[cfg(feature = "smol")]
 pub fn smol_static() -> Rig<&'static StaticExecutor> {
     let executor = leaked();
@@ -68,19 +68,19 @@ pub fn async_std() -> Rig<taskgroup::AsyncStd> {
     Rig::new(taskgroup::AsyncStd).workers(cores.get()).block_on(|host| async_std::task::block_on(host))
 }
 
-/// Tokio with one thread for all, the host's.
+/// Tokio with a single thread, which is the host's.
 #[cfg(feature = "tokio")]
 pub fn tokio_current_thread() -> Rig<Handle> {
     tokio_on(Builder::new_current_thread().enable_all().build().unwrap()).one_thread()
 }
 
-/// Tokio with one worker beside the thread of the host.
+/// Tokio with one worker; the host has another thread.
 #[cfg(feature = "tokio")]
 pub fn tokio_1_worker() -> Rig<Handle> {
     tokio_workers(1)
 }
 
-/// Tokio with four workers beside the thread of the host.
+/// Tokio with four workers; the host has another thread.
 #[cfg(feature = "tokio")]
 pub fn tokio_4_workers() -> Rig<Handle> {
     tokio_workers(4)
@@ -114,7 +114,7 @@ pub fn pool_on_tokio() -> Rig<Pool<Handle>> {
     pooled(tokio_workers(2))
 }
 
-/// A pool on another rig's spawner. Its children run on as many drivers at once as that one has workers.
+/// A pool on the spawner of another rig. Its children run on as many drivers at once as that rig has workers.
 #[cfg(feature = "pool")]
 #[allow(dead_code, reason = "a pool is tested on the runtimes that there are")]
 fn pooled<S: Spawner>(rig: Rig<S>) -> Rig<Pool<S>> {
@@ -122,7 +122,7 @@ fn pooled<S: Spawner>(rig: Rig<S>) -> Rig<Pool<S>> {
     rig.with_spawner(pool)
 }
 
-/// Keeps static executors reachable, so that a leak checker does not take them for lost.
+/// Keeps static executors reachable, so that a leak checker does not report them.
 #[cfg(feature = "smol")]
 static REGISTRY: Mutex<Vec<&'static StaticExecutor>> = Mutex::new(Vec::new());
 

@@ -1,14 +1,15 @@
-//! Traps: faults and surprises of the crates underneath, and a test for each that would fail if we fell in.
+//! Traps: faults and surprises of the crates that this one builds on. For each there is a test that would fail if we fell
+//! in.
 //!
-//! Their numbers are those of the list that was made of them beforehand. Each row says what the trap is, which test is about it,
-//! and which change of a line of ours falls in: each was made once, and the test was red.
+//! The numbers are those of the list that was made beforehand. Each row describes the trap, names the test for it, and
+//! names the change of one line of this crate that falls into it. Each change was made once, and the test was red.
 //!
 //! ```text
-//!  1       async-task, not told to propagate panics, loses the wake-up of whoever awaits a task that was cancelled
-//!          while it ran and then panics
+//!  1       async-task, unless told to propagate panics, loses the wake-up of the code that awaits a task, if the task is
+//!          cancelled while it runs and then panics
 //!     test trap_01_a_child_cancelled_in_the_poll_that_panics_wakes_its_joiner
 //!     red  if Child::poll does not catch
-//!  2       async-task shows a panic before the future is dropped
+//!  2       async-task reports a panic before the future is dropped
 //!     test trap_02_a_panic_is_told_to_nobody_while_the_destructor_runs
 //!     red  if let_go delivers before it drops
 //!  3       async-task aborts the process when a future's destructor panics
@@ -16,22 +17,22 @@
 //!     red  if close does not catch
 //!  4       Task::cancel loses the output of a last poll that was under way
 //!     test *::panics::a_child_that_is_cancelled_in_its_last_poll_keeps_its_value
-//!     red  if Child::poll takes a value of a cancelled child for cancelled
+//!     red  if Child::poll treats a value of a cancelled child as cancelled
 //!  5       Task::is_finished is true while the destructor runs
 //!     test trap_05_a_handle_is_not_finished_while_the_destructor_runs
 //!     red  if let_go delivers before it drops
-//!  6       async-executor calls iterators and wakers under its mutex, so whoever spawns from there deadlocks
+//!  6       async-executor calls iterators and wakers under its mutex, so code that spawns from there deadlocks
 //!     test trap_06_a_spawner_is_called_with_no_lock_held
 //!     red  if hand_over holds the table while it spawns
-//! 12       Tokio's handles use up the budget of the task that awaits them, and a FuturesUnordered of them is
-//!          quadratic
+//! 12       Tokio's handles use up the budget of the task that awaits them, and a FuturesUnordered of them takes
+//!          quadratic time
 //!     test trap_12_many_handles_are_awaited_in_one_tokio_task_at_a_poll_or_two_each
 //!     red  if JoinHandle::poll asks for budget
-//! 13       what is driven inside of one Tokio task shares one budget
+//! 13       everything that is driven inside one Tokio task shares one budget
 //!     test pool::on_tokio::a_driver_gives_way_when_the_budget_is_spent
 //!     red  if has_budget of the handle is always true
-//!          a Tokio worker keeps what it woke last to itself, and another one that goes to sleep at that moment is not
-//!          told of it; neither matters but to whom a task blocks
+//!          a Tokio worker keeps the task that it woke last to itself, and another worker that goes to sleep at that
+//!          moment is not told of the task; both matter only if a task blocks
 //!     test pool::on_tokio::a_child_spawns_ten_siblings_and_then_blocks
 //!     red  if kick of the handle does nothing; once in a hundred times, on a busy machine, if it does not kick again
 //! 14       event-listener wakes under its mutex, where a waker may drop another listener
@@ -39,25 +40,25 @@
 //!     red  if Deferred wakes at once
 //! 17       a Tokio runtime that has shut down takes a future and drops it unpolled
 //!     test on_tokio::a_shut_down_runtime_loses_what_is_spawned_on_it
-//!     red  if end_unasked takes what was not cancelled for cancelled
-//! 18       a Tokio runtime that goes away drops tasks, and those that await them on it are told nothing
+//!     red  if end_unasked treats a child that was not cancelled as cancelled
+//! 18       a Tokio runtime that goes away drops tasks, and the tasks on it that await them are not told
 //!     test on_tokio::a_shut_down_runtime_loses_its_children_and_join_ends
 //!     red  if the destructor of Child does nothing
 //! 19       awaiting a task of an executor that is gone panics
 //!     test on_smol::an_adopted_task_of_an_executor_that_is_dropped_is_lost
-//!     red  if Adopt for Task without fallible
-//! 20       Task::cancel does nothing before it is polled, and hangs if nobody runs the executor
+//!     red  if Adopt for Task does not use fallible
+//! 20       Task::cancel does nothing before it is polled, and hangs if no thread runs the executor
 //!     test trap_20_a_cancel_waits_for_no_executor
 //!     red  if dispose waits for the cancel of a Task
-//! 24       a child that closes its own group waits for itself
+//! 24       a child that joins its own group waits for itself
 //!     test *::nesting::joining_inside_of_the_own_child_panics
 //!     red  if refuse_own_child refuses nothing
 //! 28       an empty JoinSet is at its end at once, and a loop over it spins
 //!     test *::results::without_children_they_pend_until_the_group_is_closed
 //!     red  if poll_finished does not ask whether the group is closed
-//! 31       work that blocks cannot be cut, and whoever does not wait leaves it behind
+//! 31       work that blocks cannot be cut, and code that does not wait for it leaves it behind
 //!     test blocking::*::a_cancel_waits_for_work_that_has_begun
-//!     red  if spawn_blocking without shield
+//!     red  if spawn_blocking does not use a shield
 //! ```
 
 use std::future::poll_fn;
@@ -70,7 +71,7 @@ use taskgroup_conformance::ledger::Gate;
 use taskgroup_conformance::spawners::{Inline, ThreadEach};
 use taskgroup_conformance::{panic_text, quiet_panic, watched};
 
-/// The child is cancelled while it is polled, and whoever joins comes between that and the panic.
+/// The child is cancelled while it is polled, and the join is polled between the cancel and the panic.
 #[test]
 fn trap_01_a_child_cancelled_in_the_poll_that_panics_wakes_its_joiner() {
     watched(|| {
@@ -92,7 +93,7 @@ fn trap_01_a_child_cancelled_in_the_poll_that_panics_wakes_its_joiner() {
     });
 }
 
-/// Says that it is being dropped, and waits there.
+/// Reports that it is being dropped, and waits there.
 struct Blocks(Gate, mpsc::Receiver<()>);
 
 impl Drop for Blocks {
@@ -108,7 +109,7 @@ fn trap_02_a_panic_is_told_to_nobody_while_the_destructor_runs() {
         let group = TaskGroup::new(ThreadEach);
         let (inside, (go, gone)) = (Gate::new(), mpsc::channel::<()>());
         let blocks = Blocks(inside.clone(), gone);
-        // Not a local of it, which would be gone before the panic is caught.
+        // Not a local variable of the child: that would be gone before the panic is caught.
         let mut handle = group.spawn(poll_fn(move |_| -> Poll<()> {
             let _blocks = &blocks;
             quiet_panic("boom")
@@ -142,7 +143,7 @@ fn trap_05_a_handle_is_not_finished_while_the_destructor_runs() {
     });
 }
 
-/// The child is polled inside of the call, and does with its group whatever may be done.
+/// The child is polled inside the call, and does with its group all that it may do.
 #[test]
 fn trap_06_a_spawner_is_called_with_no_lock_held() {
     watched(|| {
@@ -187,7 +188,7 @@ fn trap_12_many_handles_are_awaited_in_one_tokio_task_at_a_poll_or_two_each() {
     });
 }
 
-/// Cancelling is a mark, which takes nobody to run. The end takes somebody.
+/// A cancel only sets a mark, for which nothing has to run. The end of a child needs a thread that runs the executor.
 #[cfg(feature = "smol")]
 #[test]
 fn trap_20_a_cancel_waits_for_no_executor() {

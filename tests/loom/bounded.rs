@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// Looks at every interleaving in which so many threads are stopped where they need not be.
+/// Goes through every interleaving in which at most `preemptions` threads are stopped where they need not be.
 pub(crate) fn bounded(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);

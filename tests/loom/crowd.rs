@@ -1,4 +1,4 @@
-//! Children that are put by as the table is taken. In a model two children are a crowd, and there is room for one.
+//! Children that are put by while the table is locked. In a model two children are a crowd, and there is room for one.
 
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use taskgroup::{Spawner, Task, TaskGroup};
 
 use super::{Capture, Keeps, Threads, block_on, bounded};
 
-/// A runtime whose tasks run when this says so.
+/// A runtime whose tasks run only when it is told to run them.
 #[derive(Clone, Default)]
 struct ByHand(Arc<StdMutex<Vec<Runnable>>>);
 
@@ -30,7 +30,7 @@ impl Spawner for ByHand {
 }
 
 impl ByHand {
-    /// Runs on another thread what is scheduled by now.
+    /// Runs what is scheduled by now, on another thread.
     fn run_elsewhere(&self) -> JoinHandle<()> {
         let scheduled = std::mem::take(&mut *self.0.lock().unwrap());
         thread::spawn(move || {
@@ -65,8 +65,8 @@ fn end(runtime: &ByHand, group: TaskGroup<ByHand>) {
     block_on(group.join()).unwrap();
 }
 
-/// Red if `State::turn_of` looks whether it may put by before it has the lock of the list, and not again; and if
-/// `State::disperse` takes those that were put by before it takes the mark away.
+/// Red if `State::turn_of` checks whether it may put by only before it has the lock of the list. Also red if
+/// `State::disperse` takes the children that were put by before it clears the mark.
 #[test]
 fn the_last_of_a_crowd_end_at_once() {
     bounded(2, || {
@@ -94,7 +94,7 @@ fn whoever_was_put_by_is_not_counted() {
     });
 }
 
-/// Red if `State::register_cleanup` does not entangle: it would begin when somebody else ends.
+/// Red if `State::register_cleanup` does not entangle: the clean-up would begin only when another child ends.
 #[test]
 fn a_clean_up_begins_when_its_child_has_ended() {
     bounded(3, || {
@@ -123,7 +123,7 @@ fn a_clean_up_begins_when_its_child_has_ended() {
     });
 }
 
-/// Red if `State::let_out` takes only those out of the table that are plain.
+/// Red if `State::let_out` takes only plain children out of the table.
 #[test]
 fn a_child_is_cancelled_when_it_was_put_by() {
     bounded(3, || {

@@ -1,4 +1,4 @@
-//! The drivers of a pool, run by hand from inside of the crate, where the way there has too many interleavings.
+//! The drivers of a pool, run by hand from inside the crate. Through the public API there are too many interleavings.
 
 #[path = "bounded.rs"]
 mod bounded;
@@ -11,12 +11,11 @@ use loom::thread::JoinHandle;
 
 use self::bounded::bounded;
 use super::driver::{Source, start_or_panic};
-use super::queue::Seat;
 use super::shared::{Shared, Stay};
 use crate::spawner::Spawner;
 use crate::unwind::Quiet;
 
-/// A runtime whose tasks run when this says so.
+/// A runtime whose tasks run only when it is told to run them.
 #[derive(Clone, Default)]
 struct ByHand(Arc<Mutex<Vec<Runnable>>>);
 
@@ -38,7 +37,7 @@ impl Spawner for ByHand {
 }
 
 impl ByHand {
-    /// Starts a driver that looks at the queue when it is run next.
+    /// Starts a driver, which looks at the queue when it is next run.
     fn start(&self, shared: &Arc<Shared>) {
         assert!(start_or_panic(self, Source::Own(Quiet::new(self.clone())), shared, usize::MAX));
         self.run();
@@ -69,8 +68,8 @@ fn child(shared: &Arc<Shared>, future: impl Future<Output = ()> + Send + 'static
     runnable
 }
 
-/// One waits. Another one finds something after it was counted as waiting, when somebody has already left more to it, and runs
-/// that: which may block, so whatever else is queued must not be left behind.
+/// One driver waits. Another one was counted as waiting, and then finds a child: meanwhile more was left to it. The child
+/// may block, so whatever else is queued must not be left behind.
 ///
 /// Red if `Shared::unpark` does not settle the queue.
 #[test]
@@ -105,7 +104,7 @@ fn more_is_left_to_a_driver_that_had_almost_parked() {
     });
 }
 
-/// Red if `Part::pop_some` lets go of the list that it takes from before it has put them into the other one.
+/// Red if `Part::pop_some` unlocks the list that it takes from before it has put the children into the other list.
 #[test]
 fn a_pool_dies_while_a_driver_takes_several() {
     bounded(3, || {
@@ -135,13 +134,13 @@ fn what_comes_to_a_pool_that_died_twice_is_drained() {
         dies.join().unwrap();
         shared.queue.push(child(&shared, async {}), None);
         assert!(shared.word.begin_draining(), "it is left to nobody");
-        drop(shared.queue.pop(&mut Seat { ..Seat::ANY }).expect("it was pushed"));
+        drop(shared.queue.pop(&mut shared.queue.seat(1)).expect("it was pushed"));
     });
 }
 
-/// Whoever comes later finds the first one's on its way.
+/// The thread that comes second finds that the first one's driver is on its way.
 ///
-/// Red if `Word::admit` admits more than are said to be enough.
+/// Red if `Word::admit` admits more drivers than the caller says are enough.
 #[test]
 fn two_threads_start_one_driver() {
     bounded(3, || {
@@ -162,9 +161,9 @@ fn two_threads_start_one_driver() {
     });
 }
 
-/// Two wait, and two threads push: whoever comes later leaves it to the driver that is on its way.
+/// Two drivers wait, and two threads push. The thread that comes second leaves its child to the driver that is on its way.
 ///
-/// Red if `Shared::wake_one` does not look for one under the lock.
+/// Red if `Shared::wake_one` does not look, under the lock, for a driver that is on its way.
 #[test]
 fn two_pushes_wake_one_driver() {
     bounded(3, || {

@@ -12,9 +12,9 @@ use taskgroup::{Failure, Group, TaskGroup, scope};
 
 use super::{Capture, Threads, Yield, block_on, bounded, model};
 
-/// Background children live while an ordinary one does, also one that comes while the group is being joined.
+/// Background children live as long as an ordinary child does, even one that comes while the group is being joined.
 ///
-/// Red if `State::end_background` looks at the count before it has the lock, and not again.
+/// Red if `State::end_background` checks the count only before it has the lock.
 #[test]
 fn a_child_comes_while_the_background_is_being_ended() {
     bounded(3, || {
@@ -37,9 +37,9 @@ fn a_child_comes_while_the_background_is_being_ended() {
     });
 }
 
-/// A child inside cuts its host, and leaves while that looks whether somebody is left.
+/// A child inside cuts its host, and leaves while the host checks whether any child is left.
 ///
-/// Red if `State::conclude` looks for the count a second time where it did not look for the cut the first time.
+/// Red if `State::conclude` checks the count a second time where it did not check for the cut the first time.
 #[test]
 fn a_host_is_cut_while_the_last_child_inside_leaves() {
     bounded(2, || {
@@ -57,7 +57,7 @@ fn a_host_is_cut_while_the_last_child_inside_leaves() {
     });
 }
 
-/// Nothing is left in a group when its body is cut, and so it is over while that body is in its last poll.
+/// Nothing is left in a group when its body is cut, so the group is over while that body is in its last poll.
 ///
 /// Red if `State::enter_cleanup` does not link the group again, or does so before it has entered the clean-up.
 #[test]
@@ -81,7 +81,7 @@ fn a_body_registers_a_clean_up_while_its_host_is_cut() {
 
 /// A failure that was returned counts, whenever the cancel comes.
 ///
-/// Red if `Child::end_with` records only while the group is not cancelled.
+/// Red if `Child::end_with` records the failure only while the group is not cancelled.
 #[test]
 fn a_failure_meets_a_cancel() {
     model(|| {
@@ -99,7 +99,7 @@ fn a_failure_meets_a_cancel() {
     });
 }
 
-/// The failure that cancels is the primary one, and no other is lost.
+/// The failure that cancels the group is the primary one, and no other failure is lost.
 ///
 /// Red if `State::record_into` takes the number in one step and cancels in another.
 #[test]
@@ -122,7 +122,7 @@ fn two_children_fail_at_once() {
     });
 }
 
-/// What nobody reads is handed outwards before the group around may end.
+/// Failures that nobody reads are handed outwards before the group around may end.
 ///
 /// Red if `State::settle` cuts the link before it hands the failures outwards.
 #[test]
@@ -148,7 +148,7 @@ fn an_abandoned_group_fails_while_the_one_around_it_is_joined() {
     });
 }
 
-/// A join is given up while the last child ends.
+/// A join is dropped while the last child ends.
 ///
 /// Red if `State::tell` does not settle a group that is cancelled.
 #[test]
@@ -170,7 +170,7 @@ fn a_join_is_dropped_while_the_last_child_ends() {
 
 /// A body that waits is cut by a child that fails, and is gone when the scope ends.
 ///
-/// Red if `Scope::poll` has itself woken only after it has polled the body.
+/// Red if `Scope::poll` registers its waker only after it has polled the body.
 #[test]
 fn a_child_fails_while_the_body_waits() {
     model(|| {
@@ -186,7 +186,7 @@ fn a_child_fails_while_the_body_waits() {
     });
 }
 
-/// A clean-up that was registered runs, once its child is destroyed and before the group ends, however the child ends.
+/// A clean-up that was registered runs, however its child ends: after the child is destroyed, and before the group ends.
 ///
 /// Red if `Member::end` does not let the clean-ups begin.
 #[test]

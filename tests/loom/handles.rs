@@ -1,4 +1,4 @@
-//! What children leave to those who wait for them.
+//! What children leave for the code that waits for them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use taskgroup::TaskGroup;
 
 use super::{Capture, Keeps, Threads, Yield, block_on, bounded, model};
 
-/// Red if `Packet::poll` keeps the waker without looking again.
+/// Red if `Packet::poll` keeps the waker and does not look again.
 #[test]
 fn a_child_ends_while_somebody_comes_to_wait_for_it() {
     model(|| {
@@ -50,7 +50,7 @@ fn a_handle_is_dropped_while_its_child_ends() {
     });
 }
 
-/// Red if `Results::poll_finished` looks whether the group is closed before it listens.
+/// Red if `Results::poll_finished` checks whether the group is closed before it listens.
 #[test]
 fn a_group_is_closed_while_somebody_waits_for_results() {
     bounded(3, || {
@@ -66,7 +66,7 @@ fn a_group_is_closed_while_somebody_waits_for_results() {
     });
 }
 
-/// Red if `Results::poll_finished` keeps its waker without looking again.
+/// Red if `Results::poll_finished` keeps its waker and does not look again.
 #[test]
 fn two_results_come_at_once() {
     bounded(2, || {
@@ -80,7 +80,7 @@ fn two_results_come_at_once() {
     });
 }
 
-/// Red if a result is kept for somebody who has gone.
+/// Red if a result is kept although its reader is gone.
 #[test]
 fn results_are_dropped_while_one_comes() {
     model(|| {

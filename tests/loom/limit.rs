@@ -23,7 +23,7 @@ async fn alone(running: Arc<AtomicUsize>) {
     Yield(false).await;
 }
 
-/// Red if a child that leaves does not give its place on, or if a queued one keeps its waker without looking again.
+/// Red if a child that leaves does not pass its place on, or if a queued child keeps its waker and does not look again.
 #[test]
 fn children_take_turns() {
     bounded(2, || {
@@ -36,7 +36,7 @@ fn children_take_turns() {
     });
 }
 
-/// Red if the turn of a child that does not wait any more is not somebody else's.
+/// Red if the turn of a child that no longer waits does not go to another child.
 #[test]
 fn a_queued_child_is_cancelled_while_its_turn_comes() {
     bounded(1, || {
@@ -55,7 +55,7 @@ fn a_queued_child_is_cancelled_while_its_turn_comes() {
     });
 }
 
-/// Red if a place is lost that was given to somebody who has gone.
+/// Red if a place is lost because it was given to a waiter that is gone.
 #[test]
 fn somebody_who_waits_to_spawn_gives_up_while_its_turn_comes() {
     bounded(2, || {
@@ -72,7 +72,8 @@ fn somebody_who_waits_to_spawn_gives_up_while_its_turn_comes() {
     });
 }
 
-/// Red if whoever is turned away by a close gives back a place that it never had, or if whoever had its turn does not.
+/// Red if a waiter that a close turns away gives back a place that it never had, or if one that had its turn does not give
+/// it back.
 #[test]
 fn somebody_who_waits_to_spawn_gives_up_while_the_group_is_closed() {
     bounded(2, || {
@@ -90,7 +91,7 @@ fn somebody_who_waits_to_spawn_gives_up_while_the_group_is_closed() {
     });
 }
 
-/// Red if a child that is lent a place while it looks for one is not woken.
+/// Red if a child is not woken when it is lent a place while it looks for one.
 #[test]
 fn a_place_is_lent_to_a_child_that_looks_for_one() {
     bounded(2, || {
@@ -102,7 +103,7 @@ fn a_place_is_lent_to_a_child_that_looks_for_one() {
     });
 }
 
-/// Red if a place that is lent to a child, or would be next, is not there for others when that child is cancelled.
+/// Red if a place that a child was lent, or would be lent next, is not available to others when that child is cancelled.
 #[test]
 fn a_child_is_cancelled_while_it_is_lent_a_place() {
     bounded(2, || {
@@ -121,7 +122,7 @@ fn a_child_is_cancelled_while_it_is_lent_a_place() {
     });
 }
 
-/// Red if a child lends its place again while somebody runs in it whom the first borrower has lent it to.
+/// Red if a child lends its place again while another child runs in it, to which the first borrower has lent the place.
 #[test]
 fn a_borrower_that_has_lent_the_place_on_ends() {
     bounded(2, || {

@@ -1,7 +1,7 @@
 //! The pool: parking, the queue, and the last driver. With `--features pool`.
 //!
-//! The pool thinks that the machine has no threads at all, so that one driver may wait for work and every other one
-//! ends as soon as there is none: retiring is part of every model.
+//! In these models the pool takes the machine for one that runs no threads at all. So one driver may wait for work, and
+//! every other driver ends as soon as there is none: retiring is part of every model.
 
 #[path = "pool/kept.rs"]
 mod kept;
@@ -18,10 +18,10 @@ use taskgroup::{Pool, Spawner, TaskGroup, shield};
 use self::runtime::{Runtime, Turn};
 use super::{Capture, Yield, block_on, bounded};
 
-/// One driver has run the first child and finds nothing more, nor does the one that came to take over.
+/// One driver has run the first child and finds nothing more. Nor does the driver that was started to take over.
 ///
-/// Red if `Shared::rest` does not look at the queue again once the driver is counted as parked, or only at how long the lists
-/// are said to be; or if a driver that has arrived does not settle the queue.
+/// Red if `Shared::rest` does not look at the queue again once the driver is counted as parked, or looks only at the
+/// recorded lengths of the lists. Also red if a driver that has arrived does not settle the queue.
 #[test]
 fn a_push_meets_drivers_that_park() {
     bounded(2, || {
@@ -77,8 +77,8 @@ fn two_threads_push_at_once() {
 
 /// A child is entered together with its `Task`: a cancel finds both or neither.
 ///
-/// Red if the lock is let go before the `Task` is in its slot, and nobody looks then whether the child was cut; or if
-/// `Shared::drop_many` looks for a driver before it queues what it holds, or not at all.
+/// Red if the lock is released before the `Task` is in its slot, and nobody then checks whether the child was cut. Also red
+/// if `Shared::drop_many` looks for a driver before it queues what it holds, or does not look at all.
 #[test]
 fn a_cancel_meets_a_child_that_is_being_entered() {
     bounded(2, || {
@@ -101,7 +101,7 @@ fn a_cancel_meets_a_child_that_is_being_entered() {
 
 /// The child blocks its thread for a sibling, which another driver has to run.
 ///
-/// Red if `Driver::see_to_another` starts nobody.
+/// Red if `Driver::see_to_another` starts no driver.
 #[test]
 fn a_child_blocks_for_a_sibling() {
     bounded(2, || {
@@ -127,7 +127,7 @@ fn a_child_blocks_for_a_sibling() {
     });
 }
 
-/// Red if nobody is told in `Shared::die`, or if a driver that is dropped stays counted as on its way.
+/// Red if `Shared::die` tells nobody, or if a driver that is dropped stays counted as on its way.
 #[test]
 fn a_spawn_meets_the_last_driver() {
     bounded(3, || {
@@ -151,7 +151,8 @@ fn a_spawn_meets_the_last_driver() {
     });
 }
 
-/// The second child may run before the first one is spawned, with which the group comes to the pool's list.
+/// The second child may run before the first one is spawned. The spawn of the first child puts the group into the pool's
+/// list.
 ///
 /// Red if `Shared::drain` does not look at the queue again when it has ended.
 #[test]
@@ -217,7 +218,8 @@ fn the_last_handle_is_dropped_while_a_child_ends() {
     });
 }
 
-/// No handle is left, so the child ends the pool, which whoever has woken it from outside still looks at.
+/// No handle is left, so the child ends the pool, while the thread outside that has woken the child still looks at the
+/// pool.
 ///
 /// Red if `Shared::push_uncounted` does not count the pool before it pushes.
 #[test]
@@ -237,9 +239,9 @@ fn a_wake_meets_the_end_of_a_pool() {
     });
 }
 
-/// The same where the one that wakes has run a driver before, and is not inside of it any more.
+/// The same, but the thread that wakes has run a driver before, and is not inside it any more.
 ///
-/// Red if `Stay` leaves the pool behind on its thread: it would take it that a driver keeps it.
+/// Red if `Stay` leaves the pool behind on its thread: the thread would then assume that a driver keeps the pool.
 #[test]
 fn a_wake_from_where_a_driver_has_run_meets_the_end_of_a_pool() {
     bounded(3, || {

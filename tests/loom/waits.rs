@@ -1,5 +1,5 @@
-//! Those who wait for something else than the end of a group: that it is idle, that a child is ready, that somebody has won, that a
-//! time has come.
+//! Code that waits for something other than the end of a group: that it is idle, that a child is ready, that a racer has
+//! won, that a time has come.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, pending, ready};
@@ -15,7 +15,7 @@ use taskgroup::{CancelReason, Spawner, Task, TaskGroup, race};
 
 use super::{Capture, Threads, Yield, block_on, bounded};
 
-/// Red if `wait` looks whether it is over before it listens, or if `Group::idle` does not have the last child tell of its end.
+/// Red if `wait` checks its condition before it listens, or if `Group::idle` does not have the last child report its end.
 #[test]
 fn the_last_child_ends_while_somebody_comes_to_wait_for_an_idle_group() {
     bounded(3, || {
@@ -32,7 +32,7 @@ fn the_last_child_ends_while_somebody_comes_to_wait_for_an_idle_group() {
     });
 }
 
-/// Whoever waits goes on to do so if a child has come since the last one left.
+/// A waiter goes on waiting if a child has come since the last one left.
 ///
 /// Red if `Waiter::listen` does not listen anew once it was told.
 #[test]
@@ -51,9 +51,9 @@ fn a_child_comes_while_somebody_waits_for_an_idle_group() {
     });
 }
 
-/// A child that was ready has said so, even if it has ended since.
+/// A child that was ready has reported it, even if it has ended since.
 ///
-/// Red if `Start::poll` goes by the stage that it saw before it looked whether the child has ended.
+/// Red if `Start::poll` relies on the stage that it saw before it checked whether the child has ended.
 #[test]
 fn a_child_is_ready_and_ends_while_somebody_comes_to_wait_for_it() {
     bounded(3, || {
@@ -68,9 +68,9 @@ fn a_child_is_ready_and_ends_while_somebody_comes_to_wait_for_it() {
     });
 }
 
-/// Whoever starts a child is told what it said, or that it was cut before it could say so.
+/// The code that starts a child gets what the child reported, or learns that the child was cut before it could report.
 ///
-/// Red if `Start::poll` does not ask whether the group is cancelled when the child was.
+/// Red if `Start::poll` does not check whether the group is cancelled when the child was.
 #[test]
 fn a_child_is_ready_while_its_group_is_cancelled() {
     bounded(2, || {
@@ -98,7 +98,8 @@ fn a_child_is_ready_while_its_group_is_cancelled() {
     });
 }
 
-/// One value comes out, and it is not one that came after the other. What comes too late is gone before the race has ended.
+/// One value comes out, and it did not come after the other one. A value that comes too late is gone before the race has
+/// ended.
 ///
 /// Red if `Values::finish` keeps the last value, or if `Finish::finish_with` cancels before it leaves the value.
 #[test]
@@ -124,9 +125,10 @@ fn two_racers_finish_at_once() {
     });
 }
 
-/// Somebody outside is not waited for, and still whoever cuts the others has left a value.
+/// A thread outside is not waited for. If it cuts the others, it has left a value before that.
 ///
-/// Red if `Finish::finish_with` cancels before it leaves the value, or if `Finishing::poll` does not refuse what comes later.
+/// Red if `Finish::finish_with` cancels before it leaves the value, or if `Finishing::poll` does not refuse what comes
+/// later.
 #[test]
 fn a_racer_finishes_while_somebody_outside_ends_the_race() {
     bounded(3, || {
@@ -157,9 +159,9 @@ fn a_racer_finishes_while_somebody_outside_ends_the_race() {
     });
 }
 
-/// If everybody ended in time, nobody was cut; else the report names who was.
+/// If all members ended in time, none was cut. Otherwise the report names those that were.
 ///
-/// Red if `Shutdown::poll` asks who is left after it has cancelled the group.
+/// Red if `Shutdown::poll` asks which members are left after it has cancelled the group.
 #[test]
 fn a_grace_is_over_while_the_last_child_ends() {
     bounded(3, || {
@@ -179,9 +181,9 @@ fn a_grace_is_over_while_the_last_child_ends() {
     });
 }
 
-/// A deadline outranks a cancel that somebody still holds up.
+/// A deadline outranks an explicit cancel while a member delays that cancel.
 ///
-/// Red if an explicit cancel cuts whoever sees to the deadline, or if `State::pass_deadline` keeps the first reason.
+/// Red if an explicit cancel cuts the watcher of the deadline, or if `State::end_deadline` keeps the first reason.
 #[test]
 fn a_deadline_passes_while_a_child_holds_up_a_cancel() {
     bounded(2, || {
@@ -199,9 +201,9 @@ fn a_deadline_passes_while_a_child_holds_up_a_cancel() {
     });
 }
 
-/// A deadline that finds nobody left is not the reason; if it is the reason, somebody was cut by it.
+/// A deadline that finds no member left is not the reason. If it is the reason, it has cut a member.
 ///
-/// Red if `State::pass_deadline` does not look whether anybody is left.
+/// Red if `State::end_deadline` does not check whether any member is left.
 #[test]
 fn a_deadline_passes_while_the_last_child_is_cancelled() {
     bounded(1, || {
@@ -227,12 +229,12 @@ fn a_deadline_passes_while_the_last_child_is_cancelled() {
     });
 }
 
-/// [`Threads`], where no time passes, and so every sleep is over at once.
+/// [`Threads`] with a clock on which no time passes: every sleep is over at once.
 #[derive(Clone, Default)]
 struct Impatient {
-    /// Set once nobody is left.
+    /// Set once no member is left.
     idle: Arc<AtomicUsize>,
-    /// Whether anybody asked for the time after that.
+    /// Whether the time was asked for after that.
     late: Arc<AtomicUsize>,
 }
 

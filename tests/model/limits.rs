@@ -1,20 +1,21 @@
-//! Random children that await each other under a limit: in the simulation, where one that waits for ever is a deadlock.
+//! Random children that await each other under a limit. In the simulation, a child that waits for ever is a deadlock.
 //!
-//! A child does not begin to wait where it would close a circle, so that some would wait for ever without a limit as well. Then all of
-//! them end, whatever they do: await several at once, go on before one that they have begun to await, cancel each other, need no
-//! place. And where nobody goes on before, no more than the limit are at work.
+//! A child does not begin to wait where that would close a circle, because then some children would wait for ever without a
+//! limit as well. So all of them must end, whatever they do: await several at once, go on before a child that they have begun
+//! to await, cancel each other, need no place. And if no child goes on before one that it awaits, no more children than the
+//! limit are at work.
 //!
 //! Faults that were planted in `lending.rs` and found, each by some thousands of plans:
 //!
 //! | Fault | Seen as |
 //! |---|---|
-//! | one that comes to be in want is not told of further up | a deadlock |
-//! | nor is one that has lent its place and awaits more | a deadlock |
-//! | nobody is in want | a deadlock |
-//! | the last of a chain is joined with the first of the same one | a panic |
-//! | one that needs no place stays the first of a chain | places taken in the end |
-//! | the place that two chains need less is not given back | places taken in the end |
-//! | it is given back before whoever is lent one has it | places taken in the end |
+//! | a child that comes to be in want is not reported further up | a deadlock |
+//! | nor is a child that has lent its place and awaits more children | a deadlock |
+//! | no child is in want | a deadlock |
+//! | the last child of a chain is joined with the first of the same chain | a panic |
+//! | a child that needs no place stays the first of a chain | places taken in the end |
+//! | the place that two chains need less when they become one is not given back | places taken in the end |
+//! | that place is given back before the child to which it is lent has it | places taken in the end |
 
 use std::num::NonZeroUsize;
 use std::pin::Pin;
@@ -34,19 +35,19 @@ const CHILDREN: usize = 9;
 #[derive(Clone, Debug)]
 enum Step {
     Work,
-    /// Starts the next child that nobody has started.
+    /// Starts the next child that has not been started.
     Spawn,
     /// Awaits some children until all of them have ended.
     Await(Vec<usize>),
-    /// Awaits some until one has ended.
+    /// Awaits some children until one has ended.
     Race(Vec<usize>),
-    /// Begins to await one, and goes on.
+    /// Begins to await a child, and goes on.
     Look(usize),
     Cancel(usize),
 }
 
 impl Step {
-    /// Whether somebody may go on before one that it waits for, itself or through somebody else, has ended.
+    /// Whether some child may go on before a child that it awaits, directly or through others, has ended.
     fn goes_on(&self) -> bool {
         matches!(self, Self::Race(_) | Self::Look(_) | Self::Cancel(_))
     }
@@ -56,7 +57,7 @@ impl Step {
 struct Plan {
     limit: usize,
     children: Vec<(bool, Vec<Step>)>,
-    /// How many are started outside.
+    /// How many children are started from outside.
     first: usize,
 }
 
@@ -86,19 +87,19 @@ struct Play {
     plan: Plan,
     group: Group<Sim, ()>,
     next: AtomicUsize,
-    /// Whoever awaits a child has taken its handle out.
+    /// A child that awaits another one has taken its handle out.
     handles: [Mutex<Option<JoinHandle<()>>>; CHILDREN],
     waits: Mutex<[Option<Wait>; CHILDREN]>,
     at_work: AtomicUsize,
 }
 
-/// Whom a child waits for.
+/// The children that a child waits for.
 struct Wait {
     others: Vec<usize>,
     for_one: bool,
 }
 
-/// Whether all would end if only those did who do not wait.
+/// Whether all children would end if only those ended that do not wait.
 fn all_end(waits: &[Option<Wait>; CHILDREN]) -> bool {
     let mut ends: [bool; CHILDREN] = std::array::from_fn(|at| waits[at].is_none());
     for _ in 0..CHILDREN {
@@ -174,7 +175,7 @@ impl Play {
         }
     }
 
-    /// The handle of another child, if it was spawned and nobody else has it.
+    /// Takes the handle of another child, if that was spawned and no other child has the handle.
     fn handle(&self, me: usize, other: usize) -> Option<JoinHandle<()>> {
         (other != me).then(|| self.handles[other].lock().unwrap().take()).flatten()
     }
@@ -208,7 +209,7 @@ impl Play {
     }
 }
 
-/// Somebody does something other than wait.
+/// A child that does something other than wait.
 struct AtWork<'a> {
     count: &'a AtomicUsize,
     own: usize,
@@ -216,7 +217,7 @@ struct AtWork<'a> {
 }
 
 impl<'a> AtWork<'a> {
-    /// Those in the background need no place, and do not count.
+    /// Background children need no place, and do not count.
     fn new(count: &'a AtomicUsize, in_background: bool) -> Self {
         let own = usize::from(!in_background);
         Self { count, own, now: count.fetch_add(own, SeqCst) + own }

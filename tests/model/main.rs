@@ -1,26 +1,27 @@
-//! Random trees of operations, in the simulation, against a model of what has to happen; and on real runtimes.
+//! Random trees of operations: in the simulation, against a model of what has to happen; and on real runtimes.
 //!
-//! `TASKGROUP_TREES` sets how many there are in the simulation, a hundred or more. What fails there is made smaller, and kept in
-//! `tests/model.regressions`, which later runs begin with. `TASKGROUP_REAL_TREES` sets how many there are on each runtime.
+//! `TASKGROUP_TREES` sets how many trees there are in the simulation, a hundred or more. A tree that fails is made smaller,
+//! and kept in `tests/model.regressions`, with which later runs begin. `TASKGROUP_REAL_TREES` sets how many trees there are
+//! on each runtime.
 //!
 //! ```text
 //! TASKGROUP_TREES=100000 TASKGROUP_REAL_TREES=2000 cargo test --release --all-features --test model -- --nocapture
 //! ```
 //!
-//! Faults that were planted, with no trees kept from before, and were found:
+//! Faults that were planted and found, without the trees that were kept from before:
 //!
 //! | Fault | Where it shows |
 //! |---|---|
 //! | `child.rs`: a child leaves the count before its future is dropped | the simulation, most runtimes |
-//! | `scope.rs`: a body polled without the ambient context, so that nothing is linked to it | everywhere |
+//! | `scope.rs`: a body is polled without the ambient context, so nothing is linked to it | everywhere |
 //! | `member.rs`: a member that is cut does not wait for groups inside | everywhere |
-//! | `effects.rs`: a `Task` dropped under the lock | `real::wherever_woken`, which hangs |
-//! | `state.rs`: whether a group is open looked at before the lock is taken | most runtimes, with somebody who spawns from outside |
-//! | `backends/tokio.rs`: a control task that polls the native handle | `real::on_tokio`, when the budget is spent: the stack overflows |
-//! | `child.rs`: a child that is lost says that it was cancelled | runtimes that are outlived |
+//! | `effects.rs`: a `Task` is dropped under the lock | `real::wherever_woken`, which hangs |
+//! | `state.rs`: a group is checked for being open before the lock is taken | most runtimes, with spawns from outside |
+//! | `backends/tokio.rs`: a control task polls the native handle | `real::on_tokio`, when the budget is spent: a stack overflow |
+//! | `child.rs`: a child that is lost reports that it was cancelled | runtimes that are outlived |
 //! | `state.rs`: a child that is lost does not cancel its group | runtimes that are outlived |
-//! | `ending.rs`: a join that is answered though its member is cut | the simulation |
-//! | `spawn.rs`: a child that keeps its spawner | `real::on_smol`, when the executor goes away |
+//! | `ending.rs`: a join is answered although its member is cut | the simulation |
+//! | `spawn.rs`: a child keeps its spawner | `real::on_smol`, when the executor goes away |
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
@@ -43,7 +44,7 @@ use taskgroup::sim::{Checker, Sim};
 use crate::play::{Play, World};
 use crate::program::{Census, KINDS, programs};
 
-/// How many trees there are if nothing else is said.
+/// How many trees there are by default.
 const TREES: u32 = 1_200;
 
 impl World for Sim {
@@ -84,7 +85,7 @@ fn trees_do_what_the_model_says() {
     tell(&seen.into_inner(), begun);
 }
 
-/// Enough was done, and enough of everything.
+/// Checks that enough operations were done, and enough of every kind.
 fn tell(seen: &[Census], begun: Instant) {
     let mut sizes: Vec<_> = seen.iter().map(|census| census.operations).collect();
     sizes.sort();

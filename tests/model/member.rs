@@ -1,4 +1,4 @@
-//! Members at work, and what they say of it.
+//! Members at work, and what they report to the model.
 
 use std::any::Any;
 use std::future::{Future, pending};
@@ -23,15 +23,15 @@ type Joined = std::thread::Result<std::result::Result<(), GroupError<FailureId>>
 type Handles = Arc<Mutex<Vec<(MemberId, JoinHandle<()>)>>>;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A member at work; what is outside of all groups is none.
+/// A member at work, or code outside of all groups.
 pub struct Member<W: World> {
     play: Play<W>,
     id: Option<MemberId>,
-    /// The groups that it is in, innermost first.
+    /// The groups that the member is in, innermost first.
     groups: Vec<GroupId>,
-    /// The children it has spawned.
+    /// The children that the member has spawned.
     handles: Handles,
-    /// Nothing in it may wait for ever, as nobody could cut it.
+    /// Whether the member is under a shield. Then nothing in it may wait for ever, because nobody could cut it.
     shielded: bool,
 }
 
@@ -49,7 +49,7 @@ impl<W: World> Clone for Member<W> {
 }
 
 impl<W: World> Member<W> {
-    /// Somebody who is no member, and knows these groups.
+    /// Code that is no member, and knows these groups.
     pub fn outside(play: &Play<W>, groups: Vec<GroupId>) -> Self {
         Self { play: play.clone(), id: None, groups, handles: Arc::default(), shielded: false }
     }
@@ -58,7 +58,7 @@ impl<W: World> Member<W> {
         Self { id: Some(id), groups, handles: Arc::default(), ..self.clone() }
     }
 
-    /// The groups from that one on which is so many further out.
+    /// The groups of this member, without the `up` innermost ones.
     fn from(&self, up: u8) -> &[GroupId] {
         &self.groups[usize::from(up).min(self.groups.len() - 1)..]
     }
@@ -68,7 +68,7 @@ impl<W: World> Member<W> {
         self.play.group(id).map(|group| (id, group))
     }
 
-    /// The groups of a member of this one.
+    /// The groups of a member of this group: this group, and those around it.
     fn and_around(&self, id: GroupId) -> Vec<GroupId> {
         std::iter::once(id).chain(self.groups.iter().copied()).collect()
     }
@@ -128,7 +128,7 @@ impl<W: World> Member<W> {
         Ok(())
     }
 
-    /// Spawns a child into a group, if that takes it.
+    /// Spawns a child into a group, if the group takes it.
     pub fn spawn(&self, up: u8, program: Program) -> Option<MemberId> {
         let (id, group) = self.group(up)?;
         let groups = self.from(up).to_vec();
@@ -286,9 +286,9 @@ fn panic_of(payload: &(dyn Any + Send)) -> FailureId {
     *payload.downcast_ref().expect("panics carry a failure")
 }
 
-/// The future of a member, with its polls and its end.
+/// The future of a member. It reports its polls and its end.
 struct Watched<W: World> {
-    // Before the other, which says that it is destroyed.
+    // Dropped before `end`, which reports that the member is destroyed.
     future: Boxed<Result>,
     end: Ended<W>,
 }
@@ -333,13 +333,13 @@ impl<W: World> Future for Watched<W> {
 
 impl<W: World> Drop for Ended<W> {
     fn drop(&mut self) {
-        // Whoever drops a member must not hold what this needs.
+        // The code that drops a member must hold nothing that this needs.
         let _reason = self.play.group(self.group).and_then(|group| group.reason());
         self.play.ended(self.id);
     }
 }
 
-/// Says that the owner of a group is about to be dropped, unless it was joined.
+/// Reports that the owner of a group is about to be dropped, unless the group was joined.
 struct Dropping<W: World> {
     play: Play<W>,
     id: GroupId,
@@ -362,14 +362,14 @@ impl<W: World> Drop for Dropping<W> {
 
 /// A free-standing group.
 struct Owned<W: World> {
-    // Said before it is so.
+    // Dropped first, so that the drop is reported before it happens.
     dropping: Dropping<W>,
     group: TaskGroup<W::Spawner, FailureId>,
 }
 
 /// A group that is being joined, or a scope.
 struct Joining<W: World> {
-    // Said before it is so.
+    // Dropped first, so that the drop is reported before it happens.
     dropping: Dropping<W>,
     joined: Boxed<Joined>,
 }

@@ -1,4 +1,4 @@
-//! A program played in some world, with the model told of everything that happens.
+//! A program that is played in some world, and reports everything that happens to the model.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,30 +12,30 @@ use crate::member::{Member, failure_of};
 use crate::program::{Census, Op, Program};
 use crate::reference::{Answer, FailureId, GroupId, MemberId, Outcome, Reason, Reference};
 
-/// When whatever is stuck is cut at last.
+/// When whatever is stuck is cut at last, in the program's seconds.
 const LAST: u8 = 200;
 
-/// How many children from outside a group takes at most: for more it might never be empty, and so never end.
+/// How many children a group takes from outside at most. With more, it might never be empty and so never end.
 const INTRUDERS: usize = 20;
 
 /// Where a program is played.
 pub trait World: Clone + Send + Sync + Unpin + 'static {
     type Spawner: Spawner + Timed;
 
-    /// How long what a program calls a second takes.
+    /// How long a second of the program takes.
     const SECOND: Duration;
-    /// Whether one thing happens after the other.
+    /// Whether only one thing happens at a time.
     const IN_ORDER: bool;
 
     /// The spawner of the outermost group.
     fn outermost(&self) -> Self::Spawner;
 
-    /// That of groups in members, which own it: it must not own a runtime that owns them.
+    /// The spawner of groups in members. The members own it, so it must not own a runtime that owns them.
     fn inner(&self) -> Self::Spawner {
         self.outermost()
     }
 
-    /// Makes it harder, before each operation.
+    /// Makes things harder. Called before each operation.
     fn strain(&self) {}
 }
 
@@ -56,9 +56,9 @@ impl<W: World> Clone for Play<W> {
 struct Seen<W: World> {
     reference: Reference,
     census: Census,
-    /// Members know them by number, so that what they capture keeps no spawner.
+    /// The groups. Members know them only by number, so that what members capture keeps no spawner.
     groups: BTreeMap<GroupId, Group<W>>,
-    /// Those that have not refused anybody from outside, the last whom they took, and how many.
+    /// The groups that have not refused a child from outside, with the last child that they took, and how many they took.
     open: Vec<(GroupId, Option<MemberId>, usize)>,
 }
 
@@ -70,13 +70,13 @@ impl<W: World> Play<W> {
         Self { world, seen: Arc::new((seen, Condvar::new())) }
     }
 
-    /// Does all of it, from the outermost scope on.
+    /// Plays the whole program, beginning with the outermost scope.
     pub fn root(&self, program: Program) -> impl Future<Output = ()> + use<W> {
         let root = Member::outside(self, Vec::new());
         async move { root.scope(Some(LAST), None, program).await }
     }
 
-    /// Somebody outside spawns a child into each group that has refused none, when the one before has ended.
+    /// Spawns a child from outside into each group that has refused none, if the one before has ended.
     pub fn intrude(&self) {
         let (mut open, mut all) = (std::mem::take(&mut self.lock().open), 0);
         open.retain_mut(|(id, last, taken)| {
@@ -97,14 +97,14 @@ impl<W: World> Play<W> {
         self.lock().census.torn += 1;
     }
 
-    /// Lets go of the outermost group, so of its spawner.
+    /// Drops the outermost group, and so its spawner.
     pub fn forget_outermost(&self) {
         let group = self.lock().groups.pop_first();
         drop(group);
     }
 
-    /// Everything is over; if the runtime went away, so late at most. Panics if anything was not as it has to be, and says what was
-    /// done.
+    /// Checks that everything is over. If the runtime went away, waits up to `late` for that. Panics if anything was not as
+    /// it has to be, and reports what was done.
     pub fn finish(&self, late: Duration) -> Census {
         let (_, ended) = &*self.seen;
         let is_torn = self.lock().census.torn > 0;
@@ -128,7 +128,7 @@ impl<W: World> Play<W> {
         let mut seen = self.lock();
         let Seen { reference, groups, .. } = &mut *seen;
         if W::IN_ORDER {
-            // Nobody says when a deadline passes; it shows in the reason.
+            // Nothing reports when a deadline passes; it shows in the reason.
             for (id, group) in groups {
                 if reference.awaits_deadline(*id) && group.reason() == Some(CancelReason::Deadline) {
                     reference.deadline(*id, now);
@@ -139,7 +139,7 @@ impl<W: World> Play<W> {
         event(reference)
     }
 
-    /// Nothing is left of a member.
+    /// Nothing of a member is left.
     pub fn ended(&self, id: MemberId) {
         self.tell(|reference| reference.ended(id));
         self.seen.1.notify_all();
@@ -166,7 +166,7 @@ impl<W: World> Play<W> {
         seen.open.push((id, None, 0));
     }
 
-    /// It may have been forgotten.
+    /// Returns a group, unless it was forgotten.
     pub fn group(&self, id: GroupId) -> Option<Group<W>> {
         self.lock().groups.get(&id).cloned()
     }

@@ -9,18 +9,18 @@ pub type Program = Vec<Op>;
 #[derive(Clone, Debug)]
 pub enum Op {
     Yield,
-    /// So many seconds.
+    /// Sleeps for so many seconds.
     Sleep(u8),
-    /// Waits for ever, so until somebody cancels.
+    /// Waits for ever, so until it is cancelled.
     Stuck,
-    /// Starts a child in the group that is so many groups further out than the member's own.
+    /// Starts a child in the group that is `up` groups further out than the member's own.
     Spawn {
         up: u8,
         program: Program,
     },
     /// Cancels one of the children that the member has spawned.
     CancelChild(u8),
-    /// Waits for one of them.
+    /// Waits for one of the children that the member has spawned.
     Await(u8),
     Cancel {
         up: u8,
@@ -51,11 +51,11 @@ pub enum End {
     Join,
     Drop,
     Leak,
-    /// It is dropped along with whoever opened it.
+    /// It is dropped together with the member that opened it.
     Keep,
 }
 
-/// What a tree is to have now and then.
+/// The kinds of operations that a tree has to contain now and then.
 pub const KINDS: [&str; 10] =
     ["spawn", "fail", "panic", "cancel", "close", "shield", "open", "drop", "leak", "deadline"];
 
@@ -64,11 +64,11 @@ pub const KINDS: [&str; 10] =
 pub struct Census {
     pub operations: usize,
     pub of: [usize; KINDS.len()],
-    /// The children that somebody outside has spawned.
+    /// The children that were spawned from outside.
     pub from_outside: usize,
     /// How often the runtime went away before the tree was done.
     pub torn: usize,
-    /// How many groups and handles said that the runtime had dropped a child.
+    /// How many groups and handles reported that the runtime had dropped a child.
     pub lost: usize,
 }
 
@@ -129,7 +129,7 @@ fn op() -> impl Strategy<Value = Op> {
     })
 }
 
-/// Mostly the member's own group.
+/// Draws mostly the member's own group.
 fn up() -> impl Strategy<Value = u8> {
     prop_oneof![4 => Just(0u8), 1 => 1..4u8]
 }

@@ -1,7 +1,7 @@
-//! The same trees on real runtimes, where several things happen at once, with somebody who spawns from outside, and with
-//! runtimes that go away before the tree is done.
+//! The same trees on real runtimes, where several things happen at once. A thread spawns from outside, and runtimes go away
+//! before the tree is done.
 //!
-//! Only what holds in any order is asked for. `TASKGROUP_REAL_TREES` sets how many there are on each runtime.
+//! The model checks only what holds in any order. `TASKGROUP_REAL_TREES` sets how many trees there are on each runtime.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -29,9 +29,9 @@ mod on_smol;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 
-/// How many trees there are on each runtime if nothing else is said.
+/// How many trees there are on each runtime by default.
 const TREES: u32 = 300;
-/// How long one may take.
+/// How long a tree may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
@@ -60,23 +60,23 @@ fn async_std() {
     grow_all(|| Runtime::lasting(taskgroup::AsyncStd));
 }
 
-/// A runtime of which every tree has one.
+/// The runtime of one tree.
 struct Runtime {
-    /// For the outermost group.
+    /// The spawner of the outermost group.
     spawner: AnySpawner,
-    /// For those in its members.
+    /// The spawner of groups in its members.
     inner: AnySpawner,
     strain: fn(),
     /// Runs a host, and drops the runtime.
     run: Box<dyn FnOnce(Host<'_>)>,
-    /// Whether it may go away before its tasks have ended.
+    /// Whether the runtime may go away before its tasks have ended.
     ends: bool,
-    /// Whether the outermost scope may be awaited when it has: that one must not own it.
+    /// Whether the outermost scope may be awaited after the runtime has gone away. Then the scope must not own the runtime.
     outlived: bool,
 }
 
 impl Runtime {
-    /// One that is always there.
+    /// A runtime that never goes away.
     fn lasting(spawner: impl Spawner) -> Self {
         Self { ends: false, ..Self::ending(spawner.clone(), spawner, |host| block_on(host)) }
     }
@@ -89,7 +89,7 @@ impl Runtime {
 
 fn grow_all(runtime: impl Fn() -> Runtime + Copy + Send + 'static) {
     let trees = std::env::var("TASKGROUP_REAL_TREES").map_or(TREES, |trees| trees.parse().unwrap());
-    // What failed need not fail again, so there is no use in making it smaller.
+    // A tree that failed need not fail again, so there is no use in making it smaller.
     let config = Config { cases: trees, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
     // How often the host is polled until the runtime goes away.
     let polls = proptest::option::weighted(0.3, 0..30u8);
@@ -109,7 +109,7 @@ fn grow_all(runtime: impl Fn() -> Runtime + Copy + Send + 'static) {
         "{trees} trees in {:?}, {operations} operations, {from_outside} children from outside, {torn} runtimes gone, {lost} told so",
         begun.elapsed(),
     );
-    // Of a few trees nothing is asked, and of a machine at its limit little.
+    // There are no demands on a run of few trees, and low ones otherwise, for a machine at its limit.
     let (Runtime { ends, outlived, .. }, some) = (runtime(), trees as usize / 50);
     assert!(operations >= 250 * some, "too little was done");
     assert!(from_outside >= some, "too few were spawned from outside");
@@ -147,7 +147,7 @@ fn grow(runtime: Runtime, program: Program, polls: Option<u8>, strained: bool, o
         }
         drop(intruder);
         if rest.lock().unwrap().is_none() {
-            // No spawner that owns a runtime is kept but by what the runtime has.
+            // After this, a spawner that owns a runtime is kept only by what the runtime has.
             play.forget_outermost();
             play.world.outermost.lock().unwrap().take();
         }
@@ -158,7 +158,7 @@ fn grow(runtime: Runtime, program: Program, polls: Option<u8>, strained: bool, o
     play.finish(PATIENCE / 2)
 }
 
-/// A real runtime, and the clock.
+/// A real runtime, with a clock.
 #[derive(Clone)]
 struct Real {
     /// Taken by the outermost group, so that nothing else keeps it.
@@ -218,7 +218,7 @@ impl Timed for Ticking {
     }
 }
 
-/// Time as it passes, on any runtime.
+/// Real time, on any runtime.
 #[derive(Clone)]
 struct Clock(Arc<Bell>);
 
@@ -253,11 +253,11 @@ impl Future for Sleep {
     }
 }
 
-/// Wakes all who sleep, from a thread of its own, but not while a runtime goes away: async-executor does not drop a task that is
-/// being woken meanwhile.
+/// Wakes all tasks that sleep, from a separate thread. It does not do so while a runtime goes away, because async-executor
+/// does not drop a task that is being woken meanwhile.
 #[derive(Default)]
 struct Bell {
-    /// Those who are to be woken later, while it is mute.
+    /// The wakers that are to be woken later, while the bell is mute.
     later: Mutex<Option<Vec<Waker>>>,
     ringing: AtomicUsize,
 }
@@ -274,7 +274,7 @@ impl Bell {
         self.ringing.fetch_sub(1, SeqCst);
     }
 
-    /// From now on it wakes nobody.
+    /// From now on the bell wakes nobody.
     fn mute(&self) {
         self.later.lock().unwrap().get_or_insert_default();
         while self.ringing.load(SeqCst) > 0 {
@@ -282,7 +282,7 @@ impl Bell {
         }
     }
 
-    /// It wakes everybody again.
+    /// The bell wakes again.
     fn sound(&self) {
         let later = self.later.lock().unwrap().take();
         later.into_iter().flatten().for_each(Waker::wake);
@@ -300,7 +300,7 @@ impl Wake for Sleeper {
     }
 }
 
-/// A thread that spawns children into whatever group there is, until it is dropped, or has run for too long.
+/// A thread that spawns children into every group that there is, until it is dropped or has run for too long.
 struct Intruder {
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,

@@ -1,13 +1,18 @@
-//! What has to happen: an executable model of groups, which is told of everything that does.
+//! What has to happen: an executable model of groups. Everything that happens is reported to it.
 //!
-//! On the simulation one thing happens after the other, so the model needs no guess at the order: it is told of each event
-//! as it happens, and knows from the ones before whether it may. It has no futures, no tasks and no wakers. What it knows
-//! are the rules: who is cancelled along with whom, what a shield puts off, who must not be polled any more, who has to be
-//! gone before whom, and what a group ends with.
+//! In the simulation only one thing happens at a time, so the model need not guess the order. Each event is reported to it as
+//! it happens, and it knows from the events before whether this one may happen. It has no futures, no tasks and no wakers. It
+//! knows only the rules: which members are cancelled together, what a shield delays, which members must not be polled any
+//! more, which must be gone before which others, and what a group ends with.
 //!
-//! Where several things happen at once it is told of them in some order, and asks only for what holds in any: nobody is
-//! polled or dropped twice, nobody goes before what is inside, nothing is left of a group that was joined, each failure is
-//! told once and comes out, and handles say what was.
+//! Where several things happen at once, the events are reported in some order, and the model checks only what holds in any
+//! order:
+//!
+//! * No member is polled after its end, or by two threads at once, or dropped twice.
+//! * No member goes before what is inside it.
+//! * Nothing is left of a group that was joined.
+//! * Each failure is reported once, and comes out.
+//! * Handles report what happened.
 
 mod members;
 
@@ -15,7 +20,7 @@ use std::time::Duration;
 
 pub type GroupId = usize;
 pub type MemberId = usize;
-/// A failure, named once and for all.
+/// A failure, with a number of its own.
 pub type FailureId = u32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub enum Reason {
     Lost,
 }
 
-/// What a member ends with by itself.
+/// What a member ends with if it ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returned {
     Value,
@@ -45,7 +50,7 @@ pub enum Outcome {
     Panic(FailureId),
 }
 
-/// What a handle says.
+/// What a handle reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Value,
@@ -57,25 +62,25 @@ pub enum Answer {
 
 #[derive(Debug)]
 struct Group {
-    /// Who opened it.
+    /// The member that opened the group.
     host: Option<MemberId>,
     body: Option<MemberId>,
     children: Vec<MemberId>,
     closed: bool,
-    /// Whoever closed or cancelled it has been told so: in no order does it take anybody who comes later.
+    /// The call that closed or cancelled the group has returned. In any order, the group takes no child that comes later.
     shut: bool,
     finished: bool,
     reason: Option<Reason>,
-    /// Somebody has cancelled it, for whatever other reason it was by then.
+    /// The group was cancelled explicitly, whatever its reason was by then.
     asked: bool,
     deadline: Option<Duration>,
     /// Opened under a shield that has not ended.
     shielded: bool,
     /// Its owner, or the scope, was dropped.
     dropped: bool,
-    /// Its owner was leaked, so nobody is told of its failures but its hook.
+    /// Its owner was leaked, so only its hook is told of its failures.
     leaked: bool,
-    /// What was recorded and nobody has read, in order.
+    /// The failures that were recorded and not read, in order.
     failures: Vec<(FailureId, bool)>,
 }
 
@@ -84,21 +89,21 @@ struct Member {
     group: GroupId,
     is_body: bool,
     groups: Vec<GroupId>,
-    /// What its group has to say to it, if only one thing happens at a time.
+    /// Whether its group must take it, if only one thing happens at a time.
     welcome: bool,
-    /// It comes after its group was shut.
+    /// It came after its group was shut.
     late: bool,
-    /// It is there: its group has taken it, or it was polled.
+    /// It exists: its group has taken it, or it was polled.
     there: bool,
     polling: bool,
     shields: u32,
     cancelled: bool,
     singled: bool,
-    /// Somebody has cancelled it alone, for whatever other reason it was by then.
+    /// It was cancelled alone, whatever else had cancelled it by then.
     asked: bool,
     cut: bool,
     gone: bool,
-    /// The scope of this body was dropped by the code around it, which asks nobody.
+    /// The scope of this body was dropped by the code around it, without a cancel.
     forced: bool,
     returned: Option<Returned>,
     /// Its failure was recorded.
@@ -108,12 +113,12 @@ struct Member {
 #[derive(Debug)]
 pub struct Reference {
     in_order: bool,
-    /// The runtime is going away, and asks nobody.
+    /// The runtime is going away, and drops members without a cancel.
     torn: bool,
     groups: Vec<Group>,
     members: Vec<Member>,
     failures: FailureId,
-    /// What happened and must not have.
+    /// What happened although it must not.
     pub wrong: Vec<String>,
 }
 
@@ -129,7 +134,7 @@ impl Reference {
         }
     }
 
-    /// As it is when one thing happens after the other.
+    /// Checks what holds if only one thing happens at a time.
     fn must_in_order(&mut self, holds: bool, what: impl FnOnce() -> String) {
         self.must(holds || !self.in_order, what);
     }
@@ -144,7 +149,7 @@ impl Reference {
         self.failures
     }
 
-    /// A group is opened. One that is opened in a member that is cut is cancelled from the start.
+    /// A group is opened. If the member that opens it is cut, it is cancelled from the start.
     pub fn open(&mut self, host: Option<MemberId>, has_body: bool, deadline: Option<Duration>) -> GroupId {
         let id = self.groups.len();
         let born_cancelled = host.is_some_and(|host| self.members[host].cut || self.members[host].gone);
@@ -184,12 +189,12 @@ impl Reference {
         self.groups[group].closed = true;
     }
 
-    /// A group has been closed, or cancelled.
+    /// A call that closed or cancelled a group has returned.
     pub fn shut(&mut self, group: GroupId) {
         self.groups[group].shut = true;
     }
 
-    /// Cancels a group, and with it what is inside; the first reason is kept.
+    /// Cancels a group and what is inside it. The first reason is kept.
     pub fn cancel(&mut self, group: GroupId, reason: Reason) {
         let mut todo = vec![(group, reason)];
         while let Some((id, reason)) = todo.pop() {
@@ -230,8 +235,8 @@ impl Reference {
         }
     }
 
-    /// The clock says so, if one thing happens after the other. Whoever sees that a group was cancelled by its deadline says so
-    /// first.
+    /// Checks the deadlines against the clock, if only one thing happens at a time. If a group was seen to be cancelled by
+    /// its deadline, that was reported first.
     pub fn time(&mut self, now: Duration) {
         for id in 0..self.groups.len() {
             let group = &self.groups[id];
@@ -240,7 +245,7 @@ impl Reference {
             }
             let missed = match group.reason {
                 None => true,
-                // It outranks that while anybody is left, and anybody who looks.
+                // The deadline outranks the cancel while a member is left and the deadline is watched.
                 Some(Reason::Explicit) => self.is_alive(id) && self.is_watched(id),
                 Some(_) => false,
             };
@@ -248,7 +253,7 @@ impl Reference {
         }
     }
 
-    /// Whether the deadline of this group is still to be looked out for.
+    /// Whether the deadline of this group may still cancel it.
     pub fn awaits_deadline(&self, id: GroupId) -> bool {
         let group = &self.groups[id];
         group.deadline.is_some() && !group.finished && matches!(group.reason, None | Some(Reason::Explicit))
@@ -257,14 +262,14 @@ impl Reference {
     pub fn deadline(&mut self, id: GroupId, now: Duration) {
         let at = self.groups[id].deadline.expect("it was looked out for");
         self.must(at <= now, || format!("group {id} was cancelled at {now:?}, before its deadline {at:?}"));
-        // It outranks an explicit cancel.
+        // The deadline outranks an explicit cancel.
         if self.groups[id].reason == Some(Reason::Explicit) {
             self.groups[id].reason = Some(Reason::Deadline);
         }
         self.cancel(id, Reason::Deadline);
     }
 
-    /// The owner of a group, or its scope, goes without having joined it.
+    /// The owner of a group, or its scope, is dropped without having joined the group.
     pub fn dropping(&mut self, id: GroupId) {
         let host = self.groups[id].host;
         let asked_nobody = host.is_some_and(|host| self.members[host].polling || self.members[host].forced);
@@ -296,7 +301,7 @@ impl Reference {
         self.members[id].there && !self.members[id].gone
     }
 
-    /// Whether somebody sees to the deadline: a child of a free-standing group, or whoever polls the scope.
+    /// Whether the deadline is watched: by a child of a free-standing group, or by the task that polls the scope.
     fn is_watched(&self, id: GroupId) -> bool {
         let Group { body, dropped, host, .. } = &self.groups[id];
         let polled = host.is_none_or(|host| self.task(host).iter().all(|member| !self.members[*member].cut));
@@ -317,7 +322,7 @@ impl Reference {
         true
     }
 
-    /// A group was joined: nothing of it is left, and it has ended as it had to.
+    /// A group was joined. Checks that nothing of it is left, and that it has ended as it had to.
     pub fn joined(&mut self, id: GroupId, outcome: &Outcome, now: Duration) {
         self.must(!self.is_alive(id), || format!("group {id} was joined and something is left"));
         let host_is_cut = self.groups[id].host.is_some_and(|host| self.members[host].cut);
@@ -340,7 +345,7 @@ impl Reference {
         group.failures.clear();
     }
 
-    /// Whether no failure was lost, and none made up. A panic hides all others.
+    /// Whether no failure was lost or invented. A panic hides all others.
     fn is_complete(&self, id: GroupId, outcome: &Outcome) -> bool {
         let failures = &self.groups[id].failures;
         match outcome {
@@ -353,11 +358,11 @@ impl Reference {
         }
     }
 
-    /// Whether a group that says so may have ended well, or have been cut for that reason.
+    /// Whether a group with this outcome may have ended well, or may have been cut for this reason.
     fn is_true(&self, id: GroupId, outcome: &Outcome, now: Duration) -> bool {
         let group = &self.groups[id];
         let has_returned = |member: MemberId| self.members[member].returned == Some(Returned::Value);
-        // Only whoever asks for it himself is not told that children were cut.
+        // Only the caller that asked for the cancel is not told that children were cut.
         let is_no_news = |child: &MemberId| {
             let Member { returned, asked, there, .. } = self.members[*child];
             returned.is_some() || asked || group.asked || !there
@@ -371,7 +376,7 @@ impl Reference {
             Reason::Parent => group.host.is_some(),
             Reason::Deadline => group.deadline.is_some_and(|at| at <= now),
             Reason::Lost => self.torn,
-            // It has a failure, or nobody who could be told.
+            // Such a group has a failure, or nobody who could be told.
             Reason::Failed | Reason::Dropped => false,
         };
         may_be && group.children.iter().chain(&group.body).any(|member| !has_returned(*member))

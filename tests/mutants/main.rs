@@ -1,6 +1,6 @@
 //! The behaviour suite on one executor of smol's with one thread, for mutants of the core: see [`README.md`](README.md).
 //!
-//! The cases are those of `tests/it`. Here they run in one process, and the first that fails is the end of it.
+//! The cases are those of `tests/it`. Here they run in one process, which ends with the first case that fails.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ macro_rules! cases {
 
 taskgroup_conformance::__for_all_cases! { cases, }
 
-/// What takes longer than all others together runs last.
+/// The cases that take longer than all others together. They run last.
 const LONG: &[&str] = &["matrix", "races", "ten_thousand", "two_thousand"];
 
-/// What takes longer than all of them, and is random trees: the simulation has such too.
+/// The random trees. They take longer than all other cases, and the simulation has random trees too.
 const LEFT_OUT: &str = "orphans";
 
 fn rig() -> Rig<Arc<Executor<'static>>> {

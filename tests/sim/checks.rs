@@ -1,4 +1,4 @@
-//! Which schedules there are.
+//! Which schedules are run.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use taskgroup::{Spawner, TaskGroup};
 
 use crate::yields;
 
-/// Three children of so many turns each.
+/// Three children with so many turns each.
 fn three(turns: u32) -> impl AsyncFn(Sim) {
     async move |sim| {
         let group = TaskGroup::new(sim);
@@ -19,7 +19,7 @@ fn three(turns: u32) -> impl AsyncFn(Sim) {
     }
 }
 
-/// The orders in which two children get to write their names.
+/// Returns the orders in which two children write their names.
 fn orders(checker: Checker) -> (BTreeSet<String>, Report) {
     let seen = RefCell::new(BTreeSet::new());
     let report = checker.check(async |sim| {
@@ -84,7 +84,7 @@ fn random_orders_and_priorities_see_every_order_of_two() {
 
 #[test]
 fn priorities_hold_one_task_up_for_long() {
-    // One child has to wait for all sixty turns of the others.
+    // One child has to wait for all sixty turns of the other children.
     let held_up = |checker: Checker| {
         let times = Cell::new(0);
         checker.schedules(500).check(async |sim| {
@@ -120,7 +120,7 @@ fn numbers_that_the_schedule_chooses_are_gone_through_too() {
     assert_eq!(seen.take(), [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1)].repeat_first());
 }
 
-/// The first run is repeated, to see whether it goes the same way; so are some of the others.
+/// The first run is repeated, to check that it goes the same way again. So are some of the other runs.
 trait RepeatFirst<T> {
     fn repeat_first(self) -> Vec<T>;
 }
@@ -146,8 +146,8 @@ fn the_same_seed_gives_the_same_schedules() {
     assert_ne!(traces(7), traces(8));
 }
 
-/// These hold on every machine and with every version of the crate that reads `v1` tokens: nothing in here but the
-/// simulation itself decides what happens.
+/// These traces hold on every machine, and with every version of the crate that reads `v1` tokens: only the simulation
+/// itself decides what happens in here.
 #[test]
 fn traces_are_those_that_were_written_down() {
     let bare = async |sim: Sim| {

@@ -11,12 +11,12 @@ use taskgroup::{CancelReason, Spawner, Task, TaskGroup, shield};
 use crate::time::at;
 use crate::yields;
 
-/// One schedule, with every child cut everywhere in it.
+/// One schedule, in which every child is cut at every poll.
 fn one() -> Checker {
     Checker::new().exhaustive_within(0).cancel_everywhere()
 }
 
-/// Writes down how far a child came.
+/// Records how far a child came.
 struct Progress<'a> {
     steps: u32,
     to: &'a RefCell<Vec<u32>>,
@@ -37,7 +37,7 @@ impl Progress<'_> {
     }
 }
 
-/// How far a child came in each run, by itself and when it was cut.
+/// Returns how far a child came in each run: by itself, and when it was cut.
 fn progress(case: impl AsyncFn(Sim, Progress<'static>)) -> (usize, Vec<u32>) {
     let to: &'static RefCell<Vec<u32>> = Box::leak(Box::default());
     let report = one().check(async |sim| case(sim, Progress { steps: 0, to }).await);
@@ -51,7 +51,7 @@ fn a_child_is_cut_instead_of_each_of_its_polls() {
         group.launch_local(progress.run(3));
         group.join().await.unwrap();
     });
-    // To its end, which is a fourth poll; then unpolled, and after each step.
+    // Once to its end, which is a fourth poll. Then cut unpolled, and after each step.
     assert_eq!((runs, &*steps), (5, &[3, 0, 1, 2, 3][..]));
 }
 
@@ -82,7 +82,7 @@ fn a_child_that_is_cut_while_it_waits_is_gone_at_once() {
         group.cancel();
         group.join().await.unwrap();
     });
-    // The first run is made twice. Cut unpolled and cut while it waits, it is gone when a second has passed.
+    // The first run is made twice. When the child is cut, unpolled or while it waits, it is gone after a second.
     assert_eq!((before.get(), after.get()), (2, 2));
 }
 
@@ -135,7 +135,8 @@ fn clean_ups_run_and_are_not_cut() {
         group.join().await.unwrap();
         done.set(done.get() + u32::from(receive.try_recv().is_ok()));
     });
-    // The first run twice; cut unpolled, it registers none; cut at its second poll, it has.
+    // The first run is made twice. The child that is cut unpolled registers no clean-up; the one cut at its second poll has
+    // done so.
     assert_eq!((report.schedules(), done.get()), (3, 3));
 }
 
@@ -175,7 +176,7 @@ fn a_group_in_the_child_ends_before_it() {
             group.join().await.unwrap();
         });
         group.join().await.unwrap();
-        // If the outer one was never polled, both are captures of it.
+        // If the outer child was never polled, both are captures of it.
         assert!(!begun.get() || ended.take() == ["inner", "outer"]);
     });
     assert!(report.schedules() > 5);
@@ -253,6 +254,6 @@ fn a_path_is_followed_as_far_as_that_goes_after_a_cut() {
         group.join().await.unwrap();
     });
     assert!(report.is_complete());
-    // Six orders, each with two children of two polls cut.
+    // Six orders, each with two children that are cut at their two polls.
     assert_eq!(report.schedules(), 6 + 6 * 4);
 }

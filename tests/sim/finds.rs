@@ -1,4 +1,4 @@
-//! What is wrong is found, and told so that somebody can act on it.
+//! Faults are found, and reported so that a developer can act on them.
 
 use std::future::pending;
 

@@ -1,4 +1,4 @@
-//! The simulation: what it finds and what it tells, that it does the same again, and the crate's own behaviour in it.
+//! The simulation: what it finds and reports, that it repeats runs, and the crate's own behaviour in it.
 
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
@@ -24,7 +24,7 @@ fn some() -> Checker {
     Checker::new().schedules(200)
 }
 
-/// What is wrong with a scenario.
+/// Returns what is wrong with a scenario.
 #[track_caller]
 fn fault(scenario: impl AsyncFn(Sim)) -> CheckError {
     some().try_check(scenario).expect_err("something is wrong with it")
@@ -36,7 +36,7 @@ async fn yields(n: u32) {
     }
 }
 
-/// Counts those of its clones that live, itself aside.
+/// Counts its other clones that are alive.
 #[derive(Clone, Default)]
 struct Alive(Rc<Cell<()>>);
 

@@ -1,7 +1,7 @@
 //! The crate's own behaviour, in models that run under many schedules.
 //!
-//! In each, when the group has been joined nothing of it is left, and what the model counts comes out right whoever was
-//! faster. `TASKGROUP_SCHEDULES` sets how many different schedules all of them go through together:
+//! In each model nothing of the group is left when it has been joined, and what the model counts is right in every order of
+//! events. `TASKGROUP_SCHEDULES` sets how many different schedules all models go through together:
 //!
 //! ```text
 //! TASKGROUP_SCHEDULES=1000000 cargo test --release --features sim --test sim models -- --nocapture
@@ -24,12 +24,12 @@ use self::counts::{Count, Log};
 use crate::time::at;
 use crate::yields;
 
-/// How many different schedules all models go through together, if nothing else is said.
+/// How many different schedules all models go through together by default.
 const SCHEDULES: u64 = 100_000;
 
 macro_rules! models {
     ($($model:ident)*) => {
-        /// Each small change to the order of the queue, and each child cut everywhere where the model can do without it.
+        /// Runs each small change to the order of the queue. Also cuts each child everywhere, if the model allows it.
         mod with_few_departures {
             $(#[test]
             fn $model() {
@@ -47,7 +47,7 @@ macro_rules! models {
             let mut sum = 0;
             for (model, left) in models.iter().zip((1..=models.len() as u64).rev()) {
                 let (name, run) = model;
-                // Those that have more make up for those that have few.
+                // Models with more schedules make up for those with few.
                 let distinct = run(all.saturating_sub(sum).div_ceil(left));
                 println!("{distinct:>9} {name}");
                 sum += distinct;
@@ -75,7 +75,7 @@ models! {
     siblings_that_spawn_while_the_group_is_joined
 }
 
-/// Runs a model under so many different schedules, or until there is hardly a new one, and says how many there were.
+/// Runs a model under `goal` different schedules, or until hardly any is new, and returns how many there were.
 fn different(goal: u64, model: impl AsyncFn(Sim)) -> u64 {
     let mut seen = HashSet::<u64>::new();
     for seed in 0.. {
@@ -354,7 +354,7 @@ async fn clean_ups_in_their_order(sim: Sim) {
     let registered = registered.get();
     let expected: Vec<_> = std::iter::once(0).chain((1..=registered).rev()).collect();
     assert!(value.is_err() || registered == 3);
-    // A child that was never polled has nothing to say of its end.
+    // A child that was never polled records nothing about its end.
     assert!(log.read() == expected || registered == 0, "{log:?}, {registered} registered");
 }
 

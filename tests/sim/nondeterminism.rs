@@ -1,4 +1,4 @@
-//! A scenario that depends on something besides the simulation is found out.
+//! A scenario that depends on something besides the simulation is detected.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! Faults as they are found in programs, each with what finds it, and that it is silent when the fault is mended.
+//! Faults as they occur in programs. Each is found, and nothing is found when the fault is mended.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use futures_lite::future::yield_now;
 use taskgroup::sim::{CheckError, Checker, Sim};
 use taskgroup::{TaskGroup, shield};
 
-/// The fault is found, its message ends with a token, and that token shows it again.
+/// Checks that the fault is found, and that the token at the end of the message shows it again.
 #[track_caller]
 fn found(checker: Checker, scenario: impl AsyncFn(Sim)) -> CheckError {
     let error = checker.try_check(&scenario).expect_err("a fault was planted");
@@ -24,7 +24,7 @@ fn everywhere() -> Checker {
     Checker::new().cancel_everywhere()
 }
 
-/// A lock for awaiting: its key is in a channel.
+/// A lock for async code: its key is in a channel.
 #[derive(Clone)]
 struct Lock(Sender<()>, Receiver<()>);
 
@@ -62,7 +62,7 @@ impl Drop for Guard {
 mod a_guard_that_is_lost_across_an_await {
     use super::*;
 
-    /// Two children who need the same lock for a while.
+    /// Runs two children that need the same lock for a while.
     async fn take_turns(sim: Sim, work: impl AsyncFn(Lock) + Copy + 'static) {
         let lock = Lock::new();
         let group = TaskGroup::new(sim);
@@ -75,7 +75,7 @@ mod a_guard_that_is_lost_across_an_await {
 
     async fn by_hand(lock: Lock) {
         lock.acquire().await;
-        yield_now().await; // cut here, nobody releases it
+        yield_now().await; // if the child is cut here, nobody releases the lock
         lock.release();
     }
 
@@ -106,7 +106,7 @@ mod a_guard_that_is_lost_across_an_await {
 mod a_guard_that_is_dropped_before_an_await {
     use super::*;
 
-    /// Two children who add one each.
+    /// Runs two children that add one each.
     async fn count(sim: Sim, add: impl AsyncFn(Lock, Rc<Cell<u32>>) + Copy + 'static) {
         let (lock, count) = (Lock::new(), Rc::new(Cell::new(0)));
         let group = TaskGroup::new(sim);
@@ -158,7 +158,7 @@ mod a_record_that_is_half_written_on_cancel {
     async fn write(record: &Record, bytes: &[u8]) {
         for byte in bytes {
             record.body.borrow_mut().push(*byte);
-            yield_now().await; // cut here, the length is not that of the body
+            yield_now().await; // if the child is cut here, the length is not that of the body
         }
         record.length.set(bytes.len());
     }
@@ -200,7 +200,7 @@ mod a_record_that_is_half_written_on_cancel {
 mod a_deadlock_between_two_children {
     use super::*;
 
-    /// A transfer in each direction; `sorted` says that both take the locks in the same order.
+    /// Makes a transfer in each direction. With `sorted`, both take the locks in the same order.
     async fn transfer(sim: Sim, sorted: bool) {
         let accounts = [Lock::new(), Lock::new()];
         let group = TaskGroup::builder::<()>(sim).name("bank").open();

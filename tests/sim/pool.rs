@@ -1,4 +1,4 @@
-//! A pool in the simulation: its drivers are tasks of that, and its children are polled inside of them.
+//! A pool in the simulation: its drivers are tasks of the simulation, and poll its children.
 
 use taskgroup::{Pool, TaskGroup};
 

@@ -1,4 +1,4 @@
-//! Time is virtual: it stands still while anything is runnable, and then goes to the end of the next sleep.
+//! Time is virtual: it stands still while any task is runnable, and then jumps to the end of the next sleep.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

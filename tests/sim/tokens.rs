@@ -1,4 +1,4 @@
-//! A token runs the same run again, and what is none is refused.
+//! A token repeats a run, and text that is no token is refused.
 
 use std::cell::RefCell;
 use std::env;
@@ -10,7 +10,7 @@ use taskgroup::sim::{Checker, Sim, replay};
 
 use crate::yields;
 
-/// Fails where the second child comes first and the schedule chose a three.
+/// Fails if the second child comes first and the schedule chose a three.
 async fn now_and_then(sim: Sim) {
     let number = sim.choose(5);
     let first = Rc::new(RefCell::new(None));
@@ -115,7 +115,7 @@ fn a_path_of_another_scenario_is_refused() {
     }
 }
 
-/// What the variable does is seen from outside: this is run by the next test, in a process of its own.
+/// The effect of the variable is seen from outside: the next test runs this one, in a process of its own.
 #[test]
 fn one_run_or_a_thousand() {
     println!("{} runs", taskgroup::sim::check(yielding).schedules());

@@ -1,4 +1,4 @@
-//! What a snapshot of a group says, and what it looks like.
+//! What a snapshot of a group reports, and what it looks like.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,12 +28,12 @@ fn watched<T: Send + 'static>(stack: usize, f: impl FnOnce() -> T + Send + 'stat
 
 const STACK: usize = 8 << 20;
 
-/// Runs whatever can run on this executor.
+/// Runs everything that can run on this executor.
 fn settle(executor: &Ex) {
     while executor.try_tick() {}
 }
 
-/// Polls once, on the executor's behalf, whatever may come of it.
+/// Polls once in place of the executor, whatever the result.
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -126,7 +126,7 @@ fn each_kind_and_state_is_told() {
         assert_eq!(snapshot.members().filter(|member| member.kind() == MemberKind::Cleanup).count(), 2);
         assert!(snapshot.members().all(|member| member.since().is_none() && member.polls().is_none()));
 
-        // Cancelled, and not gone: nobody drives the executor.
+        // The child is cancelled and not gone, because no thread drives the executor.
         queued.cancel();
         let snapshot = group.snapshot();
         assert_eq!(at_now(&snapshot, "queued"), MemberState::Cancelled);

@@ -1,4 +1,4 @@
-//! Groups in groups: at any depth, while all of it is cancelled, and as a flat list.
+//! Groups inside groups: at any depth, while all of them are cancelled, and as a flat list.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -46,7 +46,7 @@ fn a_tree_of_any_depth_fits_on_a_small_stack() {
 
 #[test]
 fn the_path_of_a_member_that_is_deep_inside_stays_short() {
-    /// Each name is of several bytes a character, so that a cut could be in the middle of one.
+    /// Each character of a name takes several bytes, so that a cut could fall into the middle of one.
     fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
             let group = TaskGroup::builder::<()>(executor.clone()).name("ł".repeat(100)).open();

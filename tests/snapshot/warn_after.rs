@@ -1,4 +1,4 @@
-//! `warn_after`: who is still there when a join takes long.
+//! `warn_after`: which members are still there when a join takes long.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};

@@ -1,4 +1,4 @@
-//! Our groups with one feature in use each, to see what it costs those who use it and that it costs nobody else.
+//! Our groups, each with one feature in use: what it costs those who use it, and that it costs nobody else.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,7 +14,7 @@ use taskgroup::{Spawner, TaskGroup};
 use super::Contestant;
 use crate::runtimes::Runtime;
 
-/// What a group is opened with, and how it starts a child.
+/// How a group with the feature is opened, and how it starts a child.
 pub trait Feature<S: Spawner>: Send + 'static {
     type Spawner: Spawner + Timed;
 
@@ -32,7 +32,7 @@ pub trait Feature<S: Spawner>: Send + 'static {
     }
 }
 
-/// A feature that is a setting of the group or of a child, on the spawner as it is.
+/// Defines features that are settings of the group or of a child, on the spawner as it is.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident { $($body:tt)* })*) => {
         $(
@@ -53,7 +53,7 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Each child has a name, the same one.
+    /// Each child has a name, the same for all.
     Named {
         fn launch<F>(group: &TaskGroup<S>, child: F)
         where
@@ -75,25 +75,25 @@ settings! {
             builder.timeout(Duration::from_secs(3600))
         }
     }
-    /// Failures are collected, if there were any.
+    /// Failures would be collected. There are none.
     Collecting {
         fn set(builder: Builder<S>) -> Builder<S> {
             builder.collect()
         }
     }
-    /// Failures are told, if there were any.
+    /// Failures would be reported to a hook. There are none.
     Supervising {
         fn set(builder: Builder<S>) -> Builder<S> {
             builder.supervise(|_, failure| panic!("nothing fails: {failure:?}"))
         }
     }
-    /// Polls are noted.
+    /// Polls are recorded.
     Observed {
         fn set(builder: Builder<S>) -> Builder<S> {
             builder.observe_polls()
         }
     }
-    /// Children are counted, all groups' in one place.
+    /// Children are counted, for all groups in one place.
     Measured {
         fn set(builder: Builder<S>) -> Builder<S> {
             static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);

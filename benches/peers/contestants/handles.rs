@@ -11,7 +11,7 @@ use crate::runtimes::Runtime;
 
 pub struct Handles<R: Runtime> {
     runtime: R,
-    // Not a `Vec`, so that W3 can take them from the front; it grows alike.
+    // Not a `Vec`, so that W3 can take handles from the front. It grows in the same way.
     handles: VecDeque<R::Handle<()>>,
 }
 
@@ -27,7 +27,7 @@ impl<R: Runtime> Contestant<R> for Handles<R> {
         self.handles.push_back(self.runtime.spawn(child));
     }
 
-    // A `Task` that is dropped says nothing more, and those that do say it are cancelled one by one.
+    // A `Task` that is dropped reports nothing more, and tasks that do report are cancelled one by one.
     fn launch_pending(&mut self) {
         self.launch(PendingTold::new());
     }

@@ -62,7 +62,7 @@ impl Collects<OnTokio> for Set {
     }
 }
 
-/// Behind a mutex, for children to spawn into.
+/// A set behind a mutex, so that children can spawn into it.
 pub struct SharedSet(Arc<Mutex<JoinSet<()>>>);
 
 impl Nests<OnTokio> for SharedSet {
@@ -77,8 +77,8 @@ impl Nests<OnTokio> for SharedSet {
     }
 
     async fn join(self, _: usize) {
-        // The lock is given back between polls. A child that still spawns has not been reaped itself, so the set is
-        // not empty before all have ended.
+        // The lock is released between polls. A child that still spawns has not been reaped, so the set is empty only
+        // when all children have ended.
         while let Some(ended) = poll_fn(|cx| self.0.lock().unwrap().poll_join_next(cx)).await {
             ended.expect("neither aborted nor panicked");
         }

@@ -13,7 +13,7 @@ use crate::children::{PendingTold, Valued};
 use crate::gate::DROPPED;
 use crate::runtimes::Runtime;
 
-/// The runtime as async_nursery sees it.
+/// The runtime in the form that async_nursery needs.
 #[derive(Clone)]
 pub struct Nursing<R>(R);
 

@@ -12,15 +12,15 @@ use super::{Cancels, Collects, Contestant, Nest, Nests};
 use crate::children::Valued;
 use crate::runtimes::Runtime;
 
-/// Where our children run, of the spawners to be had on a runtime.
+/// Where our children run: one of the spawners that a runtime offers.
 pub trait Place<R>: Send + 'static {
     type Spawner: Spawner;
 
-    /// The spawner for one more group. What groups are to share, the place keeps.
+    /// Returns the spawner for one more group. The place keeps what groups are to share.
     fn spawner(runtime: &R) -> Self::Spawner;
 }
 
-/// As tasks of the runtime.
+/// Children are tasks of the runtime.
 pub struct Native;
 
 impl<R: Runtime> Place<R> for Native {
@@ -31,7 +31,7 @@ impl<R: Runtime> Place<R> for Native {
     }
 }
 
-/// On a pool over the runtime, the same one for all groups.
+/// Children are on a pool over the runtime, which is the same for all groups.
 pub struct OnPool;
 
 impl<R: Runtime> Place<R> for OnPool {

@@ -27,7 +27,7 @@ impl<R: Runtime> Contestant<R> for Raw<R> {
         self.runtime.detach(Counted::new(child));
     }
 
-    // A detached task that nobody could ever wake is destroyed by some executors.
+    // Some executors destroy a detached task that nothing could ever wake.
     fn launch_pending(&mut self) {
         self.launch(PendingHeld::new());
     }

@@ -1,4 +1,4 @@
-//! Tokio's clock, and what becomes of clean-ups when the runtime goes.
+//! Tokio's clock, and what happens to clean-ups when the runtime goes away.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn a_timeout_goes_by_a_clock_that_is_paused() {
     });
 }
 
-/// Tokio panics where a timer is made, with words that name the setting.
+/// Tokio panics where the timer is made, with a message that names the setting.
 #[test]
 fn without_a_time_driver_whoever_keeps_the_deadline_panics() {
     let second = Duration::from_secs(1);

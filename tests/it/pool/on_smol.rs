@@ -1,4 +1,4 @@
-//! Pools on executors that are owned, and that can be dropped.
+//! Pools on executors that have an owner, and that can be dropped.
 
 use async_executor::Executor;
 use taskgroup::{AnySpawner, shield};
@@ -12,10 +12,10 @@ fn nothing_is_left() {
     run(runtimes::smol_static, super::nothing_is_left);
 }
 
-/// On one thread one driver works and one waits its turn.
+/// On one thread one driver works, and one waits for its turn.
 #[test]
 fn one_driver_more_than_are_polled_at_once() {
-    // Not leaked, so that the leak checker has nothing to say.
+    // A static is not leaked, so the leak checker has nothing to report.
     static EXECUTOR: Executor<'static> = Executor::new();
     watched(|| {
         let (pool, drivers) = counted(&EXECUTOR);
@@ -41,7 +41,7 @@ fn one_driver_more_than_are_polled_at_once() {
     });
 }
 
-/// Nobody drives the executor, so the first driver stays on its way.
+/// No thread drives the executor, so the first driver stays on its way.
 #[test]
 fn threads_that_spawn_at_once_start_one_driver() {
     watched(|| {
@@ -65,7 +65,7 @@ fn threads_that_spawn_at_once_start_one_driver() {
     });
 }
 
-/// One of the four threads is blocked by each child but the last.
+/// Each child except the last blocks one of the four threads.
 #[test]
 fn children_block_their_threads_and_wait_for_a_sibling() {
     watched(|| {
@@ -149,7 +149,7 @@ fn neither_children_nor_drivers_own_their_executor() {
     });
 }
 
-/// The group still has a child elsewhere, which waits for that.
+/// The group still has a child elsewhere, and that child waits until the drivers are gone.
 #[test]
 fn no_driver_is_left_when_the_last_handle_and_the_last_child_on_the_pool_are_gone() {
     watched(|| {
@@ -172,7 +172,7 @@ fn no_driver_is_left_when_the_last_handle_and_the_last_child_on_the_pool_are_gon
     });
 }
 
-/// Many of those on the pool end while somebody else has the table. What keeps the pool is a group, or each child.
+/// Many children on the pool end while another thread holds the table. The pool is kept by a group, or by each child.
 #[test]
 fn no_driver_is_left_when_the_last_of_many_on_the_pool_are_gone_in_a_crowd() {
     fn none_is_left<S: Spawner>(wrap: fn(Pool<Counting<Arc<Executor<'static>>>>) -> S) {
@@ -194,7 +194,7 @@ fn no_driver_is_left_when_the_last_of_many_on_the_pool_are_gone_in_a_crowd() {
     watched(|| none_is_left(AnySpawner::new));
 }
 
-/// The drivers of a pool keep what its spawner has, here what the other child runs on.
+/// The drivers of a pool keep what its spawner owns, here the executor on which the other child runs.
 #[test]
 fn a_pool_that_is_not_used_any_more_keeps_no_other_child_of_the_group() {
     #[derive(Clone)]
@@ -226,7 +226,7 @@ fn a_pool_that_is_not_used_any_more_keeps_no_other_child_of_the_group() {
     });
 }
 
-/// A handle that a child keeps does not keep a dead pool's children.
+/// A handle of the pool that a child keeps does not keep the children of a dead pool.
 #[test]
 fn groups_inside_groups_end_when_their_executor_is_dropped() {
     watched(|| {
@@ -261,7 +261,7 @@ impl<S: Spawner> Launch for TaskGroup<S> {
     }
 }
 
-/// The pool on top learns of the end by way of the one below, of whose children it is made.
+/// The pool on top learns from the pool below that the executor is gone, because its drivers are children there.
 #[test]
 fn a_pool_on_a_pool_ends_with_the_executor() {
     watched(|| {
@@ -326,7 +326,7 @@ fn an_executor_is_dropped_while_children_are_woken() {
     });
 }
 
-/// What is spawned by hand is out of reach while it waits. It goes when it is woken, or dropped.
+/// A future that was spawned by hand cannot be reached while it waits. It is dropped when it is woken, or with its `Task`.
 #[test]
 fn tasks_spawned_by_hand_go_when_they_are_woken_or_dropped() {
     watched(|| {

@@ -17,7 +17,7 @@ fn workers(n: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(n).enable_all().build().unwrap()
 }
 
-/// How many drivers may wait for work.
+/// How many drivers may wait for work at once.
 fn kept() -> usize {
     thread::available_parallelism().map_or(1, usize::from) + 1
 }
@@ -28,7 +28,7 @@ fn nothing_is_left() {
     run(|| runtimes::tokio_workers(2), super::nothing_is_left);
 }
 
-/// The group keeps the cells of a few that have ended, for whoever spawns next.
+/// The group keeps the cells of a few children that have ended, for the next spawns.
 #[test]
 fn no_driver_is_left_of_a_pool_whose_children_keep_it() {
     watched(|| {
@@ -57,7 +57,7 @@ fn one_driver_more_than_there_are_workers() {
         }
         block_on(group.join()).unwrap();
         let seen = drivers.read();
-        // On a machine with one thread fewer may wait, so some end and others come.
+        // On a machine with one thread fewer drivers may wait, so some end and others are started.
         let ended = if kept() < 3 { seen.dropped } else { 0 };
         assert!(seen.made - ended <= 3, "{seen:?}");
     });
@@ -95,7 +95,7 @@ fn a_child_cancels_many_and_blocks_until_they_are_gone() {
     watched(|| whoever_cancels_many_blocks_until_they_are_gone(workers(2).handle().clone()));
 }
 
-/// The group is in nobody's hands when its children begin to block.
+/// The last handle of the group is dropped before its children begin to block.
 #[test]
 fn children_block_after_the_last_handle_is_dropped() {
     watched(|| {
@@ -121,8 +121,9 @@ fn children_block_after_the_last_handle_is_dropped() {
     });
 }
 
-/// What a worker wakes last it keeps to itself, where nobody can steal it while that worker is blocked. And another worker may go to
-/// sleep at just that moment, and not be told: seldom, and mostly on a machine that is busy.
+/// Tokio's worker keeps the task that it woke last to itself, and no other worker can steal it while this worker is
+/// blocked. Also, another worker may go to sleep at just that moment and miss the wake-up. This is rare, and mostly happens
+/// on a busy machine.
 #[test]
 fn a_child_spawns_ten_siblings_and_then_blocks() {
     watched(|| {
@@ -132,7 +133,7 @@ fn a_child_spawns_ten_siblings_and_then_blocks() {
     });
 }
 
-/// That a worker is kicked does not hang on the type of the spawner.
+/// A worker is kicked whatever the type of the spawner is.
 #[test]
 fn a_child_on_any_spawner_spawns_ten_siblings_and_then_blocks() {
     watched(|| {
@@ -157,7 +158,7 @@ fn ten_siblings_while_one_blocks(pool: &Pool<impl Spawner>) {
     assert_eq!(children.read().completed, 10);
 }
 
-/// The sibling is another pool's child, whose driver is woken as well by the worker that is about to be blocked.
+/// The sibling is a child of another pool. The worker that is about to block wakes the driver of that pool as well.
 #[test]
 fn a_child_starts_one_on_another_pool_and_then_blocks() {
     watched(|| {
@@ -220,7 +221,7 @@ fn a_driver_gives_way_when_the_budget_is_spent() {
             group.join().await.unwrap();
         });
         let polls = children.read().polls;
-        // A budget is 128 or so: one child in two or three finds it spent, once.
+        // A budget is about 128: one child in two or three finds it spent, once.
         assert!((1_000..1_500).contains(&polls), "{polls} polls");
     });
 }
@@ -258,7 +259,7 @@ fn a_runtime_shuts_down_mid_flight() {
             block_on(at_most(&children, 0));
             assert_eq!(drivers.read().alive(), 0);
 
-            // The handle outlives the runtime.
+            // The handle of the pool outlives the runtime.
             let late = TaskGroup::new(pool);
             let child = late.spawn(children.track(async {}));
             assert!(block_on(child).unwrap_err().is_lost());
@@ -268,7 +269,7 @@ fn a_runtime_shuts_down_mid_flight() {
     });
 }
 
-/// The runtime waits for the child that blocks, the child for one that is queued, and that one for a driver.
+/// The runtime waits for the child that blocks. That child waits for a queued child, which waits for a driver.
 #[test]
 fn a_runtime_shuts_down_under_a_child_that_blocks_for_a_sibling() {
     watched(|| {
@@ -344,7 +345,7 @@ fn a_dead_pool_drops_nothing_where_a_child_is_woken() {
             }
         });
         drop(runtime);
-        // The lock is held while the child is woken, and its destructor takes it.
+        // The lock is held while the child is woken, and the child's destructor takes the same lock.
         let held = wakers.lock().unwrap();
         held[0].wake_by_ref();
         assert!(block_on(poll_once(pending::<()>())).is_none());

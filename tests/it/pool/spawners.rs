@@ -1,4 +1,4 @@
-//! Pools on spawners that drop, refuse, panic, or hand nothing on.
+//! Pools on spawners that drop, refuse or panic, or that forward only `spawn`.
 
 use std::sync::Weak;
 use std::sync::atomic::Ordering::SeqCst;
@@ -55,7 +55,7 @@ fn a_driver_that_is_dropped_is_replaced() {
     });
 }
 
-/// What the tasks of a runtime are given keeps that runtime by nothing, not by its clock either.
+/// The spawner that is given to the tasks of a runtime keeps the runtime in no way, not even by its clock.
 #[test]
 fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
     #[derive(Clone)]
@@ -94,7 +94,7 @@ fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
     drop(for_tasks);
 }
 
-/// The handles of its drivers panic when they are let go of.
+/// The handles of its drivers panic when they are dropped.
 #[test]
 fn a_schedule_function_that_panics_for_a_driver_and_kicks_that_do_are_nobodys() {
     static KICKS: AtomicUsize = AtomicUsize::new(0);
@@ -142,10 +142,10 @@ fn a_schedule_function_that_panics_for_a_driver_and_kicks_that_do_are_nobodys() 
     });
 }
 
-/// All handles go while a driver is about to start another, and then that one is the last to hold the spawner.
+/// All handles are dropped while a driver is about to start another. That driver is then the last owner of the spawner.
 #[test]
 fn no_driver_is_where_a_spawner_ends() {
-    /// Its tasks run on threads of a name, and it panics when it goes. From the second task on it waits for the gate.
+    /// Its tasks run on named threads, and its destructor panics. From its second task on, it waits for the gate.
     struct Named {
         tasks: AtomicUsize,
         begun: Tally,
@@ -195,7 +195,7 @@ fn no_driver_is_where_a_spawner_ends() {
     });
 }
 
-/// A child that blocks for one behind it would wait for ever.
+/// If they were not lost, a child that blocks for a later child would wait for ever.
 #[test]
 fn a_spawner_whose_clone_panics_loses_the_children() {
     struct Once(Arc<AtomicUsize>);
@@ -391,7 +391,7 @@ fn whoever_registers_is_told_once_and_at_once_if_it_is_late() {
 
 #[test]
 fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
-    /// In `for_tasks`, or in `spawn`.
+    /// Panics in `for_tasks` or in `spawn`.
     #[derive(Clone)]
     struct Panicking(bool);
 
@@ -409,7 +409,7 @@ fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
         }
     }
 
-    /// Somebody else who is told of the loss.
+    /// Another dependent that is told of the loss.
     struct Bad;
 
     impl Dependent for Bad {
@@ -434,10 +434,10 @@ fn the_panic_of_a_spawner_goes_to_whoever_spawns_first() {
     });
 }
 
-/// A driver that cannot get another one to take over runs its children all the same.
+/// A driver that cannot start another driver to take over runs its children nevertheless.
 #[test]
 fn a_spawner_that_is_gone_leaves_its_drivers() {
-    /// Only the handle that has it can spawn, and it is no task's.
+    /// Has no `for_tasks`: only a handle of the pool can spawn on it, and no task can.
     #[derive(Clone)]
     struct Once(Ledger);
 
@@ -473,7 +473,7 @@ fn what_panics_without_a_group_around_it_takes_no_driver_along() {
         let (pool, drivers) = counted(ThreadEach);
         let task = pool.spawn(async { panic!("by hand") });
         assert_eq!(block_on(panic_text(task)), "by hand");
-        // With the last handle of the pool its drivers would end as well.
+        // If the last handle of the pool were dropped, its drivers would end as well.
         let group = TaskGroup::new(pool.clone());
         group.launch(async {});
         block_on(group.join()).unwrap();
@@ -482,10 +482,10 @@ fn what_panics_without_a_group_around_it_takes_no_driver_along() {
     });
 }
 
-/// The group is told where it has no child, and where its child's `Task` is not yet there.
+/// The group is told when it has no child yet, and when its child's `Task` is not stored yet.
 #[test]
 fn a_spawner_may_tell_a_group_whenever_it_likes() {
-    /// Tells the group as soon as it knows of it, and leaves the child alone.
+    /// Tells each group of a loss as soon as the group registers, and leaves the child alone.
     #[derive(Clone)]
     struct Telling(Ledger);
 
@@ -514,7 +514,7 @@ fn a_spawner_may_tell_a_group_whenever_it_likes() {
     });
 }
 
-/// A wrapper that hands nothing on still is a spawner: what it does not know of is what it was never told.
+/// A wrapper that forwards only `spawn` is still a spawner: it knows nothing of what it is never told.
 #[test]
 fn a_wrapped_pool_runs_children() {
     #[derive(Clone)]

@@ -48,7 +48,7 @@ impl ByHand {
         std::mem::take(&mut self.queue().runnables)
     }
 
-    /// Runs what is there, until nothing is.
+    /// Runs what is scheduled, until nothing is.
     fn run(&self) {
         loop {
             let runnables = self.take();
@@ -61,7 +61,7 @@ impl ByHand {
         }
     }
 
-    /// Drops all tasks but those that somebody has taken, as an executor does that is dropped.
+    /// Drops all tasks except those that somebody has taken, as an executor does when it is dropped.
     fn go_away(&self) {
         self.queue().gone = true;
         let tasks = std::mem::take(&mut self.queue().tasks);

@@ -1,4 +1,4 @@
-//! What keeps a pool: its children, in a group that is not of that pool alone.
+//! What keeps a pool: its children, in a group that does not belong to that pool alone.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use taskgroup::{AnySpawner, Pool, TaskGroup, shield};
 use super::runtime::{Runtime, Turn};
 use crate::{Capture, block_on, bounded};
 
-/// The group keeps the first pool, and the child on the other one keeps that.
+/// The group keeps the first pool, and the child on the second pool keeps that pool.
 ///
-/// Red if `Pool::keep_for_tasks` says that it is kept where another one is.
+/// Red if `Pool::keep_for_tasks` says that a pool is kept where another one is.
 #[test]
 fn a_group_has_children_on_two_pools() {
     bounded(2, || {
@@ -27,8 +27,8 @@ fn a_group_has_children_on_two_pools() {
     });
 }
 
-/// The group goes on with a child elsewhere, nobody looks at it, and its table may be taken when one on the pool ends: then
-/// nothing keeps the pool.
+/// The group goes on with a child elsewhere, and nobody looks at the group. When a child on the pool ends, the table may be
+/// locked. Then nothing keeps the pool.
 fn nobody_is_left_on_the_pool(launch: fn(&TaskGroup<Runtime>, Pool<Runtime>)) {
     bounded(2, move || {
         let runtime = Runtime::default();
@@ -45,7 +45,8 @@ fn nobody_is_left_on_the_pool(launch: fn(&TaskGroup<Runtime>, Pool<Runtime>)) {
     });
 }
 
-/// Red if those on a pool are put by as all others are, or if `State::end` or `State::note_few` does not see that they are few.
+/// Red if children on a pool are put by as all others are, or if `State::end` or `State::note_few` does not see that they
+/// are few.
 #[test]
 fn the_last_children_on_a_pool_end_in_a_crowd() {
     nobody_is_left_on_the_pool(|group, pool| {
@@ -66,9 +67,9 @@ fn a_child_on_a_pool_that_is_wrapped_ends_in_a_crowd() {
     nobody_is_left_on_the_pool(|group, pool| group.on(AnySpawner::new(pool)).launch(async {}));
 }
 
-/// The future of a child on the pool is gone, and a group that it has opened elsewhere goes on.
+/// The future of a child on the pool is gone, while a group that the child has opened elsewhere goes on.
 ///
-/// Red if `State::end_with_effects` counts it off the pool only when it is freed.
+/// Red if `State::end_with_effects` counts the child off the pool only when it is freed.
 #[test]
 fn a_child_on_a_pool_is_gone_with_a_group_inside() {
     bounded(2, || {

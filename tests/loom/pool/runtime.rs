@@ -25,11 +25,11 @@ struct Tasks {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Runnable>,
-    /// How many futures are not destroyed.
+    /// How many futures are not destroyed yet.
     live: usize,
-    /// Wakes each task that was ever polled, at the end.
+    /// The waker of every task that was ever polled, to wake it at the end.
     wakers: Vec<Waker>,
-    /// Tasks are dropped, not run.
+    /// Tasks are dropped, and not run.
     down: bool,
     /// The threads end when no task is left.
     done: bool,
@@ -100,7 +100,7 @@ impl Runtime {
         })
     }
 
-    /// Runs on this thread what is scheduled, until nothing is.
+    /// Runs everything that is scheduled. It does so on the calling thread.
     pub(super) fn run(&self) {
         let next = || self.0.state.lock().unwrap().queue.pop_front();
         while let Some(runnable) = next() {
@@ -117,7 +117,7 @@ impl Runtime {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Blocks until so many futures are left.
+    /// Blocks until at most `live` futures are left.
     pub(super) fn until(&self, live: usize) {
         let mut state = self.0.state.lock().unwrap();
         while state.live > live {
@@ -125,7 +125,7 @@ impl Runtime {
         }
     }
 
-    /// Lets the workers end, which they do when no task is left: a driver that stays is a deadlock.
+    /// Lets the workers end, which they do when no task is left. A driver that stays is a deadlock.
     pub(super) fn finish(&self, worker: JoinHandle<()>) {
         let mut state = self.0.state.lock().unwrap();
         state.done = true;
@@ -137,7 +137,7 @@ impl Runtime {
     }
 }
 
-/// Counts a future off that is destroyed.
+/// Counts a future off when it is destroyed.
 struct Live(Arc<Tasks>);
 
 impl Drop for Live {
@@ -167,7 +167,7 @@ impl Turn {
         .await
     }
 
-    /// Waits for it, and then lets go of what is captured.
+    /// Waits for its turn, and then drops the capture.
     pub(super) fn holds(self: &Arc<Self>, capture: Capture) -> impl Future<Output = ()> + Send + use<> {
         let turn = self.clone();
         async move {
@@ -176,7 +176,7 @@ impl Turn {
         }
     }
 
-    /// Blocks until somebody waits.
+    /// Blocks until a task waits.
     pub(super) fn is_awaited(&self) {
         let mut turn = self.0.lock().unwrap();
         while turn.1.is_none() {

@@ -1,4 +1,4 @@
-//! Executors that are owned, and go away.
+//! Executors that have an owner, and go away.
 
 use std::sync::{Arc, Weak};
 
@@ -46,7 +46,8 @@ fn pool_that_does_not_own() {
     grow_all(move || Runtime { outlived: true, ..executor(4, pool, Pool::new) });
 }
 
-/// An executor that is driven by the host and so many threads, the spawner of the outermost group, and of those inside.
+/// An executor that is driven by the host and `threads` threads, with spawners for the outermost group and for the groups
+/// inside.
 fn executor<S: Spawner, T: Spawner>(
     threads: usize,
     outermost: fn(Arc<Executor<'static>>) -> S,

@@ -46,7 +46,7 @@ fn on(mut builder: Builder) -> Runtime {
     Runtime { strain: spend_the_budget, outlived: true, ..Runtime::ending(handle.clone(), handle, run) }
 }
 
-/// What a task may do before it has to yield, if this is in one.
+/// Spends what the current task may do before it has to yield, if this is a task.
 fn spend_the_budget() {
     let mut cx = Context::from_waker(Waker::noop());
     while Handle::try_current().is_ok() && coop::has_budget_remaining() {

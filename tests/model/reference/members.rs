@@ -39,7 +39,7 @@ impl Reference {
         child
     }
 
-    /// Its group has taken a child, or refused it.
+    /// The group has taken the child, or refused it.
     pub fn offered(&mut self, id: MemberId, taken: bool) {
         let Member { group, welcome, late, there, gone, .. } = self.members[id];
         let finished = self.groups[group].finished;
@@ -54,7 +54,7 @@ impl Reference {
         self.members[id].there |= taken;
     }
 
-    /// The future of a member is there. A body is when it begins.
+    /// The future of a member was made. For a body, this means that it has begun.
     pub fn made(&mut self, id: MemberId) {
         let member = &mut self.members[id];
         member.there |= member.is_body;
@@ -93,7 +93,7 @@ impl Reference {
         }
     }
 
-    /// The members that are polled by one task: a body is by whoever awaits its scope.
+    /// The members that one task polls: a body is polled by the task that awaits its scope.
     pub(super) fn task(&self, id: MemberId) -> Vec<MemberId> {
         let mut task = vec![id];
         let mut innermost = id;
@@ -129,7 +129,7 @@ impl Reference {
         self.members[id].returned = Some(returned);
     }
 
-    /// The failure hook of a group is told of a failure: of one of its members, or of a group inside that was given up.
+    /// The failure hook of a group is told of a failure, of one of its members or of an abandoned group inside.
     pub fn failed(&mut self, id: GroupId, failure: FailureId) {
         let own = self.members.iter().position(|member| {
             matches!(member.returned, Some(Returned::Error(own) | Returned::Panic(own)) if own == failure)
@@ -193,7 +193,7 @@ impl Reference {
         });
     }
 
-    /// Whether this member will never say that it has ended: it has, or it is a body that was cut before it began.
+    /// Whether this member will not report its end any more: it has ended, or it is a body that was cut before it began.
     fn is_done(&self, id: MemberId) -> bool {
         let Member { is_body, there, cut, gone, .. } = self.members[id];
         gone || (is_body && !there && (cut || !self.in_order))
@@ -203,7 +203,7 @@ impl Reference {
         (0..self.members.len()).all(|id| self.is_done(id))
     }
 
-    /// All has ended: nothing lives, and no failure is left that nobody has read.
+    /// Everything has ended. Checks that nothing lives, and that no failure is left unread.
     pub fn over(&mut self) {
         for id in 0..self.members.len() {
             if !self.is_done(id) {

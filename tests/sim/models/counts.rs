@@ -1,4 +1,4 @@
-//! What members of the models count and write down.
+//! What members of the models count and record.
 
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ impl Count {
         self.0.load(SeqCst)
     }
 
-    /// Counts in one more until it is dropped.
+    /// Counts one more until the value that it returns is dropped.
     pub fn hold(&self) -> Held {
         self.add();
         Held(self.clone())
@@ -35,7 +35,7 @@ impl Drop for Held {
     }
 }
 
-/// What was written down, in order.
+/// What was recorded, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Vec<u32>>>);
 
@@ -48,7 +48,7 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
-    /// Writes when it is dropped.
+    /// Writes when the value that it returns is dropped.
     pub fn at_the_end(&self, what: u32) -> impl Drop + Send + use<> {
         struct End(Log, u32);
         impl Drop for End {

@@ -1,6 +1,6 @@
 //! Tries the mutants that `cargo mutants` lists, all of them built together: see `tests/mutants/README.md`.
 //!
-//! Run in the crate's folder, with what is mutated: see [`plan`]. It works on copies in `target/mutants`.
+//! Run it in the crate's folder, and name what is mutated: see [`plan`]. It works on copies in `target/mutants`.
 
 mod plan;
 mod rewrite;
@@ -23,7 +23,7 @@ pub struct Mutant {
     pub id: usize,
     pub file: String,
     pub name: String,
-    /// What is put in the place of what is at `line` and `column`, counted from 1.
+    /// What replaces the code at `line` and `column`, which are counted from 1.
     pub replacement: String,
     pub line: usize,
     pub column: usize,

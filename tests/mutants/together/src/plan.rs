@@ -1,26 +1,26 @@
-//! What is mutated, how it is built, and what it is tried against.
+//! What is mutated, how it is built, and which tests the mutants are tried against.
 
 use std::time::Duration;
 
 /// One way to try mutants.
 pub struct Plan {
-    /// Of its folder in `target/mutants`, where it is built. Those that are built alike may have the same.
+    /// The name of its folder in `target/mutants`, where it is built. Plans that are built alike may share a folder.
     pub name: &'static str,
     pub features: &'static str,
-    /// For the compiler.
+    /// Flags for the compiler.
     pub flags: &'static str,
     pub profile: &'static str,
-    /// A test, and what of it is run. `taskgroup` is what is inside of the crate.
+    /// Tests, each with the part of it that is run. `taskgroup` stands for the tests inside the crate.
     pub tests: &'static [(&'static str, &'static str)],
-    /// Whether every case is run by itself, so that the first one that fails is the end of it.
+    /// Whether every case is run by itself, so that the first failure ends the trial.
     pub case_by_case: bool,
-    /// How many mutants are tried at a time. Those that hang need no processor.
+    /// How many mutants are tried at a time. Mutants that hang need no processor.
     pub at_once: usize,
-    /// How long a mutant may take on one of them. A case that hangs is ended by its watch-dog long before.
+    /// How long a mutant may take on one of the tests. A case that hangs is ended by its watch-dog long before.
     pub most: Duration,
 }
 
-/// What is mutated, and the plans for it: what one of them misses is tried by the next one.
+/// Returns what is mutated, and the plans for it. The next plan tries what a plan misses.
 pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
     match what {
         "core" => (
@@ -44,13 +44,13 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
     }
 }
 
-/// On one thread, where nobody finds anything taken.
+/// On one thread, where no lock is ever found taken.
 const ONE_THREAD: Plan = Plan {
     name: "core",
     features: "smol,sim,tracing",
     flags: "",
     profile: "dev",
-    // The faults are what of `tests/it` is not among the cases.
+    // The faults are the part of `tests/it` that is not among the cases.
     tests: &[
         ("mutants", ""),
         ("snapshot", ""),
@@ -64,7 +64,7 @@ const ONE_THREAD: Plan = Plan {
     most: Duration::from_secs(600),
 };
 
-/// Under the model checker, which ends those that hang, unless they do where it does not look.
+/// Under the model checker. It ends mutants that hang, unless they hang where it does not look.
 const LOOM: Plan = Plan {
     name: "loom",
     features: "pool",
@@ -78,7 +78,7 @@ const LOOM: Plan = Plan {
 
 const LOOM_OF_POOLS: Plan = Plan { tests: &[("taskgroup", "models::"), ("loom", "pool::")], ..LOOM };
 
-/// The cases in which many end at once, on every runtime with threads.
+/// The cases in which many children end at once, on every runtime with threads.
 const THREADS: Plan = Plan {
     name: "threads",
     features: "smol,tokio,pool",
@@ -88,7 +88,7 @@ const THREADS: Plan = Plan {
     ..LOOM
 };
 
-/// What is a pool's own, on smol's executor and on Tokio.
+/// What is special about pools, on smol's executor and on Tokio.
 const POOLS: Plan = Plan { tests: &[("it", "pool::")], ..THREADS };
 
 /// What a pool does on one thread.

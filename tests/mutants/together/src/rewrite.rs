@@ -5,7 +5,7 @@
 //! a && b                      becomes   ((((a) ^ mutant(3)) && ((b) ^ mutant(3))) ^ mutant(3))
 //! ```
 //!
-//! The second one is `a || b` when 3 is chosen, and evaluates no more than that would.
+//! If 3 is chosen, the second one is `a || b`, and evaluates no more than that would.
 
 use proc_macro2::LineColumn;
 use syn::spanned::Spanned;
@@ -14,7 +14,7 @@ use syn::{Arm, BinOp, ExprBinary, ExprUnary, ImplItemConst, ImplItemFn, ItemCons
 
 use crate::Mutant;
 
-/// The file with these mutants in it, and those that cannot be put there.
+/// Returns the file with these mutants in it, and the mutants that cannot be put there.
 pub fn rewrite<'a>(text: &str, mutants: impl Iterator<Item = &'a Mutant>) -> (String, Vec<usize>) {
     let file = syn::parse_file(text).expect("it compiles");
     let mutants: Vec<_> = mutants.collect();
@@ -25,7 +25,7 @@ pub fn rewrite<'a>(text: &str, mutants: impl Iterator<Item = &'a Mutant>) -> (St
     (edits.apply(), apart)
 }
 
-/// The mutant whose body begins in this line of such a file.
+/// Returns the mutant whose body begins in this line of such a file.
 pub fn body_of(line: &str) -> Option<usize> {
     line.strip_prefix("/* ")?.split(' ').next()?.parse().ok()
 }
@@ -38,7 +38,7 @@ fn chosen(id: usize) -> String {
     format!("crate::mutant({id})")
 }
 
-/// What is put in: before whatever begins there, or after whatever ends there.
+/// What is inserted, before something that begins there or after something that ends there.
 enum Edit {
     Open(usize, String),
     Close(usize, String),
@@ -47,7 +47,7 @@ enum Edit {
 
 struct Edits<'a> {
     text: &'a str,
-    /// Where each begins.
+    /// Where each line begins.
     lines: Vec<usize>,
     mutants: &'a [&'a Mutant],
     made: Vec<Edit>,
@@ -72,9 +72,9 @@ impl Edits<'_> {
         self.made.push(Edit::Close(at, text.into()));
     }
 
-    /// A replaced body is left at once, on a line of its own.
+    /// Returns from a replaced body at once, on a line of its own.
     fn replace_bodies(&mut self) {
-        // What is opaque cannot be of two types.
+        // An opaque return type cannot be two types.
         let here = |mutant: &&&Mutant| mutant.is_body && !mutant.name.contains(" -> impl ");
         for mutant in self.mutants.iter().filter(here) {
             let at = self.offset(LineColumn { line: mutant.line, column: mutant.column - 1 });
@@ -84,7 +84,7 @@ impl Edits<'_> {
         }
     }
 
-    /// Those that change what begins here: their ids, and what comes in its place.
+    /// Returns the mutants that change what begins here: their ids, and what replaces it.
     fn at(&mut self, at: LineColumn, what: &str) -> Vec<(usize, String)> {
         let here = |mutant: &&&Mutant| {
             let at_it = (mutant.line, mutant.column) == (at.line, at.column + 1);
@@ -96,12 +96,12 @@ impl Edits<'_> {
         found
     }
 
-    /// `left op right` with other operators in the place of this one.
+    /// Puts other operators in the place of the one in `left op right`.
     fn replace_operator(&mut self, expr: &ExprBinary, found: &[(usize, String)]) {
         let (begin, end) = self.range(expr);
         let (left_end, right) = (self.range(&*expr.left).1, self.range(&*expr.right).0);
         let operator = self.text[left_end..right].trim();
-        // What is assigned to stays a place.
+        // The left side of an assignment stays a place.
         let assigns = operator.ends_with('=') && !matches!(expr.op, BinOp::Ge(_) | BinOp::Le(_));
         let (left, before) = if assigns {
             self.open(begin, "match ");
@@ -126,7 +126,7 @@ impl Edits<'_> {
         for (number, edit) in self.made.into_iter().enumerate() {
             match edit {
                 Edit::Cut(from, to) => cuts.push(from..to),
-                // What is outermost was visited first: it opens first, and closes last.
+                // What is outermost was visited first, so it opens first and closes last.
                 Edit::Open(at, text) => put.push((at, 1, number as isize, text)),
                 Edit::Close(at, text) => put.push((at, 0, -(number as isize), text)),
             }
@@ -146,7 +146,7 @@ impl Edits<'_> {
     }
 }
 
-/// What is constant cannot ask which mutant it is: whatever is to be changed there is left out.
+/// Constant code cannot ask which mutant it is, so mutants of it are left out.
 impl<'ast> Visit<'ast> for Edits<'_> {
     fn visit_item_const(&mut self, _: &'ast ItemConst) {}
 
@@ -188,7 +188,7 @@ impl<'ast> Visit<'ast> for Edits<'_> {
             }
             _ => {
                 self.replace_operator(expr, &found);
-                // What is on the left of an assignment is cut.
+                // The left side of an assignment was cut.
                 return self.visit_expr(&expr.right);
             }
         }

@@ -1,4 +1,4 @@
-//! The copy of the crate that all mutants are in.
+//! The copy of the crate that contains all mutants.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::trial::Trial;
 use crate::{Mutant, rewrite};
 
-/// What the copy asks whether it is this mutant.
+/// The function with which the copy asks whether it is this mutant.
 const ASK: &str = r#"
 /// Whether this mutant was chosen.
 pub(crate) fn mutant(id: usize) -> bool {
@@ -25,7 +25,7 @@ pub(crate) fn mutant(id: usize) -> bool {
 /// What became of a mutant.
 #[derive(Clone)]
 pub enum Outcome {
-    /// By this test, and whether that is so because it did not end.
+    /// Which test caught it, and whether that is because it did not end.
     Caught {
         by: String,
         hung: bool,
@@ -62,7 +62,7 @@ pub struct Tree {
     plan: &'static Plan,
     root: PathBuf,
     originals: BTreeMap<&'static str, String>,
-    /// Known once it is built.
+    /// Known once the copy is built.
     trials: Vec<Trial>,
 }
 
@@ -82,7 +82,7 @@ impl Tree {
         Self { plan, root: fs::canonicalize(root).unwrap(), originals, trials: Vec::new() }
     }
 
-    /// Builds all that can be built together, and says what is wrong with the others.
+    /// Builds all mutants that can be built together, and returns what is wrong with the others.
     pub fn build(&mut self, mutants: &[&Mutant]) -> BTreeMap<usize, Outcome> {
         let mut left_out = BTreeMap::new();
         loop {
@@ -116,19 +116,19 @@ impl Tree {
         left_out
     }
 
-    /// What it says of what it does.
+    /// Returns the messages in which cargo reports what it does.
     fn cargo<'a>(&self, what: &[&str], args: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
         let Plan { features, flags, profile, .. } = self.plan;
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&self.root).env("CARGO_TARGET_DIR", "target").env("RUSTFLAGS", flags).args(what);
         cargo.args(["--message-format", "json", "--profile", profile, "--no-default-features"]);
-        // It warns of parentheses.
+        // The compiler warns of parentheses, so its output is not shown.
         let output = cargo.args(["--features", features]).args(args).stderr(Stdio::null()).output().unwrap();
         let text = String::from_utf8(output.stdout).expect("it writes text");
         text.lines().map(|line| serde_json::from_str(line).expect("it writes JSON")).collect()
     }
 
-    /// The mutants in which the compiler finds an error.
+    /// Returns the mutants in which the compiler finds an error.
     fn errors(&self) -> Vec<usize> {
         let checked = self.cargo(&["check"], []);
         let mut found = Vec::new();
@@ -151,7 +151,7 @@ impl Tree {
     }
 }
 
-/// Writes what is not there yet, so that nothing else is built again.
+/// Writes a file only if it would change, so that nothing else is built again.
 fn put(path: &Path, text: &[u8]) {
     if fs::read(path).ok().as_deref() != Some(text) {
         fs::create_dir_all(path.parent().expect("it is inside of the copy")).unwrap();
@@ -159,7 +159,7 @@ fn put(path: &Path, text: &[u8]) {
     }
 }
 
-/// What a command writes.
+/// Runs a command, and returns what it prints.
 pub fn output(command: &mut Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().expect("it is installed");
     assert!(output.status.success(), "{command:?}: {}", output.status);

@@ -1,4 +1,4 @@
-//! What a mutant is tried against.
+//! One trial of a mutant.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// All that there are, the quickest first. None fails without a mutant.
+    /// Returns all trials, the quickest first. Without a mutant none of them may fail.
     pub fn all(plan: &Plan, root: &Path, program: impl Fn(&str) -> PathBuf) -> Vec<Self> {
         let mut trials = Vec::new();
         for &(test, part) in plan.tests {
@@ -41,7 +41,7 @@ impl Trial {
         trials
     }
 
-    /// What becomes of a mutant, unless it is missed.
+    /// Returns the outcome for a mutant, or `None` if it is missed.
     pub fn run(&self, root: &Path, id: usize) -> Option<Outcome> {
         let log = root.join(format!("target/{id}-{}.log", self.test));
         let file = fs::File::create(&log).unwrap();
@@ -64,7 +64,7 @@ impl Trial {
         (ended != Some(true)).then(|| Outcome::Caught { by: self.by(&text), hung })
     }
 
-    /// Which case it was that failed.
+    /// Returns which case failed.
     fn by(&self, text: &str) -> String {
         let failed = |line: &str| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?.to_string());
         let case = |line: &&str| line.contains("::") && !line.contains(' ');
@@ -76,7 +76,7 @@ impl Trial {
     }
 }
 
-/// The cases of a test that have this in their names.
+/// Returns the cases of a test that have `part` in their names.
 fn cases(program: &Path, part: &str) -> impl Iterator<Item = String> {
     let list = output(Command::new(program).args([part, "--list", "--format", "terse"]));
     let cases: Vec<_> =
@@ -84,7 +84,7 @@ fn cases(program: &Path, part: &str) -> impl Iterator<Item = String> {
     cases.into_iter()
 }
 
-/// Whether it ended well, if it did in time.
+/// Returns whether the child ended well, or `None` if it did not end in time.
 fn wait(child: &mut Child, most: Duration) -> Option<bool> {
     let begun = Instant::now();
     while begun.elapsed() < most {
