@@ -1,4 +1,4 @@
-//! Tasks that already run, taken into a group.
+//! Tasks that already run and are adopted by a group.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,7 +10,7 @@ use taskgroup::{Spawner, TaskGroup, scope};
 use crate::ledger::Gate;
 use crate::test::{Test, panic_text};
 
-/// Starts a task outside of every group, with a channel for its output: that may come before the task is gone.
+/// Starts a task outside of every group. A channel delivers its output, possibly before the task is gone.
 fn start<T: Send + 'static>(t: &Test, future: impl Future<Output = T> + Send + 'static) -> Running<T> {
     let (give, output) = async_channel::bounded(1);
     let task = t.spawner().spawn(t.child(async move {
@@ -19,7 +19,7 @@ fn start<T: Send + 'static>(t: &Test, future: impl Future<Output = T> + Send + '
     Running { task: Some(task), output }
 }
 
-/// A handle of a third party: it can be told to abort, and its channel closes when the task is gone.
+/// A handle as a third party may have it: it can abort the task, and its channel closes when the task is gone.
 struct Running<T> {
     task: Option<taskgroup::Task<()>>,
     output: async_channel::Receiver<T>,
@@ -70,7 +70,7 @@ pub async fn a_cancel_asks_for_the_abort_and_waits_for_the_end(t: &Test) {
     let (begun, open) = (Gate::new(), Gate::new());
     let (log, gone, wait) = (t.log.clone(), t.log.on_drop("captures gone"), open.clone());
     let began = begun.clone();
-    // An abort takes effect at an await: where there is another thread, one poll lasts until the gate opens.
+    // An abort takes effect at an await. So if the task runs on another thread, one poll lasts until the gate opens.
     let running = start(t, async move {
         let _gone = gone;
         began.open();

@@ -1,4 +1,4 @@
-//! What a group tells its spawner and asks of it, besides starting children.
+//! What a group tells its spawner, and what a spawner can ask of a group.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,7 +12,7 @@ use crate::ledger::{Gate, Ledger, Log};
 use crate::spawners::Mortal;
 use crate::test::Test;
 
-/// Writes down what it is told and what it starts.
+/// A spawner that logs which groups register with it and which children it starts.
 #[derive(Clone)]
 struct Noting {
     spawner: AnySpawner,
@@ -62,7 +62,7 @@ pub async fn another_spawner_is_told_before_the_first_child_it_is_given(t: &Test
     assert_eq!(t.log.lines(), [&here[..], &there[..]].concat());
 }
 
-/// Asks for the cells of children that have ended to be kept, and counts all that there are.
+/// A spawner that asks groups to keep the cells of ended children for a while. It counts all cells.
 #[derive(Clone, Default)]
 struct Cells {
     queue: Arc<Mutex<VecDeque<Runnable>>>,
@@ -70,7 +70,7 @@ struct Cells {
 }
 
 impl Cells {
-    /// Runs children until none can run.
+    /// Runs children until none is ready.
     fn run(&self) {
         let next = || self.queue.lock().unwrap().pop_front();
         while let Some(runnable) = next() {
@@ -102,7 +102,7 @@ impl Spawner for Cells {
     }
 }
 
-/// A group of one child that lives until the gate is opened, and of twenty that have ended.
+/// Opens a group with one child that lives until the gate opens, and twenty children that have ended.
 fn twenty_have_ended(t: &Test, cells: &Cells, gate: &Gate) -> (TaskGroup<Cells>, JoinHandle<()>) {
     let group = TaskGroup::new(cells.clone());
     let opened = gate.clone();
@@ -152,7 +152,7 @@ pub async fn no_cell_is_kept_when_the_last_child_is_cancelled(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// Finds that it will poll nothing any more while it is at work on a child, and says so.
+/// A spawner whose runtime goes away, and reports that, while it starts a child.
 #[derive(Clone, Default)]
 struct Going(Mortal);
 

@@ -1,4 +1,4 @@
-//! Background children, which end when the others have.
+//! Background children, which are cancelled when all other children have ended.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -179,7 +179,7 @@ pub async fn a_child_that_one_of_them_spawns_is_waited_for(t: &Test) {
     assert_eq!(t.log.lines(), ["ordinary done", "background gone"]);
 }
 
-/// What is counted as background no more does not close the group to a clean-up.
+/// A background child that has ended is not counted any more. So the join does not close the group to a clean-up.
 pub async fn one_that_has_ended_by_itself_does_not_keep_a_clean_up_from_spawning(t: &Test) {
     let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
     group.child().background().launch(t.child(async {}));

@@ -1,4 +1,4 @@
-//! What a user can get wrong, and what the world can: each has an answer, and nothing is lost.
+//! Mistakes of users, and failures from outside: the group handles each of them, and nothing is lost.
 
 use std::convert::Infallible;
 use std::panic::panic_any;
@@ -163,7 +163,7 @@ pub async fn the_captures_of_a_hook_panic_when_dropped(t: &Test) {
     assert_eq!(t.ledger.read().alive(), 1, "the value is not lost");
     drop(value);
 
-    // Nor is the runtime where a child is the last to hold its group.
+    // If a child is the last to hold its group, it drops the hook. The runtime survives that.
     let (group, gate) =
         (TaskGroup::builder::<Infallible>(t.spawner()).on_abandoned(hook()).open(), Gate::new());
     let wait = gate.clone();
@@ -281,7 +281,7 @@ pub async fn a_join_is_dropped_after_a_poll_and_by_whoever_polled_it_last(t: &Te
     group.launch(t.stuck());
     let mut join = group.join();
     assert!(poll_once(&mut join).await.is_none());
-    // From another task, so that the waker changes.
+    // Polls from another task, so that the waker changes.
     let moved = scope(t.spawner(), |_| async {
         let first =
             std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut join).poll(cx).is_pending()));

@@ -1,4 +1,5 @@
-//! Blocking on what this crate makes, inside of a member that is cut: nobody drops it there, so it has to answer.
+//! Code that blocks on a future of this crate inside a member that is being dropped. Nothing drops that future, so it has to
+//! become ready.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -17,7 +18,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Runs `f` in the destructor of a child that is cut, and checks that it came to its end.
+/// Runs `f` in the destructor of a cancelled child, and checks that `f` returned.
 async fn in_a_destructor(t: &Test, mut f: impl FnMut() + Send + 'static) {
     let (group, begun) = (TaskGroup::new(t.spawner()), Gate::new());
     let (open, log) = (begun.clone(), t.log.clone());

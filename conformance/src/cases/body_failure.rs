@@ -9,7 +9,7 @@ use super::failure::{Fails, fails_at, stuck};
 use crate::ledger::{Entry, Gate, Log, Tally};
 use crate::test::{Test, errors, panic_text, tell};
 
-/// The body failed, and nobody else.
+/// Checks that the body failed and no child did.
 #[track_caller]
 fn assert_body_failed(error: &GroupError<&'static str>) {
     assert_eq!(errors(error), ["body"]);
@@ -52,7 +52,7 @@ pub async fn o_27_before_any_await(t: &Test) {
     match (t.one_thread(), t.inline()) {
         (true, _) => assert_eq!(polls, 0),
         (_, true) => assert_eq!(polls, 2),
-        // On other threads they may have been faster than the body, or not.
+        // On other threads the children may have been polled before the body failed, or not.
         _ => assert!(polls <= 2),
     }
 }
@@ -74,7 +74,7 @@ pub async fn o_28_body_and_two_children(t: &Test) {
         assert_body_failed(&error);
         assert_eq!(polls, 0);
     } else if t.inline() {
-        // The first child has failed inside of `spawn`, so the second one is refused.
+        // The first child has failed inside the spawn, so the second child is refused.
         assert_eq!(failed, ["first", "body"]);
         assert_eq!(polls, 1);
     } else {
@@ -103,7 +103,7 @@ pub async fn o_29_child_failed_then_the_clean_up_of_the_body(t: &Test) {
     assert_eq!(t.ledger.read().completed, 1);
 }
 
-/// A child that ends as `child` does, and a body that after it ends as `body` does in its clean-up.
+/// Runs a child that ends as `child` does. After it, the body ends as `body` does, under a shield.
 async fn child_then_body(t: &Test, log: &Log, child: fn() -> Fails, body: fn() -> Fails) -> String {
     panic_text(
         scope(t.spawner(), |group| async move {

@@ -46,7 +46,7 @@ pub async fn o_57_from_the_body_then_return(t: &Test) {
     assert_eq!(t.ledger.read(), Entry { made: 2, polls: 2, started: 2, completed: 0, dropped: 2 });
 }
 
-/// Cancels its own group, and would go on.
+/// Returns a child that cancels its own group and would then go on.
 fn cancelling(t: &Test, group: Group<AnySpawner>) -> impl Future<Output = ()> + Send + use<> {
     let log = t.log.clone();
     t.child(async move {
@@ -147,7 +147,7 @@ pub async fn o_60_repeated_and_late(t: &Test) {
     group.cancel_with("second");
     group.cancel_with("third");
     for _ in 0..10 {
-        // Room for a wake-up too many.
+        // Gives a superfluous wake-up the time to happen.
         yield_now().await;
     }
     assert!(t.restless() || polled.is_empty(), "woken once");
@@ -159,7 +159,7 @@ pub async fn o_60_repeated_and_late(t: &Test) {
     kept.cancel_with("later");
     assert_eq!(kept.reason(), Some(explicit("first")));
     let left = t.ledger.read();
-    // The shielded child: at first, for the cancel, for the gate. The other one: at first.
+    // The shielded child is polled at first, for the cancel and for the gate. The other child is polled at first only.
     let polls = if t.restless() { left.polls } else { 4 };
     assert_eq!(left, Entry { made: 2, polls, started: 2, completed: 1, dropped: 2 });
 }

@@ -1,5 +1,8 @@
-//! Clean-ups: what is awaited after a member has ended, however it did. Those of bodies are in `cleanup/body.rs`, those
-//! that take too long in `cleanup/late.rs`, those that come when all is over in `cleanup/over.rs`.
+//! Clean-ups, which run after a member has ended in any way.
+//!
+//! * `cleanup/body.rs`: clean-ups of bodies.
+//! * `cleanup/late.rs`: clean-ups that take too long.
+//! * `cleanup/over.rs`: clean-ups that are registered when the group is over or the member is gone.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -20,7 +23,7 @@ pub use body::*;
 pub use late::*;
 pub use over::*;
 
-/// How a child comes to its end once it has registered its clean-ups.
+/// How a child ends after it has registered its clean-ups.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Return,
@@ -29,7 +32,7 @@ enum End {
     Stuck,
 }
 
-/// Registers a clean-up that takes more than a poll, and writes down that it began and that it ended.
+/// Registers a clean-up that takes more than one poll and logs its begin and its end.
 fn defer<S: taskgroup::Spawner>(group: &Group<S, &'static str>, log: &Log, line: &'static str) {
     let log = log.clone();
     group.defer(async move {
@@ -39,7 +42,7 @@ fn defer<S: taskgroup::Spawner>(group: &Group<S, &'static str>, log: &Log, line:
     });
 }
 
-/// Launches a child that registers two clean-ups. The tally tells that it has.
+/// Launches a child that registers two clean-ups and then adds one to the returned tally.
 fn launch(t: &Test, group: &Group<AnySpawner, &'static str>, end: End) -> Tally {
     let begun = Tally::new();
     let (own, log, begin) = (group.clone(), t.log.clone(), begun.clone());
@@ -58,7 +61,7 @@ fn launch(t: &Test, group: &Group<AnySpawner, &'static str>, end: End) -> Tally 
     begun
 }
 
-/// The last one registered runs first, and one after the other, when the child's future is gone.
+/// Checks that both clean-ups ran after the child's future was gone, one after the other, the last registered one first.
 #[track_caller]
 fn all_ran(t: &Test) {
     let lines = ["future gone", "second begins", "second ends", "first begins", "first ends"];
@@ -171,7 +174,7 @@ pub async fn one_registered_in_a_destructor_runs(t: &Test) {
     assert_eq!(t.log.lines(), ["late begins", "late ends"]);
 }
 
-/// A group with a clean-up that waits for a gate, with the child that registered it gone.
+/// Opens a group with a clean-up that waits for a gate. The child that registered the clean-up is gone.
 async fn waiting(t: &Test) -> (TaskGroup<AnySpawner>, Slow) {
     let (group, slow) = (TaskGroup::new(t.spawner()), Slow::new(t));
     let (own, inside) = (group.group(), slow.clone());

@@ -112,7 +112,7 @@ pub async fn o_05_counting_while_it_runs<S: Spawner>(t: &Test<S>) {
 }
 
 pub async fn o_06_group_around_nothing<S: Spawner>(t: &Test<S>) {
-    /// Counts how often it is called.
+    /// Counts the calls of `spawn`.
     #[derive(Clone)]
     struct Counting<S>(S, Arc<AtomicUsize>);
 

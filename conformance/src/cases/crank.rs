@@ -1,4 +1,4 @@
-//! A clock that stands still until a case cranks it.
+//! A clock that stands still until a case sets it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,27 +12,27 @@ use taskgroup::{AnySpawner, Spawner, Task};
 
 use crate::test::{Test, quiet_panic};
 
-/// A time of the clock.
+/// A time on the clock.
 pub const fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A clock, and a spawner of the rig that goes by it.
+/// Returns a clock, and the rig's spawner with this clock.
 pub fn cranked(t: &Test) -> (Crank, Cranked) {
     let crank = Crank::default();
     (crank.clone(), Cranked { spawner: t.spawner(), crank })
 }
 
-/// See the module. Clones are the same clock, which begins at zero.
+/// The clock of this module. It begins at zero. Clones are the same clock.
 #[derive(Clone, Debug, Default)]
 pub struct Crank(Arc<Mutex<Dial>>);
 
 #[derive(Debug, Default)]
 struct Dial {
     now: Duration,
-    /// Nobody sleeps by it any more.
+    /// All sleeps panic from now on.
     gone: bool,
-    /// What it gives panics when it is dropped.
+    /// Sleeps panic when they are dropped.
     brittle: bool,
     next: u64,
     /// Every sleep that has not been dropped.
@@ -40,7 +40,7 @@ struct Dial {
 }
 
 impl Crank {
-    /// Sets the clock, and wakes whose time has come.
+    /// Sets the clock, and wakes the sleeps whose time has come.
     pub fn to(&self, seconds: u64) {
         self.turn(|dial| {
             assert!(dial.now <= at(seconds), "a clock does not go backwards");
@@ -48,12 +48,12 @@ impl Crank {
         });
     }
 
-    /// Whoever sleeps is woken, and panics: as by Tokio's clock where its runtime is shut down.
+    /// Breaks the clock: all sleeps are woken and panic, as those of Tokio do when their runtime is shut down.
     pub fn break_down(&self) {
         self.turn(|dial| dial.gone = true);
     }
 
-    /// A sleep by it that is dropped from now on panics.
+    /// Makes each sleep panic that is dropped from now on.
     pub fn embrittle(&self) {
         self.turn(|dial| dial.brittle = true);
     }
@@ -68,7 +68,7 @@ impl Crank {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// How many sleeps have not been dropped.
+    /// Returns the number of sleeps that have not been dropped.
     pub fn sleeps(&self) -> usize {
         self.0.lock().unwrap().sleeps.len()
     }
@@ -90,7 +90,7 @@ impl Timer for Crank {
     }
 }
 
-/// See [`Crank`].
+/// A sleep on a [`Crank`].
 pub struct Sleep {
     crank: Crank,
     key: u64,
@@ -119,7 +119,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        // The waker is dropped when the lock is not held any more.
+        // The waker is dropped after the lock has been released.
         let mut dial = self.crank.0.lock().unwrap();
         let (gone, brittle) = (dial.sleeps.remove(&self.key), dial.brittle);
         drop(dial);
@@ -130,7 +130,7 @@ impl Drop for Sleep {
     }
 }
 
-/// A spawner that goes by a [`Crank`].
+/// A spawner whose clock is a [`Crank`].
 #[derive(Clone, Debug)]
 pub struct Cranked {
     spawner: AnySpawner,

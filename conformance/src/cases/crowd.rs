@@ -1,4 +1,4 @@
-//! Groups in which so many children live that those who end are taken out several at a time.
+//! Groups with so many living children that the group removes ended children several at a time.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use crate::cases::time::timed_out;
 use crate::ledger::Tally;
 use crate::test::Test;
 
-/// How many live throughout.
+/// How many children live all the time.
 const CROWD: usize = 100;
 
-/// A group with a crowd in it that does not end by itself.
+/// Opens a group with a crowd of children that do not end by themselves.
 async fn crowded(t: &Test) -> TaskGroup<taskgroup::AnySpawner> {
     let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
     (0..CROWD).for_each(|_| group.launch(t.waiting(&there)));
@@ -22,7 +22,7 @@ async fn crowded(t: &Test) -> TaskGroup<taskgroup::AnySpawner> {
     group
 }
 
-/// Waits until no others than the crowd are counted.
+/// Waits until only the crowd is counted.
 async fn crowd_alone(group: &TaskGroup<taskgroup::AnySpawner>) {
     while group.len() > CROWD {
         yield_now().await;

@@ -1,4 +1,4 @@
-//! Futures that panic, or return, and whose destructors panic after that, in whatever way they are children.
+//! Futures that return or panic, and whose destructors panic after that, in all the ways in which a group runs them.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -13,7 +13,9 @@ use taskgroup::{AnySpawner, Group, TaskGroup, race, scope, shield};
 use crate::ledger::{Capture, Tally};
 use crate::test::{Test, panic_text, quiet_panic, tell};
 
-/// Ends with what it has, or panics. It is no local of an `async` block, which would drop it while that unwinds.
+/// Returns its output, or panics if it has none. Its destructor panics as well.
+///
+/// It is not a local of an `async` block, because the unwinding would drop that.
 struct Brittle<O>(Option<O>);
 
 impl<O: Unpin> Future for Brittle<O> {
@@ -32,7 +34,7 @@ impl<O> Drop for Brittle<O> {
 
 type Output = Result<(), &'static str>;
 
-/// A job that is taken in, and its end.
+/// An adopted task, which is also the future of its end.
 struct Job(Brittle<Output>);
 
 impl Adopt for Job {
@@ -92,7 +94,7 @@ pub async fn a_future_that_panics_and_whose_destructor_panics_too(t: &Test) {
 }
 
 pub async fn an_error_is_not_lost_where_the_destructor_panics(t: &Test) {
-    // What is behind a shield is dropped in the middle of its child.
+    // A shield drops its future during the poll of the child. There the panic takes the place of the error.
     for way in WAYS.into_iter().filter(|way| *way != "shield") {
         let group = TaskGroup::builder(t.spawner()).collect().on_failure(tell(&t.log)).open();
         enter(way, &group, Some(Err("an error"))).await;

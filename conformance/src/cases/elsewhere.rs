@@ -1,4 +1,4 @@
-//! Children on another spawner than their siblings', and spawners without a type.
+//! Children on another spawner than their siblings, and spawners whose type is erased.
 
 use std::future::{Future, pending};
 
@@ -84,7 +84,7 @@ pub async fn groups_on_different_spawners_have_one_type<S: Spawner>(t: &Test<S>)
     assert_eq!(t.ledger.read().dropped, 3);
 }
 
-/// Under a shield until the gate opens.
+/// Returns a child that is under a shield until the gate opens.
 fn held<S: Spawner>(t: &Test<S>, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send + use<S> {
     let (begun, gate, log) = (begun.clone(), gate.clone(), t.log.clone());
     t.child(shield(async move {

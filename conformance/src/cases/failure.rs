@@ -19,7 +19,7 @@ pub use self::several::*;
 
 pub type Fails = Result<(), &'static str>;
 
-/// A child that fails when the gate opens.
+/// Returns a child that fails when the gate opens.
 pub fn fails_at(
     t: &Test,
     gate: &Gate,
@@ -32,7 +32,7 @@ pub fn fails_at(
     })
 }
 
-/// A child that tells when it is first polled, never ends by itself, and writes "gone" when it is dropped.
+/// Returns a child that adds one to `begun` at its first poll, never ends by itself, and logs "gone" when it is dropped.
 pub fn stuck(t: &Test, log: &Log, begun: &Tally) -> Tracked<impl Future<Output = ()> + Send + use<>> {
     let (gone, begun) = (log.on_drop("gone"), begun.clone());
     t.child(async move {
@@ -80,7 +80,7 @@ pub async fn o_12_failure_cuts_the_body_short(t: &Test) {
         let stuck = group.spawn(t.stuck());
         gate.open();
         let _ = stuck.await;
-        // The handle may have become ready during a poll that had begun before the failure.
+        // The handle may have become ready during a poll that began before the failure.
         yield_now().await;
         t.log.write("body went on");
         Ok(())
@@ -150,7 +150,7 @@ pub async fn o_14_either_order_of_failing(t: &Test) {
     assert_eq!((started, completed, dropped), (4, 2, 4));
 }
 
-/// Three children that write their names when the gate opens, and fail with them; all wait before it does.
+/// Launches three children that log their names when the gate opens, and fail with them. The gate opens when all wait.
 async fn three_fail_at_once(t: &Test, group: Group<AnySpawner, &'static str>) -> Fails {
     let (begun, gate) = (Tally::new(), Gate::new());
     for name in ["e1", "e2", "e3"] {
@@ -237,7 +237,7 @@ impl From<GroupError<Nested>> for Nested {
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Groups in children of groups; what is innermost fails.
+/// Opens groups in children of groups. The innermost child fails.
 fn nested<S: Spawner>(spawner: S, ledger: Ledger, log: Log, level: usize) -> BoxFuture<Result<(), Nested>> {
     Box::pin(async move {
         if level == 0 {

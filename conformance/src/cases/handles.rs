@@ -204,12 +204,12 @@ pub async fn a_handle_knows_where_its_child_was_spawned(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// Which of the predicates hold: failed, cancelled, panicked, lost.
+/// Returns which of the predicates hold: failed, cancelled, panicked, lost.
 fn predicates(error: &JoinError) -> [bool; 4] {
     [error.is_failed(), error.is_cancelled(), error.is_panicked(), error.is_lost()]
 }
 
-/// Checks what an error says of itself, and where it says it comes from.
+/// Checks the predicates of an error, its origin and its text.
 #[track_caller]
 fn assert_tells(error: &JoinError, which: usize, id: u64, what: &str) {
     assert_eq!(predicates(error), [0, 1, 2, 3].map(|at| at == which), "{error}");
@@ -285,7 +285,7 @@ pub async fn a_late_cancel_does_nothing(t: &Test) {
         group.idle().await;
         first.cancel();
 
-        // It is given the place in the table that the first one had.
+        // The second child gets the slot that the first child had.
         let gate = Gate::new();
         let opened = gate.clone();
         let second = group.spawn(t.child(async move {

@@ -58,7 +58,7 @@ pub async fn a_child_is_cancelled_by_its_key(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// It may do so before whoever spawns it has a handle.
+/// The child may do so before the code that spawns it has the handle.
 pub async fn a_child_cancels_itself_by_its_key(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let peers = group.keyed();
@@ -170,7 +170,7 @@ pub async fn a_hash_that_panics_is_the_callers_and_starts_nothing(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// Hashes well as often as it is told to.
+/// A key whose `hash` succeeds a given number of times and then panics.
 #[derive(Clone)]
 struct HashesFor(Arc<AtomicUsize>);
 
@@ -252,7 +252,7 @@ pub async fn children_are_named_after_their_keys(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// Panics when it is dropped, as its clones do.
+/// Panics when it is dropped, and so do its clones.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Bomb(u32);
 
@@ -279,7 +279,7 @@ pub async fn keys_that_panic_when_dropped_do_so_once(t: &Test) {
     assert_eq!(panic_text(group.join()).await, "key");
 }
 
-/// All that is done with it panics, but to clone it.
+/// Panics when it is hashed and when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 struct Worst;
 

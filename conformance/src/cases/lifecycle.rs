@@ -85,7 +85,7 @@ async fn refuses(t: &Test, ended: &Group<AnySpawner, &'static str>) {
     assert!(ended.is_closed() && ended.is_empty());
 }
 
-/// Has nothing to run children on after the first few.
+/// A spawner that panics after the first few children, as if it had no executor for more.
 #[derive(Clone)]
 struct Exhausted<S> {
     spawner: S,
@@ -175,7 +175,7 @@ pub async fn o_54_nothing_is_kept_alive_by_a_finished_group(t: &Test) {
 
 pub async fn o_55_changing_settings_too_late(t: &Test) {
     scope(t.spawner(), |_| async {
-        // A boxed body makes a scope that can be moved, and so be set up, when it has been polled.
+        // With a boxed body a scope can still be moved, and therefore configured, after it has been polled.
         let mut open = scope(t.spawner(), |group| {
             group.launch(t.stuck());
             Box::pin(pending::<Result<(), Infallible>>())
@@ -194,7 +194,7 @@ pub async fn whoever_joins_is_woken_when_the_last_child_leaves_and_not_before(t:
     let (group, first, last) = (TaskGroup::new(t.spawner()), Gate::new(), Gate::new());
     for gate in [&first, &last] {
         let opened = gate.clone();
-        // With a name, there is more to do when it leaves.
+        // When a named child leaves, the group has more to do.
         group.child().name("child").launch(t.child(async move { opened.wait().await }));
     }
     let (member, wakes) = (group.group(), Arc::new(Wakes::default()));

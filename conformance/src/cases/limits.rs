@@ -1,5 +1,6 @@
-//! L. Limits: the numbered scenarios, and what frees a place. Waiting for one is in `limits/free.rs`, lending one in
-//! `limits/lent.rs` and `limits/chains.rs`.
+//! L. Limits: the numbered scenarios, and what frees a place.
+//!
+//! `limits/free.rs` is about waiting for a place, `limits/lent.rs` and `limits/chains.rs` are about lending one.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -29,17 +30,17 @@ fn most(children: usize) -> NonZeroUsize {
     NonZeroUsize::new(children).unwrap()
 }
 
-/// A group with a limit, all of whose failures are gathered.
+/// Opens a group with a limit that collects all failures.
 pub(super) fn limited<S: Spawner>(spawner: S, children: usize) -> TaskGroup<S, &'static str> {
     TaskGroup::builder(spawner).limit(most(children)).collect().open()
 }
 
-/// Writes down that it runs.
+/// Returns a child that logs a line when it runs.
 fn says(t: &Test, line: impl ToString) -> Boxed<()> {
     said(t, line, async {})
 }
 
-/// Writes down that it runs, and goes on.
+/// Returns a child that logs a line when it runs, and then runs `then`.
 fn said<O: 'static>(
     t: &Test,
     line: impl ToString,
@@ -53,7 +54,7 @@ fn said<O: 'static>(
     t.child(says).boxed()
 }
 
-/// Says that it has begun, and waits for the gate.
+/// Returns a child that adds one to `begun` and waits for the gate.
 fn held(t: &Test, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send + use<> {
     let (begun, gate) = (begun.clone(), gate.clone());
     t.child(async move {
@@ -62,7 +63,9 @@ fn held(t: &Test, begun: &Tally, gate: &Gate) -> impl Future<Output = ()> + Send
     })
 }
 
-/// Spawns the next one of a chain and awaits it, and the last one does what is given. Says how many were spawned.
+/// Returns a child that spawns the next child of a chain and awaits it. The last child runs `last`.
+///
+/// The value is the number of children that were spawned.
 fn link(own: Own, left: usize, last: Boxed<()>) -> Boxed<Result<usize, &'static str>> {
     let link = async move {
         if left == 0 {
@@ -75,7 +78,7 @@ fn link(own: Own, left: usize, last: Boxed<()>) -> Boxed<Result<usize, &'static 
     link.boxed()
 }
 
-/// Gives what must not happen the time to happen.
+/// Yields several times, so that anything that must not happen has the time to happen.
 async fn pause() {
     for _ in 0..20 {
         yield_now().await;
@@ -180,7 +183,7 @@ pub async fn children_start_in_the_order_in_which_they_were_spawned(t: &Test) {
     assert_eq!(t.log.lines(), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
-/// One child has the only place, and another one waits for it.
+/// Checks that a queued child gets the only place when `holder`, which had it, ends.
 async fn freed<O>(t: &Test, group: &TaskGroup<AnySpawner, &'static str>, holder: O)
 where
     O: Future<Output = Result<(), &'static str>> + Send + 'static,
@@ -298,7 +301,7 @@ pub async fn clean_ups_need_no_place(t: &Test) {
             log.write("clean-up");
         });
     }));
-    // It is in the place, and the clean-up runs beside it.
+    // This child has the only place, and the clean-up runs beside it.
     let holder = group.spawn(t.waiting(&begun));
     begun.take(1).await;
     gate.open();
@@ -318,7 +321,7 @@ pub async fn adopted_tasks_need_no_place(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// A task that has run already.
+/// A task that has already ended.
 struct Value(u8);
 
 impl taskgroup::runtime::Adopt for Value {
@@ -363,7 +366,7 @@ pub async fn one_that_waits_for_its_place_keeps_its_name(t: &Test) {
     let (group, begun) = (limited(t.spawner(), 1), Tally::new());
     let first = group.child().name("first").spawn_when_free(t.waiting(&begun)).await;
     begun.take(1).await;
-    // In no place, and so at once.
+    // A background child needs no place, so this does not wait.
     let beside = group.child().name("beside").background().spawn_when_free(t.waiting(&begun)).await;
     begun.take(1).await;
     let second = group.child().name("second").spawn_when_free(says(t, "second"));

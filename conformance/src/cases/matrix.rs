@@ -1,4 +1,4 @@
-//! Policy × event × shield × group inside × limit × last word, against a model of what comes out.
+//! Policy × event × shield × group inside × limit × last word, compared with a model of the outcome.
 
 use std::future::{Future, pending};
 use std::num::NonZeroUsize;
@@ -23,7 +23,7 @@ type Error = &'static str;
 pub async fn every_combination_ends_as_the_model_says(t: &Test) {
     let mut combinations = 0;
     for case in Case::all() {
-        // Before it is played, so that one that hangs is the last to be printed.
+        // Printed before it is played: if a combination hangs, it is the last one printed.
         println!("{case:?}");
         assert_eq!(play(t, case).await, case.predict(), "not as the model says: {case:?}");
         combinations += 1;
@@ -32,7 +32,7 @@ pub async fn every_combination_ends_as_the_model_says(t: &Test) {
     assert!(combinations >= 2_000);
 }
 
-/// Brings a combination to its end, one step at a time.
+/// Plays a combination to its end, step by step.
 async fn play(t: &Test, case: Case) -> Outcome {
     let (crank, spawner) = cranked(t);
     let stage = Stage::new(case);
@@ -91,14 +91,14 @@ fn described(failure: &Failure<Error>) -> String {
     }
 }
 
-/// What the members of one combination share.
+/// What the members of a combination share.
 #[derive(Clone)]
 struct Stage {
     case: Case,
     event: Gate,
     go: Gate,
     late: Gate,
-    /// The worker has come past its shield, and waits once more.
+    /// Opens when the worker has left its shield and waits once more.
     past: Gate,
     end: Gate,
     told: Log,
@@ -117,7 +117,7 @@ impl Stage {
         Self { case, event, go, late, past, end, told, body, trigger, worker, inside, queued }
     }
 
-    /// Opens the group, and tells how it ended unless it is cut itself.
+    /// Opens the group, and sends how it ended, unless the host itself is cut.
     async fn host(
         self,
         spawner: Cranked,
@@ -182,7 +182,7 @@ impl Stage {
         match ended.map_err(GroupError::into_primary) {
             Ok(()) => Ok(()),
             Err(Ok(error)) => Err(error),
-            // The shield of a body inside ends in a poll of the worker, who is cut at its next await.
+            // If the inner body has a shield, the shield ends in a poll of the worker. The worker is cut at its next await: this.
             Err(Err(_)) => pending().await,
         }
     }
@@ -203,7 +203,7 @@ impl Stage {
         }
     }
 
-    /// Waits until everybody is where the model has them at first.
+    /// Waits until all members are in the state in which the model begins.
     async fn has_begun(&self) {
         for actor in [&self.body, &self.trigger, &self.worker] {
             actor.polled.take(1).await;
@@ -257,16 +257,16 @@ impl Stage {
     }
 }
 
-/// Panics without a word on standard error: there are hundreds.
+/// Panics without a message on standard error, because there are hundreds of panics.
 fn quietly<T>(text: Error) -> T {
     resume_unwind(Box::new(text))
 }
 
-/// What is known of one member.
+/// What is known about one member.
 #[derive(Clone)]
 struct Actor {
     ledger: Ledger,
-    /// Counts the polls that are over.
+    /// Counts the polls that have ended.
     polled: Tally,
     gone: Gate,
 }

@@ -1,4 +1,4 @@
-//! What is counted of children, and when.
+//! What the counters count, and when.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,7 +14,7 @@ use crate::ledger::{Gate, Tally};
 use crate::spawners::Dropping;
 use crate::test::{Test, panic_text, quiet_panic};
 
-/// Returned, failed, panicked, cancelled, lost.
+/// Returns how many children returned, failed, panicked, were cancelled and were lost.
 fn ends(metrics: &Metrics) -> [u64; 5] {
     [metrics.returned(), metrics.failed(), metrics.panicked(), metrics.cancelled(), metrics.lost()]
 }
@@ -23,7 +23,7 @@ fn counted(t: &Test, metrics: &Metrics) -> TaskGroup<AnySpawner, &'static str> {
     TaskGroup::builder(t.spawner()).metrics(metrics).collect().open()
 }
 
-/// Keeps its thread busy, as no clock of a runtime could tell.
+/// Keeps the thread busy for some real time, without the clock of a runtime.
 fn busy(time: Duration) {
     let began = Instant::now();
     while began.elapsed() < time {
@@ -234,7 +234,7 @@ pub async fn a_child_that_panics_on_its_way_out_counts_once(t: &Test) {
     assert!(metrics.panicked() >= 1, "{metrics:?}");
 }
 
-/// Whoever has joined the group finds everything counted, on whatever threads the children ended.
+/// Code that has joined the group finds everything counted, whatever threads the children ended on.
 pub async fn all_is_counted_when_the_group_is_joined(t: &Test) {
     let (metrics, many) = (Metrics::new(), t.pick(500, 20) as u64);
     for round in 1..=t.pick(10, 2) as u64 {

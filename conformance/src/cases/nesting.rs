@@ -139,7 +139,7 @@ pub async fn o_45_both_fail_at_once_inner_handled(t: &Test) {
             slow.log.write(if handled.is_cancelled() { "cut" } else { "handled" });
             yield_now().await;
             group.cancelled().await;
-            // The cancel may come in the middle of this poll, which then goes on to its next await.
+            // The cancel may come during this poll. The body then goes on to its next await.
             yield_now().await;
             slow.log.write("the body goes on");
             Ok(())
@@ -202,7 +202,7 @@ pub async fn o_46_clean_up_failures_in_two_levels(t: &Test) {
     assert_eq!((slow.log.lines().len(), slow.log.count("inner child")), (7, 5));
 }
 
-/// A child that fails with `error` after a cancel.
+/// Returns a child that waits for the gate under a shield, even if it is cancelled, and then fails with `error`.
 fn cleans_up(slow: &Slow, error: usize) -> impl Future<Output = Result<(), usize>> + Send + use<> {
     let slow = slow.clone();
     slow.clone().track(async move {

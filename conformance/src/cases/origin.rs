@@ -1,4 +1,4 @@
-//! H. The programs of the question this crate answers, and of its answers.
+//! H. The programs of the question that started this crate, and those of the answers to it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -13,7 +13,7 @@ use taskgroup::{AnySpawner, CancelReason, Group, GroupError, Spawner, TaskGroup,
 use crate::ledger::{Gate, Log, Tally};
 use crate::test::{Test, panic_text};
 
-/// What becomes of the first result, in every one of these programs.
+/// Processes the first result, which fails in each of these programs.
 fn process_result(_: u32) -> Result<u32, &'static str> {
     Err("process_result failed")
 }
@@ -76,7 +76,7 @@ pub async fn o_65_same_in_a_group(t: &Test) {
     assert_eq!(t.ledger.read(), ended);
 }
 
-/// Is not destroyed before it is let go.
+/// Blocks in its destructor until it is let go.
 struct Stubborn(Log, mpsc::Receiver<()>);
 
 impl Drop for Stubborn {
@@ -92,7 +92,7 @@ pub async fn o_66_control_finally_cancels_but_does_not_wait(t: &Test) {
     let program = async {
         let captured = Stubborn(t.log.clone(), held);
         let stuck = t.waiting(&there);
-        // Dropping the tasks cancels them: it is what `finally` does.
+        // Dropping the tasks cancels them, as `finally` does in the original.
         let _t1 = t.spawner().spawn(t.child(async {}));
         let _t2 = t.spawner().spawn(t.child(async move {
             let _captured = captured;
@@ -133,7 +133,7 @@ pub async fn o_67_one_level_only(t: &Test) {
         let (inside, gate, log) = (inside.clone(), gate.clone(), t.log.clone());
         t.child(async move {
             let _gone = log.on_drop("grandchild gone");
-            // Slow to end, so that nobody is in time by luck.
+            // It ends slowly, so that a wrong order cannot pass by luck.
             shield(async {
                 inside.open();
                 gate.wait().await;
@@ -154,7 +154,7 @@ pub async fn o_67_one_level_only(t: &Test) {
         .await;
     })));
     inside.wait().await;
-    // A poll under way at the time of the cancel could still see the end of the inner group.
+    // A poll that is under way when the cancel comes could still see the end of the inner group.
     polled.take(1).await;
     child.cancel();
     for _ in 0..10 {
@@ -169,8 +169,10 @@ pub async fn o_67_one_level_only(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// The demo: child 1 takes two units; child 3 spawns child 2, failing at 3, and ends; once there is quiet,
-/// the body spawns child 1 again.
+/// Runs the demo.
+///
+/// Child 1 takes two units of time. Child 3 spawns child 2, which fails at 3, and ends. When no child is left, the body spawns
+/// child 1 again.
 async fn demo(t: &Test, collect: bool) -> GroupError<&'static str> {
     let begun = &Tally::new();
     let [at_2, at_3, at_5] = &[Gate::new(), Gate::new(), Gate::new()];
@@ -206,7 +208,7 @@ async fn demo(t: &Test, collect: bool) -> GroupError<&'static str> {
     program.or(clock(t, begun, [at_2, at_3, at_5])).await
 }
 
-/// Lets time pass as soon as everybody waits for it.
+/// Lets time pass as soon as all children wait for it.
 async fn clock<T>(t: &Test, begun: &Tally, [at_2, at_3, at_5]: [&Gate; 3]) -> T {
     begun.take(2).await;
     t.log.write("t=2");
@@ -379,7 +381,7 @@ async fn process(receive: Receiver<u32>, send: Sender<u32>) -> Result<(), &'stat
 }
 
 async fn process_results(receive_2: Receiver<u32>, receive_3: Receiver<u32>) -> Result<u32, &'static str> {
-    // Where there are more threads, a poll under way may still see that the senders were dropped.
+    // With several threads, a poll that is under way may still see that the senders were dropped.
     let r2 = receive_2.recv().await.map_err(|_| "nobody sends any more")?;
     let r3 = receive_3.recv().await.map_err(|_| "nobody sends any more")?;
     Ok(r2 + r3)

@@ -1,4 +1,4 @@
-//! Nothing is left, whatever happens at whatever moment: random trees, three groups deep.
+//! Random trees, three groups deep, in which members end in all ways at random moments. Nothing may be left of them.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,10 +14,11 @@ use crate::ledger::Ledger;
 use crate::test::{Test, leak};
 
 const ROUNDS: usize = 2_000;
-/// Children of each group, from the outermost one inwards: 4 + 4 × 4 + 4 × 4 × 4 = 84 in a tree, of which about 20 have
-/// started on average when it is cut.
+/// The number of children of a group, from the outermost group inwards.
+///
+/// A tree has 4 + 4 × 4 + 4 × 4 × 4 = 84 children. On average about 20 of them have started when it is cut.
 const CHILDREN: [usize; 3] = [4, 4, 4];
-/// How long a tree grows at most, in polls of its children.
+/// How long a tree grows at most, in polls of children.
 const GROWTH: u32 = 200;
 
 pub async fn no_capture_is_alive_after_the_outer_join(t: &Test) {
@@ -31,12 +32,12 @@ pub async fn no_capture_is_alive_after_the_outer_join(t: &Test) {
             let _ = AssertUnwindSafe(tree.grow()).catch_unwind().await;
             Ok::<_, Infallible>(())
         });
-        // A panic or an error that an inner group left behind may come out here.
+        // A panic or an error that an inner group left behind may arrive here.
         let _ = AssertUnwindSafe(outer).catch_unwind().await;
         assert_eq!(t.ledger.read().alive(), 0, "after round {round}");
     }
     let started = t.ledger.read().started;
-    // How many there are depends on how busy the machine is; mostly it is about 20 a round.
+    // The number depends on how busy the machine is. Usually it is about 20 a round.
     assert!(started > t.pick(5, 1) * ROUNDS, "the trees did grow: {started} children");
     println!("{started} children started in {ROUNDS} rounds");
 }
@@ -51,15 +52,15 @@ struct Tree<S> {
 type End = Result<(), GroupError<&'static str>>;
 
 impl<S: Spawner> Tree<S> {
-    /// Opens a group with children that open groups, and leaves it in one of the ways there are.
+    /// Opens a group with children that open groups, and leaves it in one of the possible ways.
     fn grow(mut self) -> Pin<Box<dyn Future<Output = End> + Send>> {
         Box::pin(async move {
             let way = self.rng.u32(0..7);
             let moment = self.rng.u32(0..GROWTH);
             match way {
-                // Joined, as it should be.
+                // Awaited to its end.
                 0 | 1 => self.scope(false).await,
-                // Lost to another branch of a `select`, or to a timeout.
+                // Dropped half-way, as by another branch of a `select` or by a timeout.
                 2 | 3 => {
                     let cut = progress(self.ledger.clone(), moment);
                     or(self.scope(false), async move {
@@ -68,7 +69,7 @@ impl<S: Spawner> Tree<S> {
                     })
                     .await
                 }
-                // Leaked; its body captures nothing that is counted, as that is leaked too.
+                // Leaked. Its body captures nothing that the ledger counts, because the captures are leaked too.
                 4 => {
                     let mut scope = Box::pin(self.scope(true));
                     for _ in 0..moment {
@@ -142,7 +143,7 @@ async fn yields(n: u32) {
     }
 }
 
-/// Waits until children have been polled so many times more, or for a while: it may be that none is left.
+/// Waits until children have been polled `polls` times more, or for a while, because no child may be left.
 async fn progress(ledger: Ledger, polls: u32) {
     let goal = ledger.read().polls + polls as usize;
     for _ in 0..500 {
@@ -153,11 +154,11 @@ async fn progress(ledger: Ledger, polls: u32) {
     }
 }
 
-/// How a member ends: most often well, else in every other way there is.
+/// Ends a member, most often well, otherwise in one of the other possible ways.
 async fn ending<S>(way: u32, group: &Group<S, &'static str>) -> Result<(), &'static str> {
     match way {
         0 => Err("an error"),
-        // Not `panic!`, which would print each of them.
+        // Not `panic!`, which would print each panic.
         1 => resume_unwind(Box::new("a panic")),
         2 => {
             group.cancel();
@@ -166,7 +167,7 @@ async fn ending<S>(way: u32, group: &Group<S, &'static str>) -> Result<(), &'sta
         }
         3 => {
             or(std::future::pending(), async {
-                // Waits for somebody else's end, but not for ever: there may be nobody.
+                // Waits until another member ends the group, but not for ever: there may be none.
                 yields(40).await;
                 Ok(())
             })

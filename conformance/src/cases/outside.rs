@@ -11,7 +11,7 @@ use crate::cases::slow::Slow;
 use crate::ledger::Gate;
 use crate::test::Test;
 
-/// A child that opens a scope with so many slow children, and writes down when it and the scope's body are gone.
+/// Returns a child that opens a scope with slow children, and logs when the child and the scope's body are gone.
 fn host(
     t: &Test,
     slow: &Slow,
@@ -62,7 +62,7 @@ pub async fn o_33_while_the_body_is_still_working(t: &Test) {
     outer.join().await.unwrap();
     let mut lines = slow.log.lines();
     if !t.one_thread() {
-        // The body is a member like the children: a cancel during its poll may end it first.
+        // The body is a member like the children. If the cancel comes during its poll, it may end first.
         lines[..6].sort_by_key(|line| line == "body");
     }
     assert_eq!(lines, ["child", "child", "child", "child", "child", "body", "host"]);
@@ -80,7 +80,7 @@ pub async fn o_34_group_without_children(t: &Test) {
     assert_eq!(t.ledger.read().polls, polls, "neither is polled again");
 }
 
-/// A child whose scope's body waits for `clean` under a shield, and then fails.
+/// Returns a child with a scope whose body waits for `clean` under a shield and then fails.
 fn host_that_cleans_up(
     t: &Test,
     slow: &Slow,
@@ -101,7 +101,7 @@ fn host_that_cleans_up(
     })
 }
 
-/// The path and the error of a failure that nobody in the inner group was left to look at.
+/// Returns the path and the error of a failure that nothing in the inner group was left to look at.
 pub fn foreign<E>(failure: &Failure<E>) -> (&[Origin], &'static str) {
     match failure {
         Failure::Foreign { path, error } => (path, error.inspect(|error| *error).expect("a text")),
@@ -143,7 +143,7 @@ async fn error_that_the_host_cannot_see(t: &Test) {
     let failures: Vec<_> = error.failures().map(|(_, failure)| failure).collect();
     let [failure] = failures[..] else { panic!("reported {} times", failures.len()) };
     let completed = t.ledger.read().completed - completed;
-    // The gate may open while the poll in which the shield ended is still under way: then the host sees it after all.
+    // The gate may open while the poll in which the shield ended is still under way. Then the host does see the error.
     if let (Failure::Own(error), false) = (failure, t.one_thread()) {
         assert_eq!((*error, completed), ("clean-up", 2));
         return;
@@ -183,7 +183,7 @@ pub async fn o_36_child_fails_while_the_body_cleans_up(t: &Test) {
         let failures: Vec<_> = error.failures().map(|(_, failure)| failure).collect();
         match failures[..] {
             [Failure::Own(error)] => assert_eq!(*error, "boom"),
-            // The host is cut if the child is not quite gone in the poll in which the body's shield ends.
+            // If the child is not yet completely gone in the poll in which the body's shield ends, the host is cut.
             [failure] => assert_eq!(foreign(failure).1, "boom"),
             _ => panic!("reported {} times", failures.len()),
         }
@@ -289,7 +289,7 @@ pub async fn o_38_host_keeps_working_after_a_failed_group(t: &Test) {
     assert_eq!(t.ledger.read().completed, 7);
 }
 
-/// A scope with a child that fails and one that is stuck.
+/// Runs a scope with a child that fails and a child that is stuck.
 async fn fails(spawner: impl Spawner, slow: &Slow) -> Result<(), GroupError<&'static str>> {
     scope(spawner, |group| async move {
         group.launch(slow.track(pending::<()>()));
@@ -299,7 +299,7 @@ async fn fails(spawner: impl Spawner, slow: &Slow) -> Result<(), GroupError<&'st
     .await
 }
 
-/// A scope with two children that add up to 3.
+/// Runs a scope with two children whose values add up to 3.
 async fn works(spawner: impl Spawner, slow: &Slow) -> Result<u32, GroupError<Infallible>> {
     scope(spawner, |group| async move {
         let one = group.spawn(slow.track(async {
@@ -355,7 +355,7 @@ pub async fn o_39_second_outside_cancel_during_the_wait(t: &Test) {
     assert!(handle.await.unwrap_err().is_cancelled());
 }
 
-/// A group that outlives the child it was opened in takes nobody any more, and says so when it is joined.
+/// A group that outlives the child that opened it refuses children, and its join reports that.
 pub async fn whoever_is_launched_into_a_group_whose_opener_is_gone_was_cut_short(t: &Test) {
     let (outer, spawner) = (TaskGroup::new(t.spawner()), t.spawner());
     let opened = outer.spawn(t.child(async move { Ok(TaskGroup::new(spawner)) })).await.unwrap();

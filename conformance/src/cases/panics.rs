@@ -1,4 +1,4 @@
-//! K. Panics, as far as they need no more than a group; and the ends in which the runtimes' own tasks go wrong.
+//! K. Panics that need nothing but a group, and the kinds of end that the runtimes' own tasks handle wrongly.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -143,7 +143,7 @@ pub async fn a_panic_in_the_closure_that_makes_the_body_is_the_bodys(t: &Test) {
     assert_eq!(panic_text(result).await, "before the body");
 }
 
-/// What wakes whoever waits is somebody else's code.
+/// A waker is code of others, so it may panic.
 pub async fn a_waker_that_panics_keeps_nobody_from_ending(t: &Test) {
     struct Bomb;
 

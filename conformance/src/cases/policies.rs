@@ -1,4 +1,4 @@
-//! Who wins a race, and how much of what failed is kept. With `finishing`, the groups that anybody ends with a value.
+//! Which racer wins a race, and how many failures are kept. `finishing` has the scopes that are ended with a value.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -13,10 +13,10 @@ use crate::test::{Test, errors, panic_text, quiet_panic, tell};
 mod finishing;
 pub use self::finishing::*;
 
-/// What a racer returns that never does.
+/// The output of a racer that never succeeds.
 type Never = Result<u8, &'static str>;
 
-/// A racer that says when it is under way, and never ends by itself.
+/// Returns a racer that adds one to `there` at its first poll and never ends by itself.
 fn stuck(t: &Test, there: &Tally) -> impl Future<Output = Never> + Send + use<> {
     let begun = there.clone();
     t.child(async move {

@@ -1,4 +1,4 @@
-//! What happens at the same time: thousands of rounds, from threads that no runtime knows.
+//! Things that happen at the same time: hundreds of rounds in each case, from threads that no runtime knows.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
@@ -18,7 +18,7 @@ pub async fn nothing_starts_once_join_has_returned(t: &Test) {
         let spawning = thread::spawn(move || {
             began.wait();
             let mut accepted = 0;
-            // Not for ever: it may always be quicker than the children are.
+            // Bounded, because this loop may always be faster than the children.
             while accepted < 20 {
                 let late = ended.load(SeqCst);
                 match outside.try_spawn(ledger.track(async {})) {

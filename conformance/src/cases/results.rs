@@ -1,4 +1,4 @@
-//! The results of many children, as they come or in the order of spawning.
+//! The results of many children, in the order of completion or of spawning.
 
 use std::future::{Future, pending};
 use std::num::NonZeroUsize;

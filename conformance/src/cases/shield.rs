@@ -1,4 +1,4 @@
-//! Shields, in the corners that no numbered scenario has.
+//! Shields: a numbered scenario, and the corner cases that no scenario has.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -12,7 +12,7 @@ use taskgroup::{AnySpawner, Group, TaskGroup, scope, shield};
 use crate::ledger::{Gate, Log, Tally, Wakes};
 use crate::test::{Test, leak};
 
-/// Waits under a shield and writes down that it came to its end.
+/// Waits for the gate under a shield, and logs a line at the end of the shield.
 async fn section(gate: Gate, begun: Tally, log: Log, line: &'static str) {
     shield(async move {
         begun.add();
@@ -23,7 +23,7 @@ async fn section(gate: Gate, begun: Tally, log: Log, line: &'static str) {
     .await;
 }
 
-/// Cancels a child in the middle of a section, lets that end, and waits for the group.
+/// Cancels a child in the middle of a shielded section, lets the section end, and joins the group.
 async fn cancelled_in_a_section<F>(t: &Test, child: impl FnOnce(Gate, Tally, Log) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -82,7 +82,7 @@ pub async fn a_shielded_child_is_woken_once_and_not_spun(t: &Test) {
     for _ in 0..3 {
         group.cancel();
     }
-    // Only a wake leads to a poll: there was one, for the cancel, and it brings no other.
+    // Only a wake leads to a poll. There was one wake, for the cancel, and its poll causes no other.
     while polls.read().polls == before {
         yield_now().await;
     }
@@ -170,7 +170,7 @@ pub async fn a_shield_in_an_inner_body_holds_the_child_that_polls_it(t: &Test) {
             log.write("not past an await");
             Ok::<_, Infallible>(())
         });
-        // The poll in which the shield ends is the host's as well, and ends at the host's next await.
+        // The poll in which the shield ends is a poll of the host too. It goes on to the host's next await.
         assert!(inner.await.unwrap_err().is_cancelled());
         log.write("up to the next await");
         yield_now().await;
@@ -295,7 +295,7 @@ pub async fn a_shield_that_outlives_its_child_is_not_that_of_the_next(t: &Test) 
         give.send(shielded).await.unwrap();
     }));
     group.idle().await;
-    // It has the place in the table that the first one had.
+    // The second child gets the slot that the first child had.
     let (gate, begun) = (Gate::new(), Tally::new());
     group.launch(t.child(section(gate.clone(), begun.clone(), t.log.clone(), "section")));
     begun.take(1).await;

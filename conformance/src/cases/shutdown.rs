@@ -1,4 +1,4 @@
-//! The end in two steps: asked for, and after a grace forced.
+//! Shutdown in two steps: the group asks its members to end, and after a grace it cancels them.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -12,7 +12,7 @@ use crate::cases::slow::Slow;
 use crate::ledger::{Gate, Tally, Tracked};
 use crate::test::{Test, errors};
 
-/// Ends when it is asked to, and says so.
+/// Returns a child that ends when it is asked to, and logs that.
 fn polite<E: Send + 'static>(
     t: &Test,
     group: &Group<Cranked, E>,
@@ -25,7 +25,7 @@ fn polite<E: Send + 'static>(
     })
 }
 
-/// Shuts a group down with a grace of 5, and cranks that past when everybody has been asked.
+/// Shuts a group down with a grace of 5, and sets the clock to its end when all members have been asked.
 async fn forced<E: Send + 'static>(
     group: TaskGroup<Cranked, E>,
     crank: &Crank,
@@ -38,7 +38,7 @@ async fn forced<E: Send + 'static>(
     zip(group.shutdown(at(5)), driver).await.0
 }
 
-/// The paths of whom the report names.
+/// Returns the paths of the members that the report names.
 fn paths(report: &ShutdownReport) -> Vec<&str> {
     let mut paths: Vec<_> = report.forced().iter().filter_map(|origin| origin.path()).collect();
     paths.sort_unstable();
@@ -70,7 +70,7 @@ pub async fn a_deaf_child_is_forced_and_named(t: &Test) {
     let asked = group.group();
     let driver = async {
         asked.stopping().await;
-        // Only the deaf one is left when the grace is over.
+        // When the grace is over, only the deaf child is left.
         while asked.len() > 1 {
             yield_now().await;
         }
@@ -124,7 +124,7 @@ pub async fn children_of_groups_inside_are_asked_and_named(t: &Test) {
     begun.take(1).await;
     let driver = async {
         bye.take(1).await;
-        // It is counted until all of it is gone, which is a moment later.
+        // The polite child is counted until all of it is gone, which is a moment later.
         for _ in 0..200 {
             yield_now().await;
         }
@@ -326,7 +326,7 @@ pub async fn a_spawn_after_stop_is_refused_here_and_taken_inside(t: &Test) {
     assert_eq!(t.ledger.read().completed, 2);
 }
 
-/// The cut is put off by a shield, the soft signal is not.
+/// A shield delays the cut, but not the request to stop.
 pub async fn a_cancel_asks_groups_under_a_shield_as_well(t: &Test) {
     let (_, spawner) = cranked(t);
     let (group, begun) = (TaskGroup::new(spawner), Gate::new());

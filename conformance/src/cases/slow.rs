@@ -1,4 +1,4 @@
-//! Children that a cancel has to wait for, so that no lucky scheduler hides a wrong order of ends.
+//! Children that a cancel has to wait for, so that a wrong order of ends cannot pass by the luck of a scheduler.
 
 use std::future::{Future, pending};
 
@@ -8,12 +8,12 @@ use taskgroup::shield;
 use crate::ledger::{Gate, Ledger, Log, Tally, Tracked};
 use crate::test::Test;
 
-/// What the members of one round share. It has a log of its own.
+/// What the members of one round share. It has its own log.
 #[derive(Clone)]
 pub struct Slow {
     pub ledger: Ledger,
     pub log: Log,
-    /// Counts those that cannot be cut any more before the gate opens.
+    /// Counts the members that can no longer be cut before their gate opens.
     pub begun: Tally,
     pub gate: Gate,
 }
@@ -23,7 +23,7 @@ impl Slow {
         Self { ledger: t.ledger.clone(), log: Log::default(), begun: Tally::new(), gate: Gate::new() }
     }
 
-    /// Never ends by itself, is cut no sooner than the gate opens, and writes `line` when it is gone.
+    /// Returns a child that never ends by itself, cannot be cut before the gate opens, and logs `line` when it is gone.
     pub fn child(&self, line: &'static str) -> Tracked<impl Future<Output = ()> + Send + use<>> {
         let this = self.clone();
         self.track(async move {
@@ -33,7 +33,7 @@ impl Slow {
         })
     }
 
-    /// Waits for `gate` under a shield, and adds to those that have begun.
+    /// Waits for `gate` under a shield, and adds one to `begun`.
     pub async fn shielded(&self, gate: &Gate) {
         shield(async {
             self.begun.add();
@@ -46,21 +46,21 @@ impl Slow {
         self.ledger.track(future)
     }
 
-    /// Waits until `line` was written so many times.
+    /// Waits until `line` has been logged `times` times.
     pub async fn seen(&self, line: &str, times: usize) {
         while self.log.count(line) < times {
             yield_now().await;
         }
     }
 
-    /// Gives what must not happen the time to happen.
+    /// Yields several times, so that anything that must not happen has the time to happen.
     pub async fn pause(&self) {
         for _ in 0..20 {
             yield_now().await;
         }
     }
 
-    /// Checks, after a pause, that nothing was written but `lines`.
+    /// Checks, after a pause, that exactly `lines` were logged.
     pub async fn only(&self, lines: &[&str]) {
         self.pause().await;
         assert_eq!(self.log.lines(), lines);

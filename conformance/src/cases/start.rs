@@ -1,4 +1,4 @@
-//! Children that say when they are ready.
+//! Children that report when they are ready.
 
 use std::future::pending;
 use std::pin::pin;
@@ -192,7 +192,7 @@ pub async fn a_hook_is_told_of_it_when_the_group_has_ended(t: &Test) {
     assert_eq!(t.log.lines(), ["told"]);
 }
 
-/// Says that it has begun, and keeps whoever waits for it waiting.
+/// Adds one to `begun` and never becomes ready, so its starter keeps waiting.
 async fn never_ready(_ready: Ready<u16>, begun: Tally) {
     begun.add();
     pending().await

@@ -1,4 +1,4 @@
-//! I. Supervision: children that fail for themselves alone.
+//! I. Supervision: children whose failures end no other member.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -102,7 +102,7 @@ pub async fn a_panic_of_the_hook_disturbs_nobody_and_is_resumed_at_the_end(t: &T
     assert_eq!(t.log.lines(), ["went on"]);
 }
 
-/// Where a hook finds its own group. It is emptied at the end, as group and hook would keep each other for ever.
+/// Where a hook finds its own group. It is emptied at the end, because the group and the hook would keep each other alive.
 type Own = Arc<Mutex<Option<Group<AnySpawner, &'static str>>>>;
 
 fn own(place: &Own) -> Group<AnySpawner, &'static str> {

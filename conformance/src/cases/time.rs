@@ -1,4 +1,6 @@
-//! I. Time: the numbered scenarios. What no scenario has is in `time/deadlines.rs`, `time/moved.rs`, `time/gone.rs` and `time/brittle.rs`.
+//! I. Time: the numbered scenarios.
+//!
+//! The other cases are in `time/deadlines.rs`, `time/moved.rs`, `time/gone.rs` and `time/brittle.rs`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -22,7 +24,9 @@ pub use deadlines::*;
 pub use gone::*;
 pub use moved::*;
 
-/// A group with a child that fails when the gate opens, and whoever waits for it and writes that it was warned after a second.
+/// Opens a group with a child that fails when the gate opens.
+///
+/// Returns the gate and the join of the group, which logs "warned" when it has taken a second.
 async fn joined_with_a_warning(t: &Test, spawner: Cranked) -> (Gate, Join<Cranked, &'static str>) {
     let (begun, gate) = (Tally::new(), Gate::new());
     let group = TaskGroup::builder::<&str>(spawner).open();
@@ -36,7 +40,7 @@ async fn joined_with_a_warning(t: &Test, spawner: Cranked) -> (Gate, Join<Cranke
     (gate, group.join().warn_after(at(1), move |_| log.write("warned")))
 }
 
-/// Checks that the group was cut short by its deadline, and that nothing failed.
+/// Checks that the deadline cut the group short, and that nothing failed.
 #[track_caller]
 pub fn timed_out<T, E>(result: Result<T, GroupError<E>>) {
     let error = result.err().expect("it was cut short");
@@ -44,7 +48,7 @@ pub fn timed_out<T, E>(result: Result<T, GroupError<E>>) {
     assert_eq!(error.reason(), Some(&CancelReason::Deadline));
 }
 
-/// A time-out around a group that was cancelled, and takes longer than that to end.
+/// A deadline passes around a group that was cancelled before and takes longer to end.
 pub async fn o_41_a_deadline_is_not_swallowed_by_a_cancel_inside(t: &Test) {
     let (crank, spawner) = cranked(t);
     let (slow, opened) = (Slow::new(t), async_channel::bounded(1));
@@ -230,7 +234,7 @@ pub async fn o_83_busy_body(t: &Test) {
     assert_eq!(t.ledger.read().completed, 0);
 }
 
-/// Runs a body that waits under a shield until its deadline has passed, then has its last word.
+/// Runs a body that waits under a shield until its deadline has passed, and then ends as `last` does.
 async fn past_the_deadline<T>(
     t: &Test,
     last: impl AsyncFnOnce() -> Result<T, &'static str>,

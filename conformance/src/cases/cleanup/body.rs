@@ -11,7 +11,7 @@ use crate::test::{Test, errors, panic_text};
 
 const RAN: [&str; 2] = ["body gone", "clean-up"];
 
-/// A clean-up that takes more than a poll.
+/// A clean-up that takes more than one poll.
 pub(super) async fn clean(log: Log) {
     yield_now().await;
     log.write("clean-up");
@@ -74,7 +74,7 @@ pub async fn its_error_outranks_the_value_of_the_body(t: &Test) {
     assert!(matches!(error.reason(), Some(CancelReason::Failed(origin)) if origin.child() == Some(1)));
 }
 
-/// The host of the scope is not polled any more, so the scope cannot see to it.
+/// The host of the scope is not polled any more, so the scope itself cannot run the clean-up.
 pub async fn in_a_body_whose_host_is_cut_it_runs(t: &Test) {
     let (outer, begun) = (TaskGroup::new(t.spawner()), Gate::new());
     let (spawner, open, log) = (t.spawner(), begun.clone(), t.log.clone());
@@ -185,7 +185,7 @@ pub async fn one_that_is_registered_when_its_member_is_gone_begins_at_once(t: &T
             wait.wait().await;
             own.defer(ledger.track(async move { log.write("clean-up") }));
         })));
-        // Polled once, so that its shield has begun; the host then ends and leaves it behind.
+        // The child inside is polled once, so that its shield has begun. Then the host ends and leaves the child behind.
         while there.is_empty() {
             yield_now().await;
         }

@@ -1,4 +1,4 @@
-//! Clean-ups that take longer than the group allows.
+//! Clean-ups that take longer than the group's `cleanup_timeout`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -10,7 +10,7 @@ use crate::cases::crank::{Crank, at, cranked};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
-/// How many failures there are, all of which have to be clean-ups that took too long.
+/// Returns the number of failures. All of them have to be clean-ups that took too long.
 #[track_caller]
 fn timeouts<E: std::fmt::Debug>(error: &GroupError<E>) -> usize {
     let late =
@@ -18,7 +18,7 @@ fn timeouts<E: std::fmt::Debug>(error: &GroupError<E>) -> usize {
     error.failures().map(late).count()
 }
 
-/// Sets the clock when a timer has begun, as one that has not would begin later.
+/// Sets the clock once a timer has begun. A timer that begins afterwards would count from the new time.
 async fn crank_to(crank: &Crank, seconds: u64) {
     while crank.sleeps() == 0 {
         yield_now().await;
@@ -89,7 +89,7 @@ pub async fn each_has_so_much_time_from_when_it_begins(t: &Test) {
     }
     begun.take(2).await;
     let driver = async {
-        // Both of the first are over, and the others have begun at that time.
+        // At 5 the time of the first two clean-ups is over, and the other two begin.
         crank.to(5);
         begun.take(2).await;
         while crank.sleeps() < 2 {

@@ -1,5 +1,6 @@
-//! Clean-ups that are registered where the group that they are for is over, or the member inside of which they are is gone: by a
-//! body in its last poll, or in its destructors. Whoever is around waits for them.
+//! Clean-ups that are registered when their group is over, or when the member around it is gone.
+//!
+//! A body can register such a clean-up in its last poll or in its destructors. The group around waits for it.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -13,7 +14,7 @@ use super::body::clean;
 use crate::ledger::{Gate, Log};
 use crate::test::Test;
 
-/// Registers a clean-up when it is dropped, in whatever poll or destructor of a body that is.
+/// Registers a clean-up when it is dropped, in a poll or in a destructor of a body.
 struct Late {
     group: Option<Group<AnySpawner>>,
     begun: Gate,
@@ -39,7 +40,7 @@ impl Drop for Late {
     }
 }
 
-/// The group around waits for the clean-up that is registered so in a group inside.
+/// Checks that an outer group waits for the clean-up that `host` registers late in a group inside.
 async fn waits_around<F>(t: &Test, host: impl FnOnce(Group<AnySpawner>, AnySpawner, Late) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -58,7 +59,7 @@ where
     assert_eq!(t.log.lines(), ["clean-up"]);
 }
 
-/// Nothing is left in its group when the cut comes, so that is over then.
+/// When the body is cut, nothing else is left in its group, so the group is over.
 pub async fn in_a_body_that_has_just_been_cut_it_is_waited_for_around(t: &Test) {
     waits_around(t, |outer, spawner, late| async move {
         let body = scope(spawner, |group| async move {
@@ -111,7 +112,7 @@ pub async fn in_a_destructor_of_a_scope_that_is_given_up_it_is_waited_for_around
     .await;
 }
 
-/// A scope that was polled once: its body goes on for ever, and keeps what it is told to.
+/// Returns a scope that was polled once. Its body never ends, and owns what `keep` returns.
 async fn stuck<K: Send + 'static>(
     spawner: AnySpawner,
     keep: impl FnOnce(Group<AnySpawner>) -> K + Send + 'static,
@@ -127,7 +128,9 @@ async fn stuck<K: Send + 'static>(
     stuck
 }
 
-/// Gives up a scope that its body has handed to the host. Of whichever group it is that has ended well, its link is there again.
+/// Drops a scope that the body of another scope has returned to the host. The outer scope has ended well.
+///
+/// The clean-up is for the inner group or for the outer one (`of_inner`). In both cases the outer scope is linked again.
 async fn carried_out(t: &Test, of_inner: bool) {
     waits_around(t, move |_, spawner, late| async move {
         let inside = spawner.clone();
@@ -149,7 +152,9 @@ pub async fn in_a_scope_that_was_carried_out_it_is_waited_for_where_its_group_ha
     carried_out(t, false).await;
 }
 
-/// The same, of a scope that a child has handed on, when that child is gone. Nothing is in between that a clean-up could be registered with.
+/// Like `carried_out`, for a scope that was opened in a child which is gone by then.
+///
+/// So no member is left between the scope and `around` with which the clean-up could be registered.
 pub async fn in_a_scope_that_outlived_its_host_it_is_waited_for_around(t: &Test) {
     waits_around(t, |_, spawner, late| async move {
         let inside = spawner.clone();
@@ -164,7 +169,7 @@ pub async fn in_a_scope_that_outlived_its_host_it_is_waited_for_around(t: &Test)
     .await;
 }
 
-/// For the group of that scope, which another child of the same group drops.
+/// The clean-up is for the group of the scope. Another child of `outer` drops the scope.
 pub async fn in_a_scope_that_was_handed_to_a_sibling_it_is_waited_for_around(t: &Test) {
     waits_around(t, |outer, spawner, late| async move {
         let (give, take) = bounded(1);
@@ -178,7 +183,7 @@ pub async fn in_a_scope_that_was_handed_to_a_sibling_it_is_waited_for_around(t: 
     .await;
 }
 
-/// Hands out a scope that keeps `kept` in its body, and its host, a child of `group` that goes on for ever.
+/// Opens a scope whose body owns `kept`, in a new child of `group` that never ends. Returns the child and the scope.
 async fn from_a_host<K: Send + 'static>(
     group: &Group<AnySpawner>,
     spawner: AnySpawner,
@@ -192,7 +197,7 @@ async fn from_a_host<K: Send + 'static>(
     (host, take.recv().await.unwrap())
 }
 
-/// Awaits the group when it is dropped, as far as that goes in one poll.
+/// Polls [`Group::idle`] once when it is dropped: a child has to be there.
 struct Idles(Group<AnySpawner>);
 
 impl Drop for Idles {
@@ -201,7 +206,9 @@ impl Drop for Idles {
     }
 }
 
-/// Of the same group, and not of one in between. Another child may have the place of the host by now.
+/// Registers the clean-up for the group of the host, with no group in between.
+///
+/// If `with_another`, another child may have the slot of the host by then.
 async fn outlived(t: &Test, with_another: bool) {
     let group = TaskGroup::new(t.spawner());
     let (begun, gate, log) = (Gate::new(), Gate::new(), t.log.clone());

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An error that does not want to be looked at.
+/// An error that panics when it is formatted, compared or hashed.
 struct Hostile;
 
 impl fmt::Debug for Hostile {
@@ -55,7 +55,7 @@ pub async fn o_20_an_error_type_with_hostile_trait_impls(t: &Test) {
     assert_eq!(t.ledger.read().dropped, 4);
 }
 
-/// A group that is being cancelled takes nobody, and says so.
+/// Checks that a group that is being cancelled refuses children.
 async fn refuses<S: Spawner>(group: &Group<S, &'static str>) {
     let ledger = Ledger::default();
     let handle = group.spawn(ledger.track(async {}));
@@ -95,7 +95,7 @@ pub async fn o_21_siblings_may_not_start_new_work_once_failing_has_begun(t: &Tes
     assert_eq!((made, completed, dropped), (2, 2, 2));
 }
 
-/// Spawns a child that spawns two more like itself after each tick, until there are `many`.
+/// Launches a child that launches two more like itself after each yield, until there are `many`.
 fn hydra<S: Spawner>(group: Group<S, &'static str>, ledger: Ledger, born: Tally, many: usize) {
     let heads = group.clone();
     group.launch(ledger.clone().track(async move {
@@ -105,7 +105,8 @@ fn hydra<S: Spawner>(group: Group<S, &'static str>, ledger: Ledger, born: Tally,
             hydra(heads.clone(), ledger.clone(), born.clone(), many);
             hydra(heads.clone(), ledger.clone(), born.clone(), many);
         }
-        // An executor that is never idle steals from no worker, so a blocked one could keep the slayer to itself.
+        // Not a loop of yields: an executor that is never idle does not steal from its workers, so a blocked worker could keep
+        // the child that fails to itself.
         pending::<()>().await
     }));
 }
@@ -144,7 +145,7 @@ pub async fn o_23_several_errors_are_collected(t: &Test) {
     for (outcomes, expected) in table {
         let before = t.ledger.read().completed;
         let result = scope(t.spawner(), |group| async move {
-            // One after the other, so that their order is known.
+            // They end one after the other, so that their order is known.
             for &outcome in outcomes {
                 let end = group.spawn(t.child(async move { outcome })).await;
                 assert_eq!(end.map_err(|error| error.is_failed()), outcome.map_err(|_| true));
@@ -194,7 +195,7 @@ pub async fn o_23_more_failures_than_are_kept(t: &Test) {
     assert_eq!(t.ledger.read().completed, 20);
 }
 
-/// A group of one child that fails, one that is stuck, and one that ends in the given way because it is told.
+/// Runs a group with three children: one fails, one is stuck, and one ends with `end` when it is told of the cancel.
 async fn told_to_end(t: &Test, end: Fails) -> GroupError<&'static str> {
     scope(t.spawner(), |group| async move {
         let (begun, gate) = (Gate::new(), Gate::new());

@@ -1,4 +1,4 @@
-//! Who waits, what a handle and a report say, and what a child is given on its way.
+//! The other numbered scenarios: waiting, what handles and reports show, and context that is carried into a child.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -138,7 +138,7 @@ pub async fn o_94_a_refused_child_has_no_name(t: &Test) {
 
 thread_local!(static REQUEST: Cell<u32> = const { Cell::new(0) });
 
-/// Has each child find the request of whoever spawned it, and keep its own changes.
+/// Gives each child the request of the code that spawned it. A child keeps its own changes to the request.
 #[derive(Clone)]
 struct CarryRequest;
 
@@ -181,7 +181,7 @@ pub async fn o_95_context_is_carried_into_the_child(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// What somebody panics with who does not use text.
+/// A panic payload that is not text.
 struct Custom(u8);
 
 pub async fn o_99_panic_as_data(t: &Test) {

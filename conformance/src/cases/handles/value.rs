@@ -1,4 +1,4 @@
-//! `value`: the result without the error, for whoever is cut along with it.
+//! `value`, which gives the result without the error to a member that is cut when the child fails.
 
 use std::convert::Infallible;
 
@@ -32,7 +32,7 @@ pub async fn value_of_a_child_that_fails_at_once_cuts_the_sibling_that_awaits_it
     let group = TaskGroup::fallible(t.spawner());
     let (siblings, ledger, log) = (group.group(), t.ledger.clone(), t.log.clone());
     group.launch(t.child(async move {
-        // Where `spawn` polls, it has failed before it is awaited.
+        // If `spawn` polls the child, the child has failed before it is awaited.
         siblings.spawn(ledger.track(async { Err::<(), _>("broken") })).value().await;
         log.write("sibling saw the failure");
     }));
@@ -42,7 +42,7 @@ pub async fn value_of_a_child_that_fails_at_once_cuts_the_sibling_that_awaits_it
     assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (1, 2));
 }
 
-/// What `value()` says to somebody who had no business calling it, in this file.
+/// Checks the panic message of a misused `value()` in this file.
 #[track_caller]
 fn assert_misuse(text: &str, why: &str) {
     let begin = format!("no value for `value()` at {}:", file!());
@@ -118,7 +118,7 @@ pub async fn value_of_a_cancelled_child_is_kept_from_whoever_cancels_its_own_gro
             yield_now().await;
         }
         group.cancel();
-        // Nothing is waited for any more: it would panic, or go on.
+        // The child has ended, so `value()` has nothing to wait for. It must neither panic nor return.
         stuck.value().await;
         t.log.write("the body went on");
         Ok::<_, Infallible>(())
@@ -139,7 +139,7 @@ pub async fn value_of_a_refused_child_is_kept_from_whoever_is_about_to_be_cut(t:
     let group = TaskGroup::new(t.spawner());
     let (siblings, ledger, log) = (group.group(), t.ledger.clone(), t.log.clone());
     group.launch(t.child(async move {
-        // Cancelled from elsewhere while it is polled, as far as it can tell.
+        // To this child it looks as if other code cancelled the group during the poll.
         siblings.cancel();
         siblings.spawn(ledger.track(async { Ok(7) })).value().await;
         log.write("a sibling went on");

@@ -1,4 +1,4 @@
-//! Those who wait for each other take one place, and all of them end.
+//! Children that await each other take one place together, and all of them end.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -11,7 +11,7 @@ use super::{Own, held, limited, link, says};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
-/// The handle of a child, for somebody who is spawned before.
+/// The handle of a child, for a child that is spawned before the handle exists.
 #[derive(Clone)]
 struct Later {
     there: Gate,
@@ -35,7 +35,9 @@ impl Later {
     }
 }
 
-/// A child that lends its place to one that lends it on to `last` and ends. Then it awaits another one that is queued.
+/// Returns a child that lends its place twice.
+///
+/// First it awaits a child that lends the place on to `last` and ends. Then it awaits another queued child.
 fn lends_twice(
     t: &Test,
     own: Own,
@@ -44,7 +46,7 @@ fn lends_twice(
     let (around, last, then) = (own.clone(), t.child(last).boxed(), says(t, "then"));
     let between = t.child(async move {
         let mut last = around.spawn(last);
-        // Where two do this, it may have found a place of its own, and ended.
+        // If two children do this, `last` may have found a place of its own and ended.
         poll_once(&mut last).await;
     });
     let between = between.boxed();
@@ -75,7 +77,7 @@ pub async fn two_that_have_the_places_of_each_others_siblings_lend_them_back(t: 
     assert_eq!(t.log.lines(), ["then", "then"]);
 }
 
-/// It waits for one of two, and the one that runs waits for it.
+/// The racer awaits whichever of two children ends first, and the first of them, which runs, awaits the racer.
 pub async fn the_second_of_two_is_started_where_the_first_awaits_whoever_awaits_both(t: &Test) {
     let (group, racer) = (limited(t.spawner(), 1), Later::new());
     let (own, first, second) = (group.group(), t.child(racer.clone().wait()).boxed(), says(t, "second"));
@@ -99,7 +101,7 @@ pub async fn a_place_is_lent_through_one_that_needs_none(t: &Test) {
     assert_eq!(t.log.lines(), ["queued"]);
 }
 
-/// As long as there are children that do not wait for others, as many of them as may be are at work.
+/// As long as enough children do not wait for others, as many of them are at work as the limit allows.
 pub async fn those_who_wait_in_a_tree_take_no_places(t: &Test) {
     const LIMIT: usize = 4;
     const DEPTH: usize = 5;
@@ -112,7 +114,7 @@ pub async fn those_who_wait_in_a_tree_take_no_places(t: &Test) {
     }
 
     impl Leaves {
-        /// Each waits for others, so that there are as many as the limit.
+        /// Waits until as many leaves as the limit are at work at once.
         async fn work(&self) {
             assert!(self.at_work.fetch_add(1, SeqCst) < LIMIT, "too many at work");
             let me = self.arrived.fetch_add(1, SeqCst);
@@ -156,7 +158,7 @@ pub async fn a_chain_takes_one_place(t: &Test) {
     let (group, begun, gate) = (limited(t.spawner(), 2), Tally::new(), Gate::new());
     group.launch(link(group.group(), 10, held(t, &begun, &gate).boxed()));
     begun.take(1).await;
-    // On several threads the last one may begin before all await it.
+    // On several threads the last child may begin before all the others await.
     while group.group().snapshot().group().places_taken() != Some(1) {
         yield_now().await;
     }
@@ -165,7 +167,9 @@ pub async fn a_chain_takes_one_place(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// It begins to await one that has a place, and goes on beside it. When both have ended, there are as many places as before.
+/// A child begins to await a child that has a place, and then goes on beside it.
+///
+/// When both have ended, there are as many places as before.
 pub async fn one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever(t: &Test) {
     let (group, begun, gates) = (limited(t.spawner(), 2), Tally::new(), [Gate::new(), Gate::new()]);
     let taken = || group.snapshot().group().places_taken();
@@ -188,7 +192,7 @@ pub async fn one_that_goes_on_beside_whom_it_awaited_takes_no_place_for_ever(t: 
     group.join().await.unwrap();
 }
 
-/// Whoever it is handed on by has lent it the place, and ends.
+/// The lender lends its place to a child, hands the child's handle to the awaiter, and ends.
 pub async fn whoever_awaits_one_that_has_come_to_be_the_first_takes_no_place(t: &Test) {
     let (group, begun, gate) = (limited(t.spawner(), 2), Tally::new(), Gate::new());
     let (own, long, handed, polls) =

@@ -1,4 +1,4 @@
-//! `spawn_when_free`: whoever makes work waits for a place.
+//! `spawn_when_free`, which makes the code that spawns wait for a place.
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -10,7 +10,7 @@ use super::{held, limited, pause, says};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
-/// A group with one place, which a child has until the gate opens.
+/// Opens a group with one place. A child has it until the gate opens.
 async fn full(t: &Test) -> (TaskGroup<AnySpawner, &'static str>, Gate) {
     let (group, gate, begun) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
     group.launch(held(t, &begun, &gate));
@@ -94,7 +94,7 @@ pub async fn there_are_never_more_children_than_places(t: &Test) {
     let group = limited(t.spawner(), 3);
     for n in 0..30 {
         group.spawn_when_free(says(t, n)).await;
-        // Not `len`: a child is in the count for a moment longer than it has its place.
+        // Not `len`: a child is counted for a moment longer than it has its place.
         let alive = t.ledger.read().alive();
         assert!(alive <= 3, "{alive} children");
     }
@@ -144,7 +144,7 @@ pub async fn a_wait_that_is_dropped_with_its_place_gives_it_to_the_next(t: &Test
     assert!(poll_once(spawning.as_mut()).await.is_none());
     let next = group.spawn(says(t, "next"));
     gate.open();
-    // The place goes to the one that waits to spawn, who does not look.
+    // The place goes to the pending `spawn_when_free`, which is not polled.
     while group.len() > 1 {
         yield_now().await;
     }
@@ -172,7 +172,7 @@ pub async fn a_wait_ends_when_the_group_is_cancelled(t: &Test) {
     assert_eq!(t.log.lines(), [""; 0]);
 }
 
-/// It came free for somebody who had not seen that, when the group was cancelled.
+/// When the group is cancelled, the place belongs to a pending `spawn_when_free` that has not been polled since.
 pub async fn a_place_that_was_not_used_before_a_cancel_is_not_taken_for_ever(t: &Test) {
     let (group, gate) = full(t).await;
     let mut spawning = Box::pin(group.spawn_when_free(says(t, "never")));

@@ -30,7 +30,7 @@ pub async fn a_chain_of_children_is_lent_one_place(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// It ends, or is cancelled, while the one at the end of the chain runs.
+/// The child in between ends or is cancelled while the child at the end of the chain runs.
 pub async fn a_place_that_was_lent_on_stays_lent_when_the_one_between_leaves(t: &Test) {
     for is_cancelled in [false, true] {
         let (group, gate, both) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
@@ -67,7 +67,7 @@ pub async fn a_place_that_was_lent_on_stays_lent_when_the_one_between_leaves(t: 
     assert_eq!(t.log.lines(), ["opened", "next", "opened", "next"]);
 }
 
-/// Whoever still runs in it has it for its own, and at its end it is there for others.
+/// The borrower that still runs now has the place to itself. When it ends, the place is free for others.
 pub async fn a_lender_that_leaves_takes_no_place_from_whoever_runs_in_it(t: &Test) {
     let (group, begun, gate) = (limited(t.spawner(), 1), Tally::new(), Gate::new());
     let (own, long) = (group.group(), held(t, &begun, &gate));
@@ -107,7 +107,7 @@ pub async fn one_that_waits_in_a_group_inside_lends_its_place_too(t: &Test) {
     assert_eq!(t.log.lines(), ["next"]);
 }
 
-/// Whoever has lent its place goes on beside the other for a while. When both are gone, the limit holds as before.
+/// The lender goes on beside the borrower for a while. When both are gone, the limit holds as before.
 pub async fn a_place_that_was_lent_is_not_there_twice_afterwards(t: &Test) {
     let (group, gate) = (limited(t.spawner(), 1), Gate::new());
     let (own, next) = (group.group(), says(t, "next"));
@@ -124,7 +124,7 @@ pub async fn a_place_that_was_lent_is_not_there_twice_afterwards(t: &Test) {
     assert_eq!(t.log.lines(), ["next", "queued"]);
 }
 
-/// It has a place to lend to one only, and the second of two is lent it when the first is done.
+/// The child can lend its place to one sibling at a time. It lends it to the next one when the one before has ended.
 pub async fn several_are_awaited_one_after_the_other(t: &Test) {
     let group = limited(t.spawner(), 1);
     let (own, children) = (group.group(), [0, 1, 2].map(|n| said(t, n, async move { Ok(n) })));
@@ -179,7 +179,7 @@ pub async fn a_queued_child_that_is_awaited_and_then_cancelled_is_told_of(t: &Te
     group.join().await.unwrap();
 }
 
-/// Each has the place in turn, also where whoever lends it looks at the last one only.
+/// Each child has the place in turn, even if the lender then awaits only the last of them.
 pub async fn several_are_awaited_at_once_and_one_runs_at_a_time(t: &Test) {
     let (group, running) = (limited(t.spawner(), 1), Arc::new(AtomicUsize::new(0)));
     let children: Vec<_> = (0..t.pick(100, 20))
@@ -199,7 +199,7 @@ pub async fn several_are_awaited_at_once_and_one_runs_at_a_time(t: &Test) {
         for child in &mut queued {
             assert!(poll_once(child).await.is_none());
         }
-        // Those before it are not polled again until it has ended.
+        // The handles before it are not polled again until the last child has ended.
         let mut sum = queued.pop().unwrap().await.unwrap();
         for child in queued {
             sum += child.await.unwrap();
@@ -210,7 +210,7 @@ pub async fn several_are_awaited_at_once_and_one_runs_at_a_time(t: &Test) {
     group.join().await.unwrap();
 }
 
-/// Those who are not there any more when their turn comes are passed over.
+/// Children that are gone when their turn comes are skipped.
 pub async fn of_several_that_are_awaited_some_are_cancelled(t: &Test) {
     let (group, gate) = (limited(t.spawner(), 1), Gate::new());
     let (own, wait, log) = (group.group(), gate.clone(), t.log.clone());

@@ -1,4 +1,4 @@
-//! The combinations, and what can come out of one. Who the members are is said in `model.rs`.
+//! The combinations and their possible outcomes. `model.rs` describes the members.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -20,7 +20,7 @@ pub enum Event {
     Parent,
 }
 
-/// Where the worker does its work.
+/// Where the worker's work is done: in the worker itself, or in a group inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nest {
     Itself,
@@ -28,13 +28,13 @@ pub enum Nest {
     BodyInside,
 }
 
-/// The last word of the worker.
+/// The last word of the worker: how its work ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Last {
     Return,
     Fail,
     Panic,
-    /// Another await, without a shield.
+    /// It awaits once more, without a shield.
     Wait,
 }
 
@@ -85,7 +85,7 @@ pub struct Outcome {
     pub body: Fate,
     pub trigger: Fate,
     pub worker: Fate,
-    /// Whoever does the work of the worker, if that is not itself.
+    /// The member of a group inside that does the worker's work, if there is one.
     pub inside: Option<Fate>,
     pub queued: Fate,
 }

@@ -1,8 +1,15 @@
-//! What a group is expected to end with, said without threads, wakers and locks.
+//! A model of how a group ends, without threads, wakers and locks.
 //!
-//! Four members: the *body*; the *trigger*, a child that may fail; the *worker*, a child that waits, under a shield or
-//! not, by itself or in a group inside, and then has a last word; and a third child, which is *queued* under a limit of
-//! two. First comes the event, then the trigger and the queued child end, then the worker speaks, then the body ends.
+//! A group has four members:
+//!
+//! * the *body*;
+//! * the *trigger*, a child that may fail;
+//! * the *worker*, a child that waits and then has a *last word*. It waits with or without a shield, by itself or in a
+//!   group inside;
+//! * a third child, which is *queued* if the case has a limit, which is two.
+//!
+//! First the event happens. Then the trigger and the queued child end, then the worker has its last word, and then the body
+//! ends.
 
 use super::case::*;
 
@@ -45,7 +52,7 @@ impl Case {
     }
 }
 
-/// The group while it runs: a member without a fate lives.
+/// The group while it runs. A member without a fate lives.
 struct Group {
     case: Case,
     reason: Option<Reason>,
@@ -101,7 +108,7 @@ impl Group {
     }
 
     fn last_word(&mut self, nest: Nest, last: Last) {
-        // A shield holds the task that polls it. A worker whose work is in another task is cut, and waits for that.
+        // A shield protects the task that polls it. If the work is in another task, the worker is cut and waits for that task.
         let cut = self.reason.is_some() && nest == Nest::ChildInside;
         self.held = false;
         let own = if cut { Fate::Dropped } else { Fate::Completed };
@@ -121,13 +128,13 @@ impl Group {
     }
 
     fn ends(self) -> Outcome {
-        // The trigger lives until the event, so a deadline or a parent always cuts somebody.
+        // The trigger lives until the event, so a deadline or a parent always cuts a member.
         let cut = match self.reason {
             None => false,
             Some(Reason::Explicit) => self.body_cut,
             Some(_) => true,
         };
-        // Nobody is left in the group to read its failures if the host is cut.
+        // If the host is cut, nothing is left to read the failures of the group, so the group around reports them.
         let outward = |kept: String| match self.reason == Some(Reason::Parent) {
             true => format!("foreign: {}", kept.trim_start_matches("foreign: ")),
             false => kept,

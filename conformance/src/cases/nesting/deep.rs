@@ -1,4 +1,4 @@
-//! How deep it goes, and in which order it is torn down.
+//! How deep groups can nest, and in which order they are torn down.
 
 use super::*;
 
@@ -56,7 +56,7 @@ pub async fn teardown_is_bottom_up_through_bodies(t: &Test) {
         pending::<Result<(), Infallible>>().await
     });
     let driver = async {
-        // The child that cancels is the only one to complete.
+        // The child that cancels is the only child that completes.
         while t.ledger.read().completed == 0 {
             yield_now().await;
         }
@@ -68,7 +68,7 @@ pub async fn teardown_is_bottom_up_through_bodies(t: &Test) {
     assert!(matches!(error.reason(), Some(CancelReason::Explicit(_))));
     let mut lines = slow.log.lines();
     if !t.one_thread() {
-        // The inner body is a member like the grandchildren: a cancel during its poll may end it first.
+        // The inner body is a member like the grandchildren. If the cancel comes during its poll, it may end first.
         lines[..4].sort();
     }
     assert_eq!(lines[..4], ["grandchild", "grandchild", "grandchild", "inner's locals"]);
@@ -77,10 +77,10 @@ pub async fn teardown_is_bottom_up_through_bodies(t: &Test) {
 
 type Deep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// So many groups, each but the first opened in a child of the one before; owners and scopes take turns.
+/// Opens `depth` groups, each in a child of the group before. Free-standing groups and scopes alternate.
 fn nest<S: Spawner>(spawner: S, depth: usize, slow: Slow) -> Deep {
     Box::pin(slow.clone().track(async move {
-        // Otherwise a spawner that polls inline goes down through the stack.
+        // Without this, a spawner that polls inline would nest all polls on the stack.
         yield_now().await;
         if depth == 0 {
             slow.begun.add();

@@ -10,7 +10,7 @@ use taskgroup::AnySpawner;
 
 use crate::test::{leak, panic_text, quiet_panic};
 
-/// A scope whose body never ends, with a slow child that writes down that it runs on once `tick` opens.
+/// Returns a scope whose body never ends, with a slow child that logs "runs on" once `tick` opens.
 fn stuck_scope(
     t: &Test,
     slow: &Slow,
@@ -140,7 +140,7 @@ pub async fn a_scope_dropped_in_a_body_is_counted_by_every_group_around(t: &Test
 
 type Movable = Pin<Box<dyn Future<Output = Result<u32, GroupError<Infallible>>> + Send>>;
 
-/// A scope whose body and child wait for the gate, then make 7 of it.
+/// Returns a scope whose body and child wait for the gate and then return 7 together.
 fn movable(t: &Test, slow: &Slow) -> Movable {
     let slow = slow.clone();
     Box::pin(scope(t.spawner(), |group: Group<_>| {
@@ -156,7 +156,7 @@ fn movable(t: &Test, slow: &Slow) -> Movable {
     }))
 }
 
-/// Polls the scope once in a child, which then sends it on and waits for `end`.
+/// Returns a child that polls the scope once, sends it away and waits for `end`.
 fn opener(
     slow: &Slow,
     mut moved: Movable,
@@ -236,7 +236,7 @@ pub async fn a_shield_moved_to_another_task_lets_go_of_its_opener(t: &Test) {
     let polls = t.ledger.read().polls;
     handle.cancel();
     while t.ledger.read().polls == polls {
-        // The opener is told of the cancel by a poll, its last one before the shield ends elsewhere.
+        // The cancel leads to one poll of the opener, its last one before the shield ends in another task.
         yield_now().await;
     }
     slow.only(&[]).await;
@@ -265,7 +265,7 @@ pub async fn failures_beyond_those_kept_are_counted_by_the_group_around(t: &Test
 
 type Fallible = Group<AnySpawner, &'static str>;
 
-/// Does something with the group of its body when that is destroyed.
+/// Calls a function with a group when the body that owns it is destroyed.
 struct Leaves(Fallible, fn(&Fallible));
 
 impl Drop for Leaves {
@@ -274,8 +274,10 @@ impl Drop for Leaves {
     }
 }
 
-/// Hands a scope out of a body around it, which ends well or is given up, and drops it in the host. What that leaves is told by the next
-/// group that has not ended.
+/// Moves a scope out of the body of a scope around it, and drops it in the host.
+///
+/// Before that, the scope around ends well or is dropped half-way. The next group that has not ended reports what the
+/// destruction of the inner body leaves.
 async fn handed_out(
     t: &Test,
     is_given_up: bool,
@@ -320,7 +322,7 @@ pub async fn a_late_clean_up_of_a_scope_that_was_carried_out_fails_the_next_grou
     assert_eq!((text, path.len()), ("clean-up", 3), "by way of the group that has ended");
 }
 
-/// The same, of a clean-up for the group that has ended itself, and been read.
+/// Like the case before, but the clean-up is for the group that has ended and whose result has been taken.
 pub async fn a_late_clean_up_for_a_group_that_has_ended_fails_the_next_one(t: &Test) {
     let outer = TaskGroup::fallible::<&'static str>(t.spawner());
     let (spawner, inside) = (t.spawner(), t.spawner());

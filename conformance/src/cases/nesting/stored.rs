@@ -1,4 +1,4 @@
-//! Owners of groups that are kept elsewhere than where they were opened.
+//! Owners of groups that are moved away from the member that opened the group.
 
 use super::*;
 
@@ -74,7 +74,7 @@ pub async fn a_group_dropped_inside_its_own_child(t: &Test) {
         let dropper = group.spawn(t.child(async move {
             let owner: TaskGroup<_> = take.recv().await.unwrap();
             if returns {
-                // The owner goes with the captures.
+                // The owner is dropped with the captures.
                 return child.log.write("returned");
             }
             drop(owner);

@@ -1,4 +1,4 @@
-//! Waiting for oneself: refused, from however deep inside.
+//! Members that would wait for themselves: refused, at any depth.
 
 use super::*;
 
@@ -8,8 +8,9 @@ use taskgroup::{AnySpawner, JoinHandle};
 
 use crate::test::panic_text;
 
-/// Runs `misuse` in a child of `group`, or in a child of a group in a child of a group in one. It gives its text
-/// away by the log, as it may cut what it runs in.
+/// Runs `misuse` in a child of `group`, or `depth` groups deeper, and returns the text of its panic.
+///
+/// The text comes through the log, because `misuse` may cancel the child in which it runs.
 async fn inside<F>(t: &Test, slow: &Slow, group: &Group<AnySpawner>, depth: usize, misuse: F) -> String
 where
     F: Future<Output: Debug> + Send + 'static,
@@ -24,7 +25,7 @@ where
             Ok::<_, Infallible>(())
         };
         child = Box::pin(t.child(async move {
-            // Otherwise the child is at it before its handle is there, with a spawner that polls inline.
+            // Without this, a spawner that polls inline would run `misuse` before the child has a handle.
             yield_now().await;
             drop(scope(spawner, body).await);
         }));

@@ -1,4 +1,4 @@
-//! Scopes that anybody inside ends with a value.
+//! Scopes that the body or a child ends with a value.
 
 use std::convert::Infallible;
 use std::future::pending;

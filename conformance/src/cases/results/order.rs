@@ -1,4 +1,4 @@
-//! Results in the order of spawning, whatever comes first.
+//! Results in the order of spawning, whichever child ends first.
 
 use std::num::NonZeroUsize;
 use std::pin::pin;
@@ -16,7 +16,7 @@ pub async fn o_10_callbacks_in_order_work_in_parallel(t: &Test) {
     let mut results = group.results().in_order();
     let gates: Vec<_> = (0..=5).map(|_| Gate::new()).collect();
     for number in 0..5 {
-        // Each lets the one before it end.
+        // Each child lets the child before it end.
         let (opened, next) = (gates[number + 1].clone(), gates[number].clone());
         results.spawn(t.child(async move {
             opened.wait().await;
@@ -71,7 +71,7 @@ pub async fn those_that_were_taken_before_have_none(t: &Test) {
     let mut results = results.in_order();
     for number in [1, 4, 5] {
         gates[number].open();
-        // The later ones are still at work.
+        // The later children are still at work.
         assert_eq!(results.next().await.unwrap().unwrap(), number);
     }
     group.join().await.unwrap();

@@ -1,4 +1,5 @@
-//! A clock whose sleeps panic when they are dropped. Nobody is told of that, and all else is as by any other clock.
+//! A clock whose sleeps panic when they are dropped. The group does not report these panics, and otherwise works as with any
+//! other clock.
 
 use std::future::pending;
 

@@ -1,4 +1,4 @@
-//! When a deadline counts, and what it is outranked by.
+//! When a deadline counts, and what outranks it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -44,13 +44,13 @@ pub async fn when_everybody_has_ended_in_time_it_means_nothing(t: &Test) {
     let (crank, spawner) = cranked(t);
     let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
     group.spawn(t.child(async { Ok(()) })).await.unwrap();
-    // It is passed, but there is nobody whom it could cut.
+    // The deadline passes, but no member is left that it could cut.
     crank.to(2);
     group.join().await.unwrap();
     assert_eq!(crank.sleeps(), 0);
 }
 
-/// A group in which a deadline has cut nobody who is missed.
+/// Returns a group whose deadline has passed and has cut only a background child, so the group can still end well.
 async fn passed(t: &Test) -> TaskGroup<Cranked> {
     let (crank, spawner) = cranked(t);
     let begun = Tally::new();
@@ -140,7 +140,7 @@ pub async fn a_cancel_before_it_is_what_counts(t: &Test) {
     assert_eq!(crank.sleeps(), 0);
 }
 
-/// Whoever keeps the deadline outlives an explicit cancel, and nothing waits for it.
+/// The child that watches the deadline outlives an explicit cancel, but nothing waits for it.
 pub async fn after_a_cancel_nobody_waits_for_it(t: &Test) {
     let (crank, spawner) = cranked(t);
     let outer = TaskGroup::new(t.spawner());
@@ -240,7 +240,7 @@ pub async fn a_childs_error_outranks_it_and_the_reason_is_still_readable(t: &Tes
     assert_eq!(error.reason(), Some(&CancelReason::Deadline));
 }
 
-/// A body sets a deadline and cancels its group, in an order of its own, and holds that up.
+/// Runs a body in which `cut` sets a deadline and cancels the group. A shield in the body delays the end.
 async fn outranked(t: &Test, cut: impl AsyncFnOnce(&Group<Cranked, Infallible>)) {
     let (crank, spawner) = cranked(t);
     let (gate, opened) = (Gate::new(), async_channel::bounded(1));

@@ -1,4 +1,4 @@
-//! A clock that goes away before it is time.
+//! A clock that goes away before the time has come.
 
 use std::future::pending;
 

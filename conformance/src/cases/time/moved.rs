@@ -1,4 +1,4 @@
-//! Deadlines that are moved, taken away, or set later.
+//! Deadlines that are moved, removed, or set later.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,13 +11,13 @@ use crate::cases::crank::{Crank, Cranked, at, cranked};
 use crate::ledger::{Gate, Tally};
 use crate::test::Test;
 
-/// A group with one child that waits for a gate, and whose deadline is moved when that has begun.
+/// A group with one child, which waits for a gate. The deadline of the group is moved when the child has begun.
 struct Moved {
     opened_with: Option<u64>,
     to: Option<u64>,
     /// A time at which nothing happens.
     safe: u64,
-    /// A time at which the group is cut; if there is none, it ends well.
+    /// A time at which the group is cut. If there is none, the group ends well.
     fatal: Option<u64>,
 }
 
@@ -161,7 +161,7 @@ pub async fn a_deadline_that_has_passed_cannot_be_moved(t: &Test) {
     timed_out(group.join().await);
 }
 
-/// Nobody waits for whoever would keep it.
+/// Nothing would wait for a child that watches this deadline, so there must be none.
 pub async fn a_deadline_is_set_on_a_group_that_is_over(t: &Test) {
     let (crank, spawner) = cranked(t);
     let outer = TaskGroup::new(spawner.clone());
@@ -194,7 +194,7 @@ pub async fn a_deadline_is_set_by_a_child_of_the_group(t: &Test) {
     timed_out(group.join().await);
 }
 
-/// Whoever keeps the deadline is a background child of the crate's own, which nobody is to see.
+/// A background child of the crate's own watches the deadline, and must not be visible to users.
 pub async fn who_keeps_the_deadline_is_not_counted(t: &Test) {
     let (crank, spawner) = cranked(t);
     let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(9)).open();
