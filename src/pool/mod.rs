@@ -76,6 +76,8 @@
 //! * *Dying against spawning.* The group is on the list before its first child is started. The list is closed after the word
 //!   says *dead*, and a group that comes later is told at once. A group that was told drops every `Task` that it has or that
 //!   is stored later. What is started later is dropped, because the word says *dead* by then.
+//! * *Dying twice.* Two drivers that are dropped may both find that the runtime is gone. Only the first to say so drains.
+//!   The second one must not mark the pool as being drained: with nobody there who drains, what comes later would stay.
 //! * *Dying against waking.* A child that was scheduled before its `Task` is dropped may be pushed after the queue is
 //!   drained. The code that pushes looks at the word afterwards, and has another thread drain the queue again.
 //! * *A driver's `Task` is stored after the driver ended, or after the pool did.* The driver is looked up by its id, under
