@@ -14,15 +14,17 @@ use crate::unwind::GivesWay;
 /// The mutex is only there to make this `Sync`: it is never contended.
 pub(crate) struct Patience(Mutex<Waiting>);
 
+type Warn = Box<dyn FnMut(&Snapshot) + Send>;
+
 struct Waiting {
     clock: AnyTimer,
     after: Duration,
     sleep: Option<Sleep>,
-    warn: GivesWay<Box<dyn FnMut(&Snapshot) + Send>>,
+    warn: GivesWay<Warn>,
 }
 
 impl Patience {
-    pub(crate) fn new(clock: AnyTimer, after: Duration, warn: Box<dyn FnMut(&Snapshot) + Send>) -> Self {
+    pub(crate) fn new(clock: AnyTimer, after: Duration, warn: Warn) -> Self {
         Self(Mutex::new(Waiting { clock, after, sleep: None, warn: GivesWay::new(warn) }))
     }
 

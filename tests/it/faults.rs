@@ -138,7 +138,8 @@ fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
         fn hash<H: Hasher>(&self, _: &mut H) {}
     }
 
-    let spawn: [(bool, fn(&TaskGroup<Later>)); 4] = [
+    type Spawn = fn(&TaskGroup<Later>);
+    let spawn: [(bool, Spawn); 4] = [
         (true, |group| drop(group.spawn(async { Ok(Bomb) }))),
         (true, |group| {
             let bomb = Bomb;
