@@ -10,6 +10,7 @@ use async_task::Task;
 use crate::backend;
 use crate::spawner::{Dependent, Spawner};
 use crate::timer::{AnyTimer, Timed};
+use crate::unwind::GivesWay;
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
@@ -109,8 +110,9 @@ pub struct AnyTimedSpawner {
 impl AnyTimedSpawner {
     /// Erases the spawner's type, and keeps its clock.
     pub fn new(spawner: impl Spawner + Timed) -> Self {
-        let timer = AnyTimer::of(&spawner);
-        Self { spawner: Arc::new(spawner), timer }
+        let spawner = GivesWay::new(spawner);
+        let timer = AnyTimer::of(&*spawner);
+        Self { spawner: Arc::new(spawner.into_inner()), timer }
     }
 }
 

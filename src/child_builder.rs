@@ -23,7 +23,7 @@ use crate::shield::{Held, shield};
 use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::ticket::Ticket;
-use crate::unwind::{GivesWay, drop_before};
+use crate::unwind::{GivesWay, drop_before, drop_each};
 
 /// The largest size in bytes of a child that is made under the lock of its group.
 const SMALL: usize = 1024;
@@ -194,7 +194,9 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
-        let _refused = self.take_in(Place::Queue, future, Discard(PhantomData::<fn(E)>));
+        if let Err(refused) = self.take_in(Place::Queue, future, Discard(PhantomData::<fn(E)>)) {
+            drop_each([refused]);
+        }
     }
 
     /// Enters a child and hands it to the runtime, or returns its future.
@@ -392,8 +394,9 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         F: Future + 'static,
         F::Output: ChildOutput<E>,
     {
-        if let Ok(ticket) = self.enter_alone() {
-            self.hand_over_local(ticket, future, Discard(PhantomData::<fn(E)>));
+        match self.enter_alone() {
+            Ok(ticket) => self.hand_over_local(ticket, future, Discard(PhantomData::<fn(E)>)),
+            Err(_) => drop_each([future]),
         }
     }
 

@@ -29,7 +29,7 @@ use crate::ticket::Ticket;
 use crate::timer::poll_sleep;
 use crate::unwind::{catch, drop_quietly};
 
-impl<S: Spawner, E: Send + 'static> Group<S, E> {
+impl<S, E: Send + 'static> Group<S, E> {
     /// Registers an asynchronous clean-up, which runs when the current member has ended.
     ///
     /// A destructor cannot wait. A clean-up is for an end that has to be awaited: to say goodbye on a connection, or to remove
@@ -83,6 +83,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn defer<F>(&self, cleanup: F)
     where
+        S: Spawner,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {

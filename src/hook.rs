@@ -68,10 +68,18 @@ pub trait SpawnHook: Clone + Send + Sync + 'static {
 }
 
 /// A spawner whose children go through a [`SpawnHook`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Hooked<S, H> {
     spawner: S,
     hook: GivesWay<H>,
+}
+
+impl<S: Clone, H: Clone> Clone for Hooked<S, H> {
+    fn clone(&self) -> Self {
+        // First: if this panics, there is no spawner yet that would be dropped meanwhile.
+        let hook = self.hook.clone();
+        Self { spawner: self.spawner.clone(), hook }
+    }
 }
 
 impl<S, H> Hooked<S, H> {

@@ -24,7 +24,7 @@ use crate::output::ChildOutput;
 use crate::signal::Waiter;
 use crate::spare::shrink;
 use crate::spawner::Spawner;
-use crate::unwind::{catch, drop_quietly, wake};
+use crate::unwind::{catch, drop_each, drop_quietly, wake};
 
 /// What children left, in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
 ///
@@ -140,7 +140,10 @@ impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
         F::Output: ChildOutput<E, Value = T>,
     {
         let builder = self.group.child();
-        let Ok(entered) = builder.enter() else { return CancelHandle::refused() };
+        let Ok(entered) = builder.enter() else {
+            drop_each([future]);
+            return CancelHandle::refused();
+        };
         let (ticket, location) = (entered.ticket, Location::caller());
         let mut inner = self.queue.lock();
         let number = inner.spawned;

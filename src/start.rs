@@ -23,7 +23,7 @@ use crate::spawner::Spawner;
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{drop_each, drop_quietly, wake};
 
-impl<S: Spawner, E: Send + 'static> Group<S, E> {
+impl<S, E: Send + 'static> Group<S, E> {
     /// Starts a child, and waits until it says that it is ready.
     ///
     /// The child gets a [`Ready`], with which it says so and passes a value: the port that a server listens on, for instance.
@@ -73,6 +73,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     #[track_caller]
     pub fn start<V, M, F>(&self, child: M) -> Start<V, E>
     where
+        S: Spawner,
         M: FnOnce(Ready<V>) -> F,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
@@ -82,7 +83,7 @@ impl<S: Spawner, E: Send + 'static> Group<S, E> {
     }
 }
 
-impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
+impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     /// Starts the child, and waits until it says that it is ready. See [`Group::start`].
     ///
     /// # Panics
@@ -109,6 +110,7 @@ impl<S: Spawner, E: Send + 'static> ChildBuilder<'_, S, E> {
     #[track_caller]
     pub fn start<V, M, F>(self, child: M) -> Start<V, E>
     where
+        S: Spawner,
         M: FnOnce(Ready<V>) -> F,
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
@@ -193,6 +195,14 @@ impl<V, E> Startup<V, E> {
                 None
             }
         }
+    }
+}
+
+impl<V, E> Drop for Startup<V, E> {
+    fn drop(&mut self) {
+        // If the last owner is a `start` that unwinds, a panic of the value gives way.
+        let stage = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop_each([std::mem::replace(stage, Stage::Never)]);
     }
 }
 

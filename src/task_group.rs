@@ -305,8 +305,9 @@ impl<S, E> Join<S, E> {
     where
         S: Timed,
     {
+        let warn = GivesWay::new(warn);
         let clock = self.group.as_ref().map(|group| AnyTimer::of(group.spawner()));
-        self.patience = clock.map(|clock| Patience::new(clock, patience, Box::new(warn)));
+        self.patience = clock.map(|clock| Patience::new(clock, patience, Box::new(warn.into_inner())));
         self
     }
 }

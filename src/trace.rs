@@ -33,14 +33,17 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let Some(span) = self.span.take() else { return };
+        let Some(span) = &self.span else { return };
         // A registry closes the spans around this one through the dispatcher of the thread.
-        let dispatch = dispatch(&span);
+        let dispatch = dispatch(span);
+        let span = &mut self.span;
+        // Inside a callback of the subscriber no dispatcher can be set. Then the span is still there afterwards.
         let closed = catch(|| match &dispatch {
-            Some(dispatch) => dispatcher::with_default(dispatch, || drop(span)),
-            None => drop(span),
+            Some(dispatch) => dispatcher::with_default(dispatch, || drop(span.take())),
+            None => drop(span.take()),
         });
         drop_quietly(closed);
+        drop_quietly(self.span.take());
         // It may be the last one that holds the subscriber.
         drop_quietly(dispatch);
     }

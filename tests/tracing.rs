@@ -355,6 +355,50 @@ fn nor_does_one_that_panics_to_the_end() {
     });
 }
 
+/// In a callback no dispatcher can be set.
+#[test]
+fn nor_does_one_that_panics_as_it_closes_a_span_in_a_callback() {
+    static GROUP: Mutex<Option<TaskGroup<Smol>>> = Mutex::new(None);
+
+    struct Drops;
+
+    impl Subscriber for Drops {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            if event.metadata().target() == "tracing" {
+                drop(GROUP.lock().unwrap().take().unwrap());
+            }
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+
+        fn try_close(&self, _: Id) -> bool {
+            std::panic::resume_unwind(Box::new("closed"))
+        }
+    }
+
+    watched(|| {
+        tracing::subscriber::with_default(Drops, || {
+            *GROUP.lock().unwrap() = Some(TaskGroup::new(Smol));
+            tracing::info!(target: "tracing", "the last of a group goes in here");
+        });
+        assert!(GROUP.lock().unwrap().is_none());
+    });
+}
+
 async fn fails_fast(executor: Ex) {
     let on = executor.clone();
     let result = scope(executor, async move |group: Group<Ex, &str>| {

@@ -1,6 +1,7 @@
 //! Values that spawners, hooks and runtimes hand to the crate, and that panic when they are dropped.
 
 use std::future::{Future, Pending, pending};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::time::Duration;
 
 use futures_lite::future::block_on;
 use taskgroup::futures::Scope;
-use taskgroup::group::Ready;
+use taskgroup::group::{Ready, Snapshot};
 use taskgroup::runtime::{Adopt, Hooked, SpawnBlocking, SpawnHook, Timed, Timer};
-use taskgroup::{Group, Spawner, Task, TaskGroup, adopt, scope};
+use taskgroup::{AnyTimedSpawner, Group, Spawner, Task, TaskGroup, adopt, scope};
 use taskgroup_conformance::ledger::{Ledger, Tally};
 use taskgroup_conformance::spawners::{Inline, ThreadEach};
 use taskgroup_conformance::{quiet_panic, text, watched};
@@ -321,6 +322,121 @@ fn the_handle_of_a_child_that_is_started_when_there_is_a_place_by_the_last_to_ho
         });
         assert_eq!(panic_of(|| block_on(opened)), "dropped");
         assert_eq!((values.read().made, values.read().alive()), (1, 0));
+    });
+}
+
+/// A spawner of which each clone may own something that panics, and with no clock where it is asked for one.
+struct Alone(Option<Bomb>);
+
+impl Clone for Alone {
+    fn clone(&self) -> Self {
+        Self(self.0.as_ref().map(|_| Bomb))
+    }
+}
+
+impl Spawner for Alone {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ThreadEach.spawn(future)
+    }
+}
+
+impl Timed for Alone {
+    type Timer = Still;
+
+    fn timer(&self) -> Still {
+        quiet_panic("no clock")
+    }
+}
+
+/// A hook that cannot be cloned.
+struct Single;
+
+impl Clone for Single {
+    fn clone(&self) -> Self {
+        quiet_panic("clone")
+    }
+}
+
+#[test]
+fn a_hook_that_panics_where_it_is_cloned() {
+    let hooked = ManuallyDrop::new(Hooked::new(Alone(Some(Bomb)), Single));
+    assert_eq!(panic_of(|| Hooked::clone(&hooked)), "clone");
+}
+
+#[test]
+fn a_clock_that_panics_where_it_is_asked_for() {
+    watched(|| {
+        assert_eq!(panic_of(|| AnyTimedSpawner::new(Alone(Some(Bomb)))), "no clock");
+        let (group, bomb) = (TaskGroup::new(Alone(None)), Bomb);
+        let warn = move |_: &Snapshot| {
+            let _captured = &bomb;
+        };
+        assert_eq!(panic_of(|| group.join().warn_after(Duration::from_secs(1), warn)), "no clock");
+    });
+}
+
+#[test]
+fn a_child_that_was_ready_before_it_could_be_made() {
+    watched(|| {
+        let group = TaskGroup::new(ThreadEach);
+        let start = || {
+            group.start(|ready: Ready<Bomb>| -> std::future::Ready<()> {
+                ready.set(Bomb);
+                quiet_panic("closure")
+            })
+        };
+        assert_eq!(panic_of(start), "closure");
+        group.close();
+        let start = || {
+            let bomb = Bomb;
+            group.start(|ready: Ready<Bomb>| {
+                ready.set(Bomb);
+                async move { drop(bomb) }
+            })
+        };
+        assert_eq!(panic_of(start), "dropped");
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// As by a destructor that uses a group which has ended meanwhile.
+#[test]
+fn what_a_closed_group_refuses_while_its_thread_unwinds() {
+    struct Uses(Group<ThreadEach>, fn(&Group<ThreadEach>));
+
+    impl Drop for Uses {
+        fn drop(&mut self) {
+            self.1(&self.0);
+        }
+    }
+
+    fn future() -> impl Future<Output = ()> + Send {
+        let bomb = Bomb;
+        async move { drop(bomb) }
+    }
+
+    watched(|| {
+        let ways: [fn(&Group<ThreadEach>); 5] = [
+            |group| group.launch(future()),
+            |group| drop(group.spawn(future())),
+            |group| drop(group.results().spawn(future())),
+            |group| drop(group.keyed().replace(0, future())),
+            |group| drop(group.spawn_when_free(future())),
+        ];
+        for way in ways {
+            let group = TaskGroup::new(ThreadEach);
+            group.close();
+            let uses = Uses(group.group(), way);
+            let outside = || {
+                let _uses = uses;
+                quiet_panic("outside")
+            };
+            assert_eq!(panic_of(outside), "outside");
+            block_on(group.join()).unwrap();
+        }
     });
 }
 
