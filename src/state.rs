@@ -87,11 +87,10 @@ pub(crate) enum BodyFate {
 
 /// The state of one group.
 ///
-/// The fields are ordered for children on several threads. A thread that spins at the lock must not take away the cache
-/// line that the holder of the lock is writing to. So everything that each child writes lies together, at the end of
-/// the table and behind it, and the rest of the table lies between that and the lock. Children only read the flags. So
-/// the flags are a cache line away from those fields, from `ended`, and from the reference count in front of this
-/// struct.
+/// The fields are ordered for children on several threads. A thread that spins at the lock must not take the cache line
+/// that the holder is writing to. So everything that each child writes lies together, at the end of the table and behind
+/// it, with the rest of the table between that and the lock. The flags, which children only read, are a cache line away
+/// from those fields, from `ended`, and from the reference count in front of this struct.
 #[repr(C)]
 pub(crate) struct State {
     /// Dropped before the other fields.
