@@ -1,16 +1,17 @@
-//! A group whose children may borrow, as they stay in the task that awaits it.
+//! A group whose children may borrow, because they stay in the task that awaits it.
 //!
-//! The future of [`borrowing`] owns the executor on which the children run, and is what polls it. So they are polled only
-//! while it is awaited, and are gone with it when it is dropped; if it is leaked, so is what they borrow from, and nobody
-//! polls them any more. That is what makes borrowing sound here, and nowhere where a runtime has the children.
+//! The future of [`borrowing`] owns the executor on which the children run, and polls it. So the children are polled only
+//! while the future is awaited, and they are gone when it has been dropped. If it is leaked, nobody polls them any more, and
+//! what they borrow from is never dropped either. That makes borrowing sound here. It would not be sound if a runtime owned
+//! the children.
 //!
-//! To its opener such a group is *owned*: a member that is cut does not wait for it before it is dropped, because dropping
-//! it is what ends the group.
+//! For its opener such a group is *owned*: a cut member is dropped without waiting for the group, because dropping the
+//! member is what ends the group.
 //!
-//! So when the future is gone all children have to be, also one that is being woken by another thread at that moment. A
-//! `LocalExecutor` that is dropped does not wait for such a one: it comes into a queue that nobody looks into any more, and
-//! lies there for ever, with all that it has captured and counted by its group. Therefore an [`Executor`] that is dropped empties
-//! it first.
+//! So all children must be gone when the future is gone, even a child that another thread is waking at that moment. A
+//! `LocalExecutor` that is dropped does not wait for such a child. The child would stay in a queue that nobody looks at any
+//! more, with everything it captured, and its group would count it for ever. Therefore [`Executor`] empties the queue when
+//! it is dropped.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -35,23 +36,23 @@ use crate::lock::pause;
 use crate::output::ChildOutput;
 use crate::scope::scope;
 
-/// Opens a group whose children may borrow what outlives the group: the locals of whoever awaits it.
+/// Opens a group whose children may borrow from the caller.
 ///
-/// They run in turn, in the task that awaits this, and need not be `Send`. It is for concurrency without parallelism: many
-/// requests on one connection, say. In all else it is a [`scope()`], fail-fast, with the promise that goes with it.
+/// The children run in turn, in the task that awaits this future, and need not be `Send`. So this is for concurrency without
+/// parallelism, such as many requests on one connection. Otherwise it is a fail-fast [`scope()`], with the same promises.
 ///
-/// `body` is given a [`Borrowing`] to spawn with. There are no settings; a deadline is set by
+/// `body` gets a [`Borrowing`], which spawns the children. There are no settings. To set a deadline, call
 /// `group.group().on(Smol).set_deadline(…)`.
 ///
 /// # Cancellation
 ///
-/// Dropping the future drops the body and all children there and then; if another thread is in the middle of waking one of
-/// them, it is awaited for that moment. If the group was opened in a member of another one that is cut, that member is
-/// dropped, and the children with it; groups that the children have opened on a runtime are cancelled, and counted by every
-/// group around, but may end a little later.
+/// Dropping the future drops the body and all children at once. If another thread is just waking one of them, the drop waits
+/// for that moment. If the group was opened in a member of another group, and that member is cancelled, the member is dropped
+/// and the children with it. Groups that the children have opened on a runtime are cancelled. Every group around counts them,
+/// but they may end a little later.
 ///
-/// If the future is leaked once it has been polled, as by [`std::mem::forget`], nobody polls or drops body and children any more. A
-/// group around it counts them for ever, and is never joined: no cancel reaches them.
+/// If the future is leaked after it was polled, for example by [`std::mem::forget`], body and children are never polled or
+/// dropped. A group around it counts them for ever, and can never be joined: no cancel reaches them.
 ///
 /// # Panics
 ///
@@ -130,14 +131,16 @@ where
     }
 }
 
-/// Where children of a [`borrowing`] group are spawned into. If none of them can fail, the body takes a `Borrowing<'_, '_>`.
+/// Spawns the children of a [`borrowing`] group.
+///
+/// If no child can fail, the body takes a `Borrowing<'_, '_>`.
 pub struct Borrowing<'a, 'env, E = Infallible> {
     executor: &'a Executor<'env>,
     group: Group<(), E>,
 }
 
 impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
-    /// Starts a child that may borrow, and gives a handle for its value. See [`Group::spawn`].
+    /// Starts a child that may borrow, and returns a handle for its value. See [`Group::spawn`].
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<<F::Output as ChildOutput<E>>::Value>
     where
@@ -154,7 +157,7 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         builder.handle(packet, ticket, Location::caller())
     }
 
-    /// The group, to cancel it, to look at it, or to spawn `'static` children on a runtime: [`on`](Group::on).
+    /// Returns the group: to cancel it, to look at it, or to spawn `'static` children on a runtime with [`on`](Group::on).
     pub fn group(&self) -> &Group<(), E> {
         &self.group
     }
@@ -166,13 +169,13 @@ impl<E> fmt::Debug for Borrowing<'_, '_, E> {
     }
 }
 
-/// Runs children in the task that polls it, and lets go of them all when it is dropped.
+/// Runs children in the task that polls it, and drops all of them when it is dropped.
 struct Executor<'env> {
     tasks: LocalExecutor<'env>,
     residents: Rc<Residents>,
 }
 
-/// How those are woken that wait. Not there when they are to go.
+/// The wakers of the children that wait. `None` when the children are to go.
 type Residents = RefCell<Option<Slab<Waker>>>;
 
 impl<'env> Executor<'env> {
@@ -190,8 +193,8 @@ impl Drop for Executor<'_> {
     fn drop(&mut self) {
         let residents = self.residents.take();
         residents.into_iter().flatten().for_each(|(_, waker)| waker.wake());
-        // All are in the queue now, or another thread is about to put them there. To park until then could take away the wake that
-        // whoever awaits the group has parked for.
+        // All are in the queue now, or another thread is about to put them there. Parking until then could consume the wake-up
+        // that the task that awaits the group has parked for.
         let mut turn = 0;
         while !self.tasks.is_empty() {
             if !self.tasks.try_tick() {
@@ -223,7 +226,7 @@ pin_project! {
 impl<F: Future<Output = ()>> Future for Resident<F> {
     type Output = ();
 
-    /// Ends, and so is dropped by its task, if it is to go.
+    /// Ends if the children are to go, and is then dropped by its task.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if this.residents.borrow().is_none() {

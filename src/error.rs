@@ -1,4 +1,4 @@
-//! What can be reported: by a group, by a handle, by a refused spawn.
+//! The errors of groups, of handles and of refused children.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -23,21 +23,23 @@ pub(crate) use self::spawn::Refusal;
 pub use self::spawn::{SpawnError, StartError};
 use crate::unwind::{drop_each, drop_quietly};
 
-/// What went wrong in a group, after all of it has ended.
+/// What went wrong in a group, reported after all of it has ended.
 ///
-/// Either something failed, and then there is a [primary](Self::primary) failure and perhaps some
-/// [suppressed](Self::suppressed) ones, all in order of occurrence. Or nothing failed, but the group was cut short;
-/// then [`reason`](Self::reason) says why.
+/// There are two cases:
 ///
-/// At most 16 failures are kept besides the primary one; [`not_kept`](Self::not_kept) counts the rest, and a
-/// failure hook sees each. A panic is not in here: it is resumed in whoever joins the group.
+/// * Something failed. Then there is a [primary](Self::primary) failure, and perhaps [suppressed](Self::suppressed) ones, in the
+///   order in which they happened.
+/// * Nothing failed, but the group was cancelled before it was done. Then [`reason`](Self::reason) says why.
 ///
-/// The first failure is the first in time, which need not be the cause of the others: a child that fails drops what it held before
-/// its error gets here, so a neighbour that fails for that, at a closed channel say, may come first. Let it end well there, or
-/// look at all [`failures`](Self::failures).
+/// Besides the primary failure, at most 16 are kept. [`not_kept`](Self::not_kept) counts the rest, and a failure hook sees each. A
+/// panic is not in here: it is resumed in the task that joins the group.
 ///
-/// It is an [`Error`] whenever `E` can be displayed, so `?` turns it into a boxed one. It has no source: its text holds that of the
-/// first error in the alternate form (`{:#}`), which for `anyhow` and `eyre` includes the causes. The crate itself never calls a
+/// The primary failure is the first in time, which need not be the cause of the others. A child that fails drops what it held
+/// before its error is recorded. A sibling that fails because of that, for example at a closed channel, may be recorded first. So
+/// do not treat a closed channel as an error in the sibling, or look at all [`failures`](Self::failures).
+///
+/// It is an [`Error`] if `E` can be displayed, so `?` turns it into a boxed error. It has no source. Its text contains the first
+/// error in the alternate form (`{:#}`), which includes the causes with `anyhow` and `eyre`. The crate itself never calls a
 /// trait of `E`.
 ///
 /// # Examples
@@ -57,8 +59,7 @@ use crate::unwind::{drop_each, drop_quietly};
 /// # }
 /// ```
 ///
-/// With [`io::Error`] as the error type, `?` passes on the first error itself. An error type of your own gets the same by a
-/// conversion:
+/// If the error type is [`io::Error`], `?` returns the first error itself. For an error type of your own, write the conversion:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -89,8 +90,8 @@ use crate::unwind::{drop_each, drop_quietly};
 /// # }
 /// ```
 ///
-/// With a boxed error, or that of `anyhow`, `?` wraps the `GroupError`. This passes on the first error itself, with its type and
-/// its causes, and the `GroupError` only if there is no such error:
+/// With a boxed error, or the error of `anyhow`, `?` wraps the `GroupError`. To return the first error itself, with its type and
+/// its causes, convert it. The `GroupError` remains only if there is no such error:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -112,10 +113,10 @@ use crate::unwind::{drop_each, drop_quietly};
 /// ```
 pub struct GroupError<E>(Box<Report<E>>);
 
-/// How a group that has no errors of its own may end without a value: it was cut, as [`reason`](GroupError::reason) says.
+/// The error of a group whose children cannot fail: it was cancelled before it was done.
 ///
-/// It is what `TaskGroup::new(…).join()` gives, and a scope whose error type is [`Infallible`]. There is no
-/// [`Failure::Own`] to handle: such a value cannot be made.
+/// [`reason`](GroupError::reason) says why. `TaskGroup::new(…).join()` returns this error, and so does a scope whose error type
+/// is [`Infallible`]. There is no [`Failure::Own`] to handle, because its value cannot be made.
 ///
 /// # Examples
 ///
@@ -150,7 +151,7 @@ impl<E> GroupError<E> {
         Self(Box::new(report))
     }
 
-    /// The first failure's error, if it is one of this group's own.
+    /// Returns the first failure's error, if it is an error of this group's own type.
     pub fn primary(&self) -> Option<&E> {
         match self.0.failures.first() {
             Some((_, Failure::Own(error))) => Some(error),
@@ -158,58 +159,58 @@ impl<E> GroupError<E> {
         }
     }
 
-    /// Takes the first failure's error out.
+    /// Returns the first failure's error by value.
     ///
     /// # Errors
     ///
-    /// Gives itself back if the group was only cut short, or the first failure came from a group inside.
+    /// Returns itself if nothing failed, or if the first failure came from an inner group.
     pub fn into_primary(mut self) -> Result<E, Self> {
         if self.primary().is_none() {
             return Err(self);
         }
         let mut failures = self.0.failures.drain(..);
         let Some((_, Failure::Own(error))) = failures.next() else { unreachable!("looked at above") };
-        // No panic of theirs is to take the error away.
+        // A panic of their destructors must not take the error away.
         failures.for_each(drop_quietly);
         Ok(error)
     }
 
-    /// Which member the first failure happened in.
+    /// Returns the member in which the first failure happened.
     pub fn origin(&self) -> Option<&Origin> {
         self.0.failures.first().map(|(origin, _)| origin)
     }
 
-    /// The failures kept, the primary one first, each with the member it happened in.
+    /// Returns the failures that were kept, the primary one first, each with the member in which it happened.
     pub fn failures(&self) -> impl ExactSizeIterator<Item = (&Origin, &Failure<E>)> {
         self.0.failures.iter().map(|(origin, failure)| (origin, failure))
     }
 
-    /// The same by value.
+    /// Returns the same failures by value.
     pub fn into_failures(mut self) -> impl ExactSizeIterator<Item = (Origin, Failure<E>)> {
         Each(std::mem::take(&mut self.0.failures).into_iter())
     }
 
-    /// The failures after the primary one.
+    /// Returns the failures after the primary one.
     pub fn suppressed(&self) -> impl ExactSizeIterator<Item = &Failure<E>> {
         self.0.failures.iter().skip(1).map(|(_, failure)| failure)
     }
 
-    /// How many failures there were beyond those kept.
+    /// Returns how many failures were not kept.
     pub fn not_kept(&self) -> usize {
         self.0.not_kept
     }
 
-    /// Why the group was cancelled, if it was. The first reason counts.
+    /// Returns why the group was cancelled, if it was.
     pub fn reason(&self) -> Option<&CancelReason> {
         self.0.reason.as_ref()
     }
 
-    /// Whether nothing failed: the group was only cut short, as [`reason`](Self::reason) says.
+    /// Returns whether nothing failed: the group was only cancelled, for the [`reason`](Self::reason) given.
     pub fn is_cancelled(&self) -> bool {
         self.0.failures.is_empty()
     }
 
-    /// Whether nothing failed, but a runtime dropped a child unasked, as it does when it shuts down.
+    /// Returns whether nothing failed, but a runtime dropped a child by itself, as it does when it shuts down.
     pub fn is_lost(&self) -> bool {
         self.is_cancelled() && matches!(self.0.reason, Some(CancelReason::Lost))
     }
@@ -264,8 +265,8 @@ impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
 
 impl<E: fmt::Debug + fmt::Display + 'static> Error for GroupError<E> {}
 
-/// Passes on the first error, or, if the group was only cut short, an error of the kind [`Other`](io::ErrorKind::Other) that holds
-/// the `GroupError`.
+/// Returns the first error. If there is none, it returns an error of the kind [`Other`](io::ErrorKind::Other) that contains the
+/// `GroupError`.
 ///
 /// So `?` works on a group in a function or child that returns [`io::Result`].
 impl From<GroupError<io::Error>> for io::Error {

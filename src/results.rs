@@ -26,18 +26,18 @@ use crate::spare::shrink;
 use crate::spawner::Spawner;
 use crate::unwind::{catch, drop_each, drop_quietly, wake};
 
-/// What children left, in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
+/// The results of children in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
 ///
-/// Made by [`Group::results`]. Children that are spawned through it are children of the group like all others; their
-/// results are kept here until they are taken. Dropping it destroys those that wait and cancels nobody: what comes later
-/// is destroyed where its child ends.
+/// It is made by [`Group::results`]. Children that are spawned through it are children of the group like all others. Their
+/// results are kept here until they are taken. Dropping it drops the results that were not taken, and cancels no child: later
+/// results are dropped where their child ends.
 ///
-/// The stream is at its end when no result is outstanding and the group takes no more children. Until then it *waits*, also
-/// when nothing is outstanding, so a loop that spawns in one branch of a `select!` does not spin.
+/// The stream ends when no result is outstanding and the group takes no more children. Until then it *waits*, even if nothing is
+/// outstanding, so that a loop that spawns in one branch of a `select!` does not spin.
 ///
-/// A child of the group that waits here keeps its place under a [limit](crate::group::Builder::limit). If all who have places
-/// wait so for children that have none, nobody goes on. Take results in the body or outside of the group, or await handles, which
-/// lends the place.
+/// A child of the group that waits here keeps its place under a [limit](crate::group::Builder::limit). If all children that have
+/// places wait here for children that have none, the group hangs. Take the results in the body or outside of the group, or await
+/// handles, which lends the place.
 ///
 /// # Examples
 ///
@@ -76,7 +76,7 @@ struct Inner<T> {
     spawned: u64,
     outstanding: usize,
     waker: Option<Waker>,
-    /// Nobody takes results any more.
+    /// Results are not taken any more.
     gone: bool,
 }
 
@@ -88,7 +88,8 @@ impl<T> Inner<T> {
     }
 }
 
-/// Which results were taken as they came, from each to before another. There is a gap at most for each that is left.
+/// The results that were taken as they came, as ranges from a number to before another one. There is at most one gap for each
+/// result that is left.
 #[derive(Default)]
 struct Taken(BTreeMap<u64, u64>);
 
@@ -101,7 +102,7 @@ impl Taken {
         }
     }
 
-    /// The first from this one on that is left.
+    /// Returns the first result from this one on that is left.
     fn first_left(&self, number: u64) -> u64 {
         self.0.range(..=number).next_back().map_or(number, |(_, end)| number.max(*end))
     }
@@ -112,7 +113,7 @@ struct Finished<T> {
     child: Source,
 }
 
-/// Which child a result is of.
+/// The child that a result belongs to.
 #[derive(Clone, Copy)]
 struct Source {
     id: u64,
@@ -120,7 +121,7 @@ struct Source {
 }
 
 impl<S, E> Group<S, E> {
-    /// A place for the results of many children, to be taken as they come or in the order of spawning.
+    /// Returns a place for the results of many children, which are taken as they come or in the order of spawning.
     pub fn results<T>(&self) -> Results<S, T, E> {
         let inner = Inner { finished: VecDeque::new(), spawned: 0, outstanding: 0, waker: None, gone: false };
         let queue = Arc::new(Lock::new(inner));
@@ -129,9 +130,9 @@ impl<S, E> Group<S, E> {
 }
 
 impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
-    /// Starts a child whose result comes here, and gives a handle that can cancel it.
+    /// Starts a child whose result comes here, and returns a handle that can cancel it.
     ///
-    /// If the group is closed or cancelled, the future is dropped unpolled and no result comes of it.
+    /// If the group is closed or cancelled, the future is dropped unpolled, and there is no result.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> CancelHandle
     where
@@ -228,16 +229,16 @@ impl<S, T, E> Results<S, T, E> {
         if self.outstanding() == 0 { None } else { self.next().await }
     }
 
-    /// The same results in the order of spawning.
+    /// Returns the same results in the order of spawning.
     pub fn in_order(self) -> InOrder<S, T, E> {
         let turn = self.taken.first_left(0);
         InOrder { results: self, early: BTreeMap::new(), turn }
     }
 
-    /// Waits for every child spawned so far, and gives the values that there are, in the order of spawning.
+    /// Waits for all children spawned so far, and returns their values in the order of spawning.
     ///
-    /// Children that failed, panicked or were cancelled leave none; the group knows of them. In a child of a group with a limit
-    /// see [above](Self).
+    /// Children that failed, panicked or were cancelled have no value; failures go to the group. In a child of a group with a
+    /// limit, see [above](Self).
     ///
     /// # Examples
     ///
@@ -257,7 +258,7 @@ impl<S, T, E> Results<S, T, E> {
     /// ```
     #[doc(alias = "join_all")]
     pub async fn values(self) -> Vec<T> {
-        // Where they are dropped one by one, should nobody wait any more.
+        // There they are dropped one by one, if this future is dropped.
         let mut kept = self.in_order();
         while kept.results.outstanding() > 0 {
             let Some((number, finished)) = std::future::poll_fn(|cx| kept.results.poll_finished(cx)).await
@@ -267,7 +268,7 @@ impl<S, T, E> Results<S, T, E> {
             kept.early.insert(number, finished);
         }
         let early = std::mem::take(&mut kept.early).into_values();
-        // It may be the last to hold a spawner, whose destructor is the user's: if that panicked later, the values would be leaked.
+        // It may be the last to hold a spawner, whose destructor is the user's. If that panicked later, the values would be leaked.
         match catch(|| drop(kept)) {
             Ok(()) => early.filter_map(|finished| finished.result.ok()).collect(),
             Err(payload) => {
@@ -277,7 +278,7 @@ impl<S, T, E> Results<S, T, E> {
         }
     }
 
-    /// How many results are still to be taken, of children that live and of those that have ended.
+    /// Returns how many results are still to be taken, of children that live and of those that have ended.
     pub fn outstanding(&self) -> usize {
         let inner = self.queue.lock();
         inner.outstanding + inner.finished.len()
@@ -287,7 +288,7 @@ impl<S, T, E> Results<S, T, E> {
         if let Some(next) = self.queue.lock().pop() {
             return Poll::Ready(Some(next));
         }
-        // Before looking again, so that a group that is closed from now on wakes us.
+        // Before looking again, so that this task is woken if the group is closed from now on.
         self.waiter.listen(self.group.state().signal(), cx);
         let mut waker = Some(cx.waker().clone());
         let mut inner = self.queue.lock();
@@ -358,8 +359,8 @@ impl<S, T, E> fmt::Debug for Results<S, T, E> {
 
 /// [`Results`] in the order in which their children were spawned.
 ///
-/// Made by [`Results::in_order`], and it spawns like that. Results of later children wait here for those of earlier ones.
-/// How many that are is bounded by nothing but what is spawned ahead of those that are taken.
+/// It is made by [`Results::in_order`], and spawns in the same way. Results of later children wait here for those of earlier
+/// ones. Their number is only bounded by how many children are spawned ahead.
 ///
 /// # Examples
 ///
@@ -403,7 +404,7 @@ impl<S, T, E> InOrder<S, T, E> {
         if self.outstanding() == 0 { None } else { self.next().await }
     }
 
-    /// How many results are still to be taken. See [`Results::outstanding`].
+    /// Returns how many results are still to be taken. See [`Results::outstanding`].
     pub fn outstanding(&self) -> usize {
         self.results.outstanding() + self.early.len()
     }

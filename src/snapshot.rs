@@ -1,10 +1,10 @@
 //! What lives in a group, as plain data.
 //!
-//! The tree is kept flat, in the order in which its groups are come upon, so that neither taking, drawing nor dropping one
-//! recurses. The members of a group lie side by side, and so do the groups that were opened in one member.
+//! The tree is stored flat, in the order in which its groups are found, so that taking, drawing and dropping it do not
+//! recurse. The members of a group lie side by side, and so do the groups that were opened in one member.
 //!
-//! A group is copied under its lock and no other, into memory that was made ready before: if there was too little, the lock
-//! is released and the group begun again. What is a matter of clocks, spawners and order comes afterwards.
+//! Each group is copied under its own lock and no other, into memory that was allocated before. If the memory is too small,
+//! the lock is released and the group is copied again. Clocks, spawners and sorting come afterwards.
 
 use std::fmt;
 use std::ops::Range;
@@ -30,29 +30,29 @@ mod views;
 
 pub use self::views::{GroupView, MemberView};
 
-/// What lived in a group, and in all groups inside it, when [`Group::snapshot`](crate::Group::snapshot) looked.
+/// What lived in a group, and in all groups inside it, when [`Group::snapshot`](crate::Group::snapshot) was called.
 ///
-/// Each group is consistent in itself: its members, flags and reason are of one moment. Different groups are of different
-/// moments, outer ones first. So while a cancel makes its way, a group may be shown as not yet cancelled inside of one
-/// that is; and a group whose end came after its opener was looked at is shown with nothing in it.
+/// Each group is consistent in itself: its members, flags and reason are from one moment. Different groups are from different
+/// moments, outer groups first. So while a cancel spreads, a group that is not yet cancelled may be shown inside one that is. A
+/// group that ended after its opener was copied is shown empty.
 ///
-/// It is a copy, and keeps nothing of the group alive but names and locations.
+/// It is a copy, and keeps nothing of the group alive except names and locations.
 ///
 /// # Display
 ///
-/// The first line says what state the group is in, the next ones who holds it up, the likeliest culprit first; then follows the
-/// tree:
+/// The first line shows the state of the group. The next lines name the members that hold it up, the likeliest culprit first. Then
+/// follows the tree:
 ///
-/// * Names are escaped where they hold control characters, or such as turn the direction of writing, and cut after 64
-///   characters; messages after 200.
-/// * Of members that are alike (the same location, kind and state) in one group, three are shown, then
+/// * Control characters in names, and characters that change the direction of writing, are escaped. Names are cut after 64
+///   characters, messages after 200.
+/// * If many members in a group are alike (the same location, kind and state), three are shown, then
 ///   "… and 9,997 more like it".
-/// * Sixteen levels are drawn, and 400 lines; the rest is counted.
+/// * At most sixteen levels and 400 lines are drawn; the rest is counted.
 ///
 /// # Serialisation
 ///
-/// With the feature `serde` it is a flat list of groups and members, each with an `id` and the id of its `parent`, so that no
-/// depth is too much for a parser. Names are whole there.
+/// With the feature `serde` it is a flat list of groups and members, each with an `id` and the `id` of its `parent`, so that a
+/// deep tree is no problem for a parser. Names are not cut there.
 ///
 /// # Examples
 ///
@@ -75,7 +75,7 @@ pub use self::views::{GroupView, MemberView};
 pub struct Snapshot {
     groups: Vec<GroupEntry>,
     members: Vec<MemberEntry>,
-    /// When it was complete, if polls are marked anywhere in it.
+    /// When it was complete, if polls are observed anywhere in it.
     taken: Option<Instant>,
 }
 
@@ -132,21 +132,21 @@ pub enum MemberKind {
     Cleanup,
     /// Work that blocks a thread: [`spawn_blocking`](crate::Group::spawn_blocking).
     Blocking,
-    /// A task that was taken in: [`adopt`](crate::Group::adopt).
+    /// A task that was adopted: [`adopt`](crate::Group::adopt).
     Adopted,
-    /// The crate's own, which keeps the deadline.
+    /// A child of the crate's own, which watches the deadline.
     Deadline,
 }
 
-/// What a member was at.
+/// The state of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemberState {
     /// It waits for a place under the [limit](crate::group::Builder::limit).
     Queued,
-    /// A clean-up that waits until the member that registered it is gone, and those registered later.
+    /// A clean-up that waits until its member, and clean-ups registered later, have ended.
     Waiting,
-    /// It runs, or waits for something: which of the two is known where [polls are
+    /// It runs, or waits for something. Which of the two is only known if [polls are
     /// observed](crate::group::Builder::observe_polls).
     Active,
     /// It is in the middle of a poll.
@@ -155,11 +155,11 @@ pub enum MemberState {
     Idle,
     /// It is under a shield.
     Shielded,
-    /// A clean-up at work.
+    /// A clean-up that has begun.
     CleaningUp,
-    /// It is cancelled and not polled any more, and waits for the groups opened in it.
+    /// It is cancelled and not polled any more, because groups that it opened have not ended.
     Frozen,
-    /// It is cancelled, and its runtime has not let go of it yet: it is in the middle of a poll, or nobody drives the executor.
+    /// It is cancelled, and its runtime has not dropped it yet: it is in the middle of a poll, or nobody drives the executor.
     Cancelled,
     /// Its future is gone, and the groups opened in it are not.
     Gone,
@@ -175,11 +175,11 @@ pub enum Asked<'a> {
     OthersEnded,
     /// The group is cancelled, for this reason.
     Group(&'a CancelReason),
-    /// The group is asked to [stop](crate::Group::stop): nothing is cut.
+    /// The group was asked to [stop](crate::Group::stop): no member is dropped.
     Stopping,
 }
 
-/// What was come upon and is still to be copied.
+/// A group that was found and is still to be copied.
 struct Found {
     state: Arc<State>,
     opener: Option<usize>,
@@ -204,7 +204,7 @@ impl Snapshot {
             snapshot.sort_in(&mut inner, &mut found);
         }
         snapshot.taken = observed.then(Instant::now);
-        // A group may have ended meanwhile, and what nobody has read of it goes with the last that keeps it.
+        // A group may have ended meanwhile. Failures that nobody has read are dropped with the last reference to it.
         drop_quietly(found);
         snapshot
     }
@@ -233,7 +233,7 @@ impl Snapshot {
         self.groups.push(entry);
     }
 
-    /// Under the lock: nothing is allocated, and no code but this runs.
+    /// Called under the lock: nothing is allocated, and no other code runs.
     fn copy_members(&mut self, state: &State, table: &Table, inner: &mut Inner) -> Result<(), TooSmall> {
         let group = self.groups.len();
         let body = (0, state.config.location, &table.body);
@@ -282,17 +282,17 @@ impl Snapshot {
         inner.clear();
     }
 
-    /// The group that the snapshot was taken of.
+    /// Returns the group of which the snapshot was taken.
     pub fn group(&self) -> GroupView<'_> {
         GroupView { snapshot: self, at: 0 }
     }
 
-    /// That group and all inside of it, outer ones first.
+    /// Returns that group and all groups inside it, outer groups first.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = GroupView<'_>> {
         (0..self.groups.len()).map(|at| GroupView { snapshot: self, at })
     }
 
-    /// The living members of all these groups.
+    /// Returns the living members of all these groups.
     pub fn members(&self) -> impl ExactSizeIterator<Item = MemberView<'_>> {
         self.views(0..self.members.len())
     }

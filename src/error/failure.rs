@@ -30,13 +30,13 @@ pub enum Failure<E> {
     Own(E),
     /// A child, the body, a destructor or a hook panicked with this payload.
     ///
-    /// Only a failure hook gets to see it: the panic is resumed in whoever joins the group.
+    /// Only a failure hook sees it: the panic is resumed in the task that joins the group.
     Panic(Payload),
-    /// A group inside was given up, or its host was, before anybody could look at this error.
+    /// An inner group, or the member that opened it, was dropped before anybody could read this error.
     Foreign {
-        /// Where it happened: the member of the inner group first, then whoever opened that group, and so on.
+        /// Where it happened: the member of the inner group first, then the member that opened that group, and so on.
         path: Vec<Origin>,
-        /// The error, in a box because a group inside may have errors of another type.
+        /// The error, in a box because an inner group may have errors of another type.
         error: Payload,
     },
     /// An asynchronous clean-up took longer than the group allows, and was dropped.
@@ -68,7 +68,7 @@ impl<E: fmt::Display + 'static> fmt::Display for Failure<E> {
             Failure::Foreign { path, error } => {
                 f.write_str("an error nobody was left to look at")?;
                 path.first().map_or(Ok(()), |origin| write!(f, " in {origin}"))?;
-                // Of another type it is not known how to show it.
+                // An error of another type cannot be shown.
                 match (error.inspect(|error: &E| format!("{error:#}")), error.message()) {
                     (Some(text), _) | (None, Some(text)) => write!(f, ": {text}"),
                     (None, None) => Ok(()),
@@ -78,9 +78,9 @@ impl<E: fmt::Display + 'static> fmt::Display for Failure<E> {
     }
 }
 
-/// A value of a type that the group does not know: what a panic carries, or an error of a group inside.
+/// A value whose type the group does not know: the payload of a panic, or an error of an inner group.
 ///
-/// It can be shared between threads whatever it is, so that the errors it is part of can.
+/// It is `Sync` whatever the value is, so that errors that contain it are `Sync`, too.
 ///
 /// # Examples
 ///
@@ -108,16 +108,16 @@ impl Payload {
         Self(Mutex::new(value))
     }
 
-    /// Takes the value out, as `std::panic::resume_unwind` wants it.
+    /// Returns the value, as `std::panic::resume_unwind` takes it.
     pub fn into_inner(self) -> Box<dyn Any + Send> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the value out as a `T`.
+    /// Returns the value as a `T`.
     ///
     /// # Errors
     ///
-    /// Gives itself back if the value is no `T`.
+    /// Returns itself if the value is not a `T`.
     pub fn downcast<T: 'static>(self) -> Result<T, Self> {
         self.into_inner().downcast().map(|value| *value).map_err(Self::new)
     }
@@ -127,7 +127,7 @@ impl Payload {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).downcast_ref().map(f)
     }
 
-    /// The text of a panic that was raised with one.
+    /// Returns the message of a panic, if the payload is one.
     pub fn message(&self) -> Option<String> {
         self.inspect(|text: &&'static str| text.to_string()).or_else(|| self.inspect(String::clone))
     }

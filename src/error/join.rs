@@ -35,27 +35,27 @@ pub(crate) enum Why {
 }
 
 impl JoinError {
-    /// Whether the child returned an error. The error went to the group.
+    /// Returns whether the child returned an error. The error went to the group.
     pub fn is_failed(&self) -> bool {
         self.why == Why::Failed
     }
 
-    /// Whether the child was cancelled, or never accepted by its closed or cancelled group.
+    /// Returns whether the child was cancelled, or refused by a closed or cancelled group.
     pub fn is_cancelled(&self) -> bool {
         self.why == Why::Cancelled
     }
 
-    /// Whether the child panicked. The panic went to the group.
+    /// Returns whether the child panicked. The panic went to the group.
     pub fn is_panicked(&self) -> bool {
         self.why == Why::Panicked
     }
 
-    /// Whether the runtime dropped the child of its own accord, as it does when it shuts down.
+    /// Returns whether the runtime dropped the child by itself, as it does when it shuts down.
     pub fn is_lost(&self) -> bool {
         self.why == Why::Lost
     }
 
-    /// The child this is about; `None` if it was refused.
+    /// Returns the child that this is about; `None` if it was refused.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
     }

@@ -1,4 +1,4 @@
-//! Which member of which group.
+//! The member of a group in which something happened.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 /// The name of a group or a child, or a path of them.
 pub(crate) type Name = Arc<str>;
 
-/// From how many bytes on a path loses its outer half.
+/// A path that is longer, in bytes, loses its outer half.
 const LONGEST_PATH: usize = 1024;
 
-/// Which member of which group something happened in.
+/// The member of a group in which something happened.
 ///
 /// # Examples
 ///
@@ -33,48 +33,50 @@ pub struct Origin {
     pub(crate) group: &'static Location<'static>,
     pub(crate) child: Option<(u64, &'static Location<'static>)>,
     pub(crate) name: Option<Name>,
-    /// The names around it and its own, if anybody in there has one.
+    /// The names of the groups and members around it, and its own, if any of them has a name.
     pub(crate) path: Option<Name>,
 }
 
 impl Origin {
-    /// Whether it is the body of a scope, not a child.
+    /// Returns whether it is the body of a scope and not a child.
     pub fn is_body(&self) -> bool {
         self.child.is_none()
     }
 
-    /// The child's number within its group, counted from 1 in the order of spawning. Background children and clean-ups count as well.
+    /// Returns the child's number in its group, counted from 1 in the order of spawning.
+    ///
+    /// Background children and clean-ups are counted, too.
     pub fn child(&self) -> Option<u64> {
         self.child.map(|(id, _)| id)
     }
 
-    /// The child's own name, if it was given one.
+    /// Returns the child's own name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// The names of the groups and children around it and its own, outermost first and with `/` in between.
+    /// Returns the names of the groups and children around it, and its own, outermost first, with `/` in between.
     ///
-    /// A child without a name appears under its number, as `#3`; groups without one, and bodies, do not appear. Of a name
-    /// there are 64 characters at most. A path of more than a thousand bytes has lost its outer half, and begins with `…/`.
-    /// `None` if nobody in there has a name.
+    /// A child without a name appears with its number, as `#3`. Groups without a name, and bodies, do not appear. Names are
+    /// cut after 64 characters. A path of more than a thousand bytes loses its outer half, and begins with `…/`. It is `None`
+    /// if none of them has a name.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
 
-    /// Where the child was spawned, or where the scope of the body was opened.
+    /// Returns where the child was spawned, or where the scope of the body was opened.
     pub fn location(&self) -> &'static Location<'static> {
         self.child.map_or(self.group, |(_, location)| location)
     }
 
-    /// Where the group was opened.
+    /// Returns where the group was opened.
     pub fn group_location(&self) -> &'static Location<'static> {
         self.group
     }
 }
 
 impl Origin {
-    /// The member as the subject of a sentence: with the comma that ends what is said of it in passing.
+    /// The member as the subject of a sentence, with the comma that ends the location.
     pub(crate) fn subject(&self) -> impl fmt::Display {
         Subject(self)
     }
@@ -100,7 +102,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// In words, as it is part of what a program prints whose `main` returns a [`GroupError`](crate::GroupError).
+/// In words, because a program whose `main` returns a [`GroupError`](crate::GroupError) prints this.
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Origin").field(&format_args!("{self}")).finish()
@@ -117,7 +119,7 @@ pub(crate) fn step(around: Option<&Name>, name: Option<&Name>, child: Option<u64
     Some(around.map_or_else(|| own.clone(), |around| format!("{}/{own}", inner(around))).into())
 }
 
-/// As much of a path as is kept where it goes on: a tree that is deep would otherwise hold the square of its depth.
+/// The part of a path that is kept when it is extended: otherwise a deep tree would hold the square of its depth.
 fn inner(path: &str) -> Cow<'_, str> {
     let cut = path.len().checked_sub(LONGEST_PATH / 2).filter(|_| path.len() > LONGEST_PATH);
     match cut.and_then(|cut| path.bytes().skip(cut).position(|byte| byte == b'/').map(|at| cut + at)) {
@@ -126,12 +128,12 @@ fn inner(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// What of a name is fit to be shown: in one line, and of a length that somebody reads.
+/// The part of a name that is shown: in one line, and short enough to be read.
 pub(crate) fn sane(name: &str) -> String {
     shorten(name, 64)
 }
 
-/// What of a text is fit to be shown, and at most so many characters of it.
+/// The part of a text that is shown, with at most so many characters.
 pub(crate) fn shorten(text: &str, longest: usize) -> String {
     let mut shown: String = text.chars().take(longest).flat_map(escape).collect();
     if text.chars().nth(longest).is_some() {

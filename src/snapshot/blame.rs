@@ -1,7 +1,8 @@
-//! Who holds a group up.
+//! Which members hold a group up.
 //!
-//! A member that waits for the groups opened in it is not to blame, they are; nor is a body that is dropped with it. Nor are
-//! background children that nobody has asked yet, clean-ups whose turn has not come, and whoever keeps the deadline.
+//! These are not to blame: a member that waits for the groups opened in it (their members are), a body that is dropped
+//! with such a member, background children that were not asked to end yet, clean-ups whose turn has not come, and the child
+//! that watches the deadline.
 
 use std::collections::HashMap;
 use std::panic::Location;
