@@ -23,7 +23,7 @@ use crate::shield::{Held, shield};
 use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
 use crate::state::State;
 use crate::ticket::Ticket;
-use crate::unwind::{GivesWay, drop_before, drop_each};
+use crate::unwind::{GivesWay, drop_before, drop_refused};
 
 /// The largest size in bytes of a child that is made under the lock of its group.
 const SMALL: usize = 1024;
@@ -195,7 +195,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
     {
         if let Err(refused) = self.take_in(Place::Queue, future, Discard(PhantomData::<fn(E)>)) {
-            drop_each([refused]);
+            drop_refused(refused);
         }
     }
 
@@ -396,7 +396,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     {
         match self.enter_alone() {
             Ok(ticket) => self.hand_over_local(ticket, future, Discard(PhantomData::<fn(E)>)),
-            Err(_) => drop_each([future]),
+            Err(_) => drop_refused(future),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::outcome::Raw;
 use crate::state::State;
 use crate::table::slot_of;
 use crate::ticket::Ticket;
-use crate::unwind::{drop_each, drop_quietly, wake};
+use crate::unwind::{drop_quietly, drop_refused, wake};
 
 /// A handle to one child, which gives the child's value.
 ///
@@ -79,7 +79,7 @@ impl<T> JoinHandle<T> {
     /// The handle of a child that was refused. The child is dropped first: if its destructor panicked later, the handle that
     /// the caller is about to return would be leaked. If the thread unwinds, such a panic gives way.
     pub(crate) fn refused(child: impl Sized) -> Self {
-        drop_each([child]);
+        drop_refused(child);
         let packet = Packet::new();
         packet.resolve(Err(Why::Cancelled));
         Self { packet, child: CancelHandle::refused() }

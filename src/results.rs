@@ -24,7 +24,7 @@ use crate::output::ChildOutput;
 use crate::signal::Waiter;
 use crate::spare::shrink;
 use crate::spawner::Spawner;
-use crate::unwind::{catch, drop_each, drop_quietly, wake};
+use crate::unwind::{catch, drop_quietly, drop_refused, wake};
 
 /// The results of children in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
 ///
@@ -142,7 +142,7 @@ impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
     {
         let builder = self.group.child();
         let Ok(entered) = builder.enter() else {
-            drop_each([future]);
+            drop_refused(future);
             return CancelHandle::refused();
         };
         let (ticket, location) = (entered.ticket, Location::caller());

@@ -73,6 +73,13 @@ pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
     resume(panic);
 }
 
+/// Drops a child that its group has not taken. A panic of its destructor gives way to one under way.
+#[cold]
+#[inline(never)]
+pub(crate) fn drop_refused<T>(child: T) {
+    drop_each([child]);
+}
+
 /// Drops a value and contains a panic of its destructor.
 ///
 /// Nobody needs to know of that panic: std's hook has reported it.
