@@ -123,6 +123,11 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
             Sorted::Failed(error) => inside.fail(error).map_or(Ok(()), Err),
             _ => Ok(()),
         }));
+        if child.id().is_none() {
+            // It was refused, also if the closure said that it is ready.
+            let unread = std::mem::replace(&mut *startup.lock(), Stage::Never);
+            drop_each([unread]);
+        }
         Start { child, startup, ended: false, hand_on: JoinHandle::fail }
     }
 }

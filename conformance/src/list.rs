@@ -388,6 +388,7 @@ macro_rules! __for_all_cases {
                 a_shielded_child_is_ready_after_the_cancel
                 a_pending_start_keeps_the_group_open
                 a_closed_group_takes_none
+                a_closed_group_takes_none_that_is_ready_before_it_begins
                 another_task_says_that_it_is_ready
                 another_task_says_so_after_it_has_ended
                 it_has_a_name_and_may_be_a_background_child

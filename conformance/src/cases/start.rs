@@ -263,6 +263,18 @@ pub async fn a_closed_group_takes_none(t: &Test) {
     group.join().await.unwrap();
 }
 
+pub async fn a_closed_group_takes_none_that_is_ready_before_it_begins(t: &Test) {
+    let group = TaskGroup::fallible::<&str>(t.spawner());
+    group.close();
+    let value = t.ledger.capture();
+    let started = group.start(|ready: Ready<Capture>| {
+        ready.set(value);
+        t.child(pending::<()>())
+    });
+    assert_eq!(started.await.err(), Some(StartError::Rejected));
+    group.join().await.unwrap();
+}
+
 pub async fn another_task_says_that_it_is_ready(t: &Test) {
     let group = TaskGroup::fallible::<&str>(t.spawner());
     let (give, given) = async_channel::bounded::<Ready<u16>>(1);
