@@ -14,7 +14,7 @@ use crate::unwind::GivesWay;
 /// The mutex is only there to make this `Sync`: it is never contended.
 pub(crate) struct Patience(Mutex<Waiting>);
 
-type Warn = Box<dyn FnMut(&Snapshot) + Send>;
+pub(crate) type Warn = Box<dyn FnMut(&Snapshot) + Send>;
 
 struct Waiting {
     clock: AnyTimer,
@@ -24,8 +24,8 @@ struct Waiting {
 }
 
 impl Patience {
-    pub(crate) fn new(clock: AnyTimer, after: Duration, warn: Warn) -> Self {
-        Self(Mutex::new(Waiting { clock, after, sleep: None, warn: GivesWay::new(warn) }))
+    pub(crate) fn new(clock: AnyTimer, after: Duration, warn: GivesWay<Warn>) -> Self {
+        Self(Mutex::new(Waiting { clock, after, sleep: None, warn }))
     }
 
     /// Warns if the time is over, and otherwise has the task woken when it is.

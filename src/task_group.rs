@@ -15,7 +15,7 @@ use crate::context::Withheld;
 use crate::deadline::time_settings;
 use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
-use crate::patience::Patience;
+use crate::patience::{Patience, Warn};
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
@@ -305,9 +305,9 @@ impl<S, E> Join<S, E> {
     where
         S: Timed,
     {
-        let warn = GivesWay::new(warn);
+        let warn = GivesWay::new(Box::new(warn) as Warn);
         let clock = self.group.as_ref().map(|group| AnyTimer::of(group.spawner()));
-        self.patience = clock.map(|clock| Patience::new(clock, patience, Box::new(warn.into_inner())));
+        self.patience = clock.map(|clock| Patience::new(clock, patience, warn));
         self
     }
 }

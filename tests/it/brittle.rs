@@ -187,6 +187,15 @@ pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
     text(&*catch_unwind(AssertUnwindSafe(|| drop(f()))).unwrap_err())
 }
 
+/// Drops `value` while the thread unwinds from a panic, which goes on alone.
+pub(crate) fn unwinds_over<T>(value: T) {
+    let outside = || {
+        let _value = value;
+        quiet_panic("outside")
+    };
+    assert_eq!(panic_of(outside), "outside");
+}
+
 #[test]
 fn a_spawner_that_goes_with_the_last_results() {
     watched(|| {
@@ -301,11 +310,7 @@ fn what_a_warning_captures_and_goes_with_a_spawner() {
             let _captured = &bomb;
         });
         // That of the spawner is contained by the `Join`; and that of the other one goes to nobody.
-        let outside = || {
-            let _join = join;
-            quiet_panic("outside")
-        };
-        assert_eq!(panic_of(outside), "outside");
+        unwinds_over(join);
     });
 }
 
@@ -429,12 +434,7 @@ fn what_a_closed_group_refuses_while_its_thread_unwinds() {
         for way in ways {
             let group = TaskGroup::new(ThreadEach);
             group.close();
-            let uses = Uses(group.group(), way);
-            let outside = || {
-                let _uses = uses;
-                quiet_panic("outside")
-            };
-            assert_eq!(panic_of(outside), "outside");
+            unwinds_over(Uses(group.group(), way));
             block_on(group.join()).unwrap();
         }
     });
@@ -458,11 +458,7 @@ fn waits_in_vain(waiting: impl Future) {
     let waker = Waker::from(Arc::new(BadWaker));
     assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(waker);
-    let outside = || {
-        let _waiting = waiting;
-        quiet_panic("outside")
-    };
-    assert_eq!(panic_of(outside), "outside");
+    unwinds_over(waiting);
 }
 
 #[test]

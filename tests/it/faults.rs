@@ -17,9 +17,9 @@ use taskgroup::runtime::{Adopt, SpawnBlocking, Timer, lazily};
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
-use taskgroup_conformance::{quiet_panic, watched};
+use taskgroup_conformance::watched;
 
-use crate::brittle::{Bomb, panic_of};
+use crate::brittle::{Bomb, panic_of, unwinds_over};
 use crate::hostile::OnDrop;
 
 /// Keeps what it is given until it is told to run it, or to drop it.
@@ -159,11 +159,7 @@ fn what_is_run_while_its_thread_unwinds_loses_no_panic() {
             let (later, (send, told)) = (Later::default(), mpsc::channel());
             let group = TaskGroup::new(later.clone());
             spawn(&group);
-            let outer = || {
-                let _runs = Runs(Some((later, group)), begin, send);
-                quiet_panic("outer")
-            };
-            assert_eq!(panic_of(outer), "outer");
+            unwinds_over(Runs(Some((later, group)), begin, send));
             assert_eq!(told.recv().unwrap(), "dropped");
         }
     });

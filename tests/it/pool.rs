@@ -6,6 +6,7 @@ mod on_async_std;
 mod on_smol;
 #[cfg(feature = "tokio")]
 mod on_tokio;
+mod panicking;
 mod spawners;
 mod stuck;
 
