@@ -5,8 +5,13 @@
 //! switch costs a timing pass one relaxed load and a branch that always goes the same way. That is under half a
 //! nanosecond, beside the 20 of an allocation, and every contestant pays it alike.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[cfg(not(taskgroup_mimalloc))]
+use std::alloc::System as Below;
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::Relaxed};
+
+#[cfg(taskgroup_mimalloc)]
+use mimalloc::MiMalloc as Below;
 
 struct Switchable;
 
@@ -44,30 +49,30 @@ fn count(allocations: usize, bytes: isize) {
     }
 }
 
-// SAFETY: every call is handed to the system's allocator unchanged; the counters are only beside it, and do not allocate.
+// SAFETY: every call is handed to the allocator below unchanged; the counters are only beside it, and do not allocate.
 unsafe impl GlobalAlloc for Switchable {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);
         // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc(layout) }
+        unsafe { Below.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as isize);
         // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Below.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(0, -(layout.size() as isize));
         // SAFETY: the caller's promise, handed on.
-        unsafe { System.dealloc(pointer, layout) }
+        unsafe { Below.dealloc(pointer, layout) }
     }
 
     // The trait's own method copies, so a vector that grows would cost more here than in a program.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(1, size as isize - layout.size() as isize);
         // SAFETY: the caller's promise, handed on.
-        unsafe { System.realloc(pointer, layout, size) }
+        unsafe { Below.realloc(pointer, layout, size) }
     }
 }
