@@ -1,12 +1,16 @@
 //! Background children, which a group does not count among the others.
 //!
-//! They end when the ordinary children have ended. A caller that waits for the end of the group finds that no ordinary
-//! child is left, closes the group and cancels the background children, in one step under the lock. A background child
-//! that comes later is refused.
+//! They end when the ordinary children have ended, with their clean-ups, which may need the services. A caller that waits
+//! for the end of the group finds that nothing of them is left, closes the group and cancels the background children, in
+//! one step under the lock. A background child that comes later is refused.
+//!
+//! A clean-up of a background child is not waited for: it does not begin before that child is gone. Nor is one that such
+//! a clean-up registers.
 
 use std::sync::Arc;
 
 use crate::effects::Effects;
+use crate::member::{Kind, Member};
 use crate::state::State;
 use crate::table::Table;
 
@@ -16,8 +20,25 @@ pub(crate) struct Background {
     pub(crate) living: usize,
     /// How many of them only watch a deadline.
     pub(crate) keepers: usize,
+    /// How many clean-ups of the body and of ordinary children have not ended.
+    pub(crate) served: usize,
     /// They were cancelled because all other children have ended.
     pub(crate) ended: bool,
+}
+
+impl Background {
+    /// Notes that a member has left, of whatever kind it is.
+    pub(crate) fn left(&mut self, member: &Member) {
+        match member.kind() {
+            Kind::Background => self.living -= 1,
+            Kind::Watch => {
+                self.living -= 1;
+                self.keepers -= 1;
+            }
+            Kind::Cleanup => self.served -= usize::from(member.is_served()),
+            Kind::Ordinary | Kind::Body => {}
+        }
+    }
 }
 
 impl State {
@@ -36,9 +57,9 @@ impl State {
         if seen.children() > 0 {
             return;
         }
-        let Background { living, keepers, ended } = table.background;
+        let Background { living, keepers, served, ended } = table.background;
         // A child that watches a deadline stays until the very end, because clean-ups may still start children.
-        let last = living > keepers || seen.others() == living;
+        let last = (living > keepers && served == 0) || seen.others() == living;
         if living > 0 && last && !ended {
             table.background.ended = true;
             self.close_locked(&mut table, &mut effects);

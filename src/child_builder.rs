@@ -56,12 +56,13 @@ pub struct ChildBuilder<'a, S, E> {
     name: Option<Name>,
     kind: Kind,
     work: Work,
+    shielded: bool,
 }
 
 impl<'a, S, E> ChildBuilder<'a, S, E> {
     #[inline]
     pub(crate) fn new(group: &'a Group<S, E>) -> Self {
-        Self { group, name: None, kind: Kind::Ordinary, work: Work::Future }
+        Self { group, name: None, kind: Kind::Ordinary, work: Work::Future, shielded: false }
     }
 
     /// Names the child; the name appears in its handle and in reports.
@@ -70,11 +71,16 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         self
     }
 
-    /// Cancels this child when all ordinary children have ended.
+    /// Cancels this child when all ordinary children have ended, with their clean-ups.
     ///
-    /// It is for a service that the other children use. When the group is being joined and neither the body nor an ordinary
-    /// child is left, the group is closed, and its background children are cancelled and waited for. That is not a failure.
-    /// From then on, children that a clean-up launches are refused.
+    /// It is for a service that the other children and their clean-ups use. When the group is being joined, and neither the
+    /// body nor an ordinary child nor a [clean-up](Group::defer) of theirs is left, the group is closed, and its background
+    /// children are cancelled and waited for. That is not a failure. A clean-up that waits for a background child to be
+    /// cancelled waits for ever.
+    ///
+    /// If the group is cancelled, background children are cancelled with all others. A service that clean-ups need even then
+    /// runs under a [shield](crate::shield) until nobody needs it any more, which the end of a channel can tell: see
+    /// [the guide](crate::guide::cancellation#services-that-clean-ups-need).
     ///
     /// Until then a background child is like the others, except that:
     ///
@@ -88,6 +94,42 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         self.of_kind(Kind::Background)
     }
 
+    /// Puts the whole child under a [shield](crate::shield): once it has been started, no cancel drops it, and it runs to its
+    /// end.
+    ///
+    /// `launch(shield(future))` protects the future from its first poll on, so a child that is cancelled earlier is dropped
+    /// unpolled. This protects it from the start. It is for what has to be done in any case, such as writing out what a buffer
+    /// still holds.
+    ///
+    /// The child sees a cancel with [`Group::is_stopping`] or [`Group::stopping`], and has to end by itself: the group waits
+    /// for it. Under a [limit](crate::group::Builder::limit) it needs no place.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let (lines, written) = async_channel::unbounded();
+    /// group.child().shielded().launch(async move {
+    ///     // The file is written until nobody has a sender any more.
+    ///     while let Ok(line) = written.recv().await {
+    ///         println!("{line}");
+    ///     }
+    /// });
+    /// lines.send("bye").await.unwrap();
+    /// drop(lines);
+    /// group.cancel();
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    pub fn shielded(mut self) -> Self {
+        self.shielded = true;
+        self
+    }
+
     pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
@@ -98,6 +140,9 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
         let mut member = Member::new(self.kind, self.work);
         if let Some(name) = &self.name {
             member = member.named(name.clone());
+        }
+        if self.shielded {
+            member = member.shielded();
         }
         member.at(self.group.elsewhere())
     }
@@ -236,7 +281,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
 
     /// Starts the child when it has a place. See [`Group::spawn_when_free`].
     ///
-    /// A background child needs no place.
+    /// A background child needs no place, and neither does a shielded one.
     ///
     /// # Panics
     ///
@@ -271,15 +316,15 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
-        let Self { name, kind, work, .. } = self;
+        let Self { name, kind, work, shielded, .. } = self;
         let (group, location) = (self.group.clone(), Location::caller());
         let future = GivesWay::new(future);
         async move {
-            let mut room = (kind == Kind::Ordinary).then(|| group.state().room()).flatten();
+            let mut room = (kind == Kind::Ordinary && !shielded).then(|| group.state().room()).flatten();
             if let Some(room) = &mut room {
                 std::future::poll_fn(|cx| room.poll(cx)).await;
             }
-            let child = ChildBuilder { group: &group, name, kind, work };
+            let child = ChildBuilder { group: &group, name, kind, work, shielded };
             let entered = match room {
                 Some(room) => room.enter(location, child.member()),
                 None => group.state().enter(location, child.member(), Place::Exempt),

@@ -120,17 +120,27 @@ impl State {
             self.relink();
         }
         let mine = Packet::new();
-        let before = self.register_cleanup(key, id, mine.clone());
+        let before = self.register_cleanup(ticket, (key, id), mine.clone());
         (ticket, Turn { mine, before })
     }
 
-    fn register_cleanup(&self, key: Key, id: Option<u64>, begin: Arc<Packet<()>>) -> Option<Arc<Packet<()>>> {
+    fn register_cleanup(
+        &self,
+        ticket: Ticket,
+        (key, id): (Key, Option<u64>),
+        begin: Arc<Packet<()>>,
+    ) -> Option<Arc<Packet<()>>> {
         let mut table = self.lock();
-        let registered = if table.is_of(key, id) {
-            table.member(key, |member, _| member.register_cleanup(&begin)).flatten()
+        let host = if table.is_of(key, id) {
+            table.member(key, |host, _| (host.register_cleanup(&begin), host.is_served()))
         } else {
             None
         };
+        let (registered, is_served) = host.unwrap_or((None, true));
+        if is_served {
+            table.background.served += 1;
+            table.member(ticket.key(), |cleanup, _| cleanup.serve());
+        }
         if registered.is_some() && key != BODY {
             self.flags.entangle(&mut table.locked);
         }

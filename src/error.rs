@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::panic::Location;
 use std::{fmt, io, vec};
 
 mod failure;
@@ -137,6 +138,8 @@ pub(crate) struct Report<E> {
     pub(crate) failures: Vec<(Origin, Failure<E>)>,
     pub(crate) not_kept: usize,
     pub(crate) reason: Option<CancelReason>,
+    /// The group, as its body.
+    pub(crate) group: Origin,
 }
 
 impl<E> Drop for Report<E> {
@@ -205,6 +208,16 @@ impl<E> GroupError<E> {
         self.0.reason.as_ref()
     }
 
+    /// Returns the names of the groups and children around the group, and the group's own, as [`Origin::path`] does.
+    pub fn group_path(&self) -> Option<&str> {
+        self.0.group.path()
+    }
+
+    /// Returns where the group was opened.
+    pub fn group_location(&self) -> &'static Location<'static> {
+        self.0.group.group_location()
+    }
+
     /// Returns whether nothing failed: the group was only cancelled, for the [`reason`](Self::reason) given.
     pub fn is_cancelled(&self) -> bool {
         self.0.failures.is_empty()
@@ -253,8 +266,14 @@ impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.failures.first(), &self.0.reason) {
             (Some((origin, failure)), _) => write!(f, "{} failed: {failure:#}", origin.subject())?,
-            (None, Some(reason)) => write!(f, "the group was cut short: {reason}")?,
-            (None, None) => f.write_str("the group was cut short")?,
+            (None, reason) => {
+                let at = self.group_location();
+                match self.group_path() {
+                    Some(path) => write!(f, "{path}, opened at {at}, was cut short")?,
+                    None => write!(f, "the group opened at {at} was cut short")?,
+                }
+                reason.iter().try_for_each(|reason| write!(f, ": {reason}"))?;
+            }
         }
         match self.0.failures.len().saturating_sub(1) + self.0.not_kept {
             0 => Ok(()),
@@ -265,12 +284,15 @@ impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
 
 impl<E: fmt::Debug + fmt::Display + 'static> Error for GroupError<E> {}
 
-/// Returns the first error. If there is none, it returns an error of the kind [`Other`](io::ErrorKind::Other) that contains the
-/// `GroupError`.
+/// Returns the first error. If there is none, it returns an error that contains the `GroupError`. Its kind is
+/// [`TimedOut`](io::ErrorKind::TimedOut) if only a deadline cut the group short, and otherwise [`Other`](io::ErrorKind::Other).
 ///
 /// So `?` works on a group in a function or child that returns [`io::Result`].
 impl From<GroupError<io::Error>> for io::Error {
     fn from(error: GroupError<io::Error>) -> Self {
-        error.into_primary().unwrap_or_else(io::Error::other)
+        error.into_primary().unwrap_or_else(|error| {
+            let late = error.is_cancelled() && error.reason() == Some(&CancelReason::Deadline);
+            io::Error::new(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, error)
+        })
     }
 }

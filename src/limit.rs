@@ -109,8 +109,9 @@ impl Limit {
     /// Gives a child a place or marks it as queued, or returns why the child is refused.
     pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         match place {
-            _ if member.kind() != Kind::Ordinary => {}
             Place::Exempt => {}
+            // A queued child could be dropped, and a shielded one must not be.
+            _ if member.kind() != Kind::Ordinary || member.shields() > 0 => {}
             Place::Reserved => member.facts.set(Fact::PLACED),
             Place::Now if self.is_full() => return Some(Refusal::Full),
             Place::Queue if self.is_full() => member.facts.set(Fact::QUEUED),

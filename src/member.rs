@@ -123,6 +123,8 @@ struct Hold {
     elsewhere: Option<Arc<Elsewhere>>,
     /// The member is a clean-up, and its turn has come.
     begun: bool,
+    /// The member is a clean-up, and background children stay until it has ended.
+    served: bool,
     marks: Option<Marks>,
     #[cfg(feature = "tracing")]
     span: Span,
@@ -210,6 +212,19 @@ impl Member {
     /// Notes that the turn of a clean-up has come.
     pub(crate) fn begin(&mut self) {
         self.hold.get_or_insert_default().begun = true;
+    }
+
+    /// Whether background children stay for the clean-ups of this member.
+    pub(crate) fn is_served(&self) -> bool {
+        match self.kind() {
+            Kind::Cleanup => self.hold.as_ref().is_some_and(|hold| hold.served),
+            kind => !kind.is_background(),
+        }
+    }
+
+    /// Notes that background children stay until this clean-up has ended.
+    pub(crate) fn serve(&mut self) {
+        self.hold.get_or_insert_default().served = true;
     }
 
     pub(crate) fn has_begun(&self) -> bool {

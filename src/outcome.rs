@@ -9,6 +9,7 @@ use std::panic::resume_unwind;
 use crate::config::FailureHook;
 use crate::error::{CancelReason, Failure, GroupError, Origin, Payload, Report};
 use crate::policy::Event;
+use crate::shutdown::ShutdownReport;
 use crate::unwind::{catch, drop_quietly};
 
 /// How many failures a group keeps besides the primary one.
@@ -81,6 +82,8 @@ struct Failures {
     /// How many more there were.
     not_kept: usize,
     last: u64,
+    /// Those that were cancelled while they were asked to end.
+    forced: ShutdownReport,
 }
 
 impl Outcome {
@@ -90,6 +93,15 @@ impl Outcome {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.failures.as_ref().is_none_or(|failures| failures.kept.is_empty())
+    }
+
+    pub(crate) fn note_forced(&mut self, forced: ShutdownReport) {
+        let old = std::mem::replace(&mut self.failures().forced, forced);
+        debug_assert!(old.is_graceful(), "a group is cancelled once");
+    }
+
+    pub(crate) fn take_forced(&mut self) -> ShutdownReport {
+        self.failures.as_mut().map(|failures| std::mem::take(&mut failures.forced)).unwrap_or_default()
     }
 
     /// Takes a number for a failure; [`keep`](Self::keep) orders failures by it.
@@ -140,7 +152,7 @@ impl Outcome {
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,
-        body: impl FnOnce() -> Origin,
+        body: impl Fn() -> Origin,
         value: Option<T>,
     ) -> Result<T, GroupError<E>> {
         let cut = match &reason {
@@ -167,7 +179,7 @@ impl Outcome {
             .into_iter()
             .map(|entry| (entry.origin, Failure::from_raw(entry.failure)))
             .collect();
-        Err(GroupError::new(Report { failures, not_kept: *not_kept, reason }))
+        Err(GroupError::new(Report { failures, not_kept: *not_kept, reason, group: body() }))
     }
 }
 

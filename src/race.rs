@@ -17,6 +17,7 @@ use crate::error::{CancelReason, GroupError, Report};
 use crate::group::Group;
 use crate::handle::JoinHandle;
 use crate::keeping::Mapped;
+use crate::member::BODY;
 use crate::policy::Policy;
 use crate::scope::{Scope, scope};
 use crate::spawner::Spawner;
@@ -330,7 +331,7 @@ where
         let this = self.project();
         let ended = std::task::ready!(this.scope.poll(cx));
         let Values { group, finish, own, .. } = lock(this.slot).close();
-        let reason = group.and_then(|group| group.reason());
+        let reason = group.as_ref().and_then(|group| group.reason());
         let finished = reason == Some(CancelReason::Finished);
         let (value, late) = if finished { (finish, own) } else { (own, finish) };
         let mut panic = None;
@@ -339,7 +340,8 @@ where
             (Ok(()), Some(value)) => Ok(value),
             (Ok(()), None) => {
                 let reason = reason.or(Some(CancelReason::NoWinner));
-                Err(GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason }))
+                let group = group.expect("the body has returned").origin(BODY);
+                Err(GroupError::new(Report { failures: Vec::new(), not_kept: 0, reason, group }))
             }
             // Racers that failed before the winner won have lost the race; their errors do not count.
             (Err(error), Some(value)) if finished && (*this.race || error.is_cancelled()) => {

@@ -1,11 +1,13 @@
 //! The end of a group in two steps: asked for, and after a grace forced.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+use pin_project_lite::pin_project;
 
 use crate::error::{GroupError, Origin};
 use crate::member::Kind;
@@ -16,63 +18,78 @@ use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
 /// How many members a report names.
 const NAMED: usize = 64;
 
-/// The future of [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
-#[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
-pub struct Shutdown<S, E> {
-    join: Join<S, E>,
-    clock: AnyTimer,
-    grace: Duration,
-    sleep: Option<Sleep>,
-    report: Option<ShutdownReport>,
-}
-
-impl<S, E> Shutdown<S, E> {
-    pub(crate) fn new(join: Join<S, E>, clock: AnyTimer, grace: Duration) -> Self {
-        Self { join, clock, grace, sleep: None, report: None }
+pin_project! {
+    /// The future of [`TaskGroup::shutdown`] and [`TaskGroup::shutdown_when`].
+    #[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
+    pub struct Shutdown<S, E, F = Ready<()>> {
+        join: Join<S, E>,
+        clock: AnyTimer,
+        grace: Duration,
+        step: Step,
+        #[pin]
+        signal: Option<F>,
     }
 }
 
-impl<S, E> Unpin for Shutdown<S, E> {}
+/// How far a shutdown is.
+enum Step {
+    /// It waits for the signal.
+    Signal,
+    Grace(Sleep),
+    /// The grace is over.
+    Forced,
+}
 
-impl<S, E: 'static> Future for Shutdown<S, E> {
+impl<S, E, F> Shutdown<S, E, F> {
+    pub(crate) fn new(join: Join<S, E>, clock: AnyTimer, grace: Duration, signal: Option<F>) -> Self {
+        Self { join, clock, grace, step: Step::Signal, signal }
+    }
+}
+
+impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
     type Output = Result<ShutdownReport, GroupError<E>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.sleep.is_none() && this.report.is_none() {
-            this.join.group().expect("not polled before").stop();
-            this.sleep = Some(this.clock.sleep(this.grace));
-        }
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
         loop {
-            // First, so that members that have ended in time count as such.
-            if let Poll::Ready(joined) = Pin::new(&mut this.join).poll(cx) {
-                return Poll::Ready(joined.map(|()| this.report.take().unwrap_or_default()));
+            if let Step::Signal = this.step {
+                if this.signal.as_mut().as_pin_mut().is_none_or(|signal| signal.poll(cx).is_ready()) {
+                    this.join.group().expect("not polled before").stop();
+                    *this.step = Step::Grace(this.clock.sleep(*this.grace));
+                    this.signal.set(None);
+                }
             }
-            match &mut this.sleep {
+            // Before the clock, so that members that have ended in time count as such.
+            if let Poll::Ready(mut ended) = this.join.poll_outcome(cx) {
+                let report = ended.outcome.take_forced();
+                return Poll::Ready(ended.conclude().map(|()| report));
+            }
+            match this.step {
                 // If the clock is gone the grace is over: it would never end otherwise.
-                Some(sleep) => _ = std::task::ready!(poll_sleep(sleep, cx)),
-                None => return Poll::Pending,
+                Step::Grace(sleep) => _ = std::task::ready!(poll_sleep(sleep, cx)),
+                Step::Signal | Step::Forced => return Poll::Pending,
             }
-            this.sleep = None;
-            let group = this.join.group().expect("it has not ended");
-            this.report = Some(group.state().survivors());
-            group.cancel_with("the grace is over");
+            *this.step = Step::Forced;
+            this.join.group().expect("it has not ended").cancel_with("the grace is over");
         }
     }
 }
 
-impl<S, E> fmt::Debug for Shutdown<S, E> {
+impl<S, E, F> fmt::Debug for Shutdown<S, E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shutdown")
-            .field("grace", &self.grace)
-            .field("report", &self.report)
-            .finish_non_exhaustive()
+        let step = match self.step {
+            Step::Signal => "waits for the signal",
+            Step::Grace(_) => "waits for members",
+            Step::Forced => "the grace is over",
+        };
+        f.debug_struct("Shutdown").field("grace", &self.grace).field("step", &step).finish_non_exhaustive()
     }
 }
 
-/// Lists the children that had not ended when the grace of a shutdown was over.
+/// Lists the children that did not end in the grace of a shutdown, and so had to be cancelled.
 ///
-/// See [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
+/// They were cancelled when the grace was over, or earlier, if somebody cancelled the group meanwhile. See
+/// [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
 #[derive(Clone, Debug, Default)]
 pub struct ShutdownReport {
     forced: Vec<Origin>,
@@ -116,6 +133,14 @@ impl fmt::Display for ShutdownReport {
 }
 
 impl State {
+    /// Notes who is forced to end, if the group is cancelled while it is asked to end.
+    pub(crate) fn note_forced(self: &Arc<Self>) {
+        if self.is_stopping() && !self.is_cancelled() && !self.is_finished() {
+            let forced = self.survivors();
+            self.lock().outcome.note_forced(forced);
+        }
+    }
+
     /// The ordinary children that have not ended, of this group and of all groups inside it.
     fn survivors(self: &Arc<Self>) -> ShutdownReport {
         let mut report = ShutdownReport::default();

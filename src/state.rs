@@ -279,10 +279,7 @@ impl State {
         if let Some(limit) = &mut table.limit {
             limit.left(&slot.member, &mut table.slots, effects);
         }
-        if slot.member.kind().is_background() {
-            table.background.living -= 1;
-            table.background.keepers -= usize::from(slot.member.kind() == Kind::Watch);
-        }
+        table.background.left(&slot.member);
         if slot.member.is(Fact::SINGLED) {
             table.singled -= 1;
             if table.singled == 0 {

@@ -7,14 +7,16 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::config::{Config, settings};
 use crate::context::Withheld;
 use crate::deadline::time_settings;
-use crate::error::GroupError;
+use crate::error::{CancelReason, GroupError, Origin};
 use crate::group::{Group, refuse_own_child};
+use crate::member::BODY;
+use crate::outcome::Outcome;
 use crate::patience::{Patience, Warn};
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
@@ -223,7 +225,54 @@ impl<S, E: 'static> TaskGroup<S, E> {
         S: Timed,
     {
         let clock = AnyTimer::of(self.spawner());
-        Shutdown::new(self.join(), clock, grace)
+        Shutdown::new(self.join(), clock, grace, None)
+    }
+
+    /// Joins the group, and shuts it down when `signal` resolves.
+    ///
+    /// This is what the end of a server's `main` looks like. Until the signal comes, it is [`join`](Self::join). From then on
+    /// it is [`shutdown`](Self::shutdown). So if the group ends by itself, the report says that nobody was forced, and if it
+    /// fails there is an error. What `signal` resolves to is dropped.
+    ///
+    /// # Cancellation, panics, errors
+    ///
+    /// As for [`shutdown`](Self::shutdown). A panic of `signal` is raised in the task that polls this future, which cancels the
+    /// group.
+    ///
+    /// # Examples
+    ///
+    /// The first signal asks everybody to end, and a second one ends the grace:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::time::Duration;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// # let (send, signals) = async_channel::unbounded();
+    /// # for _ in 0..2 { send.try_send(()).unwrap(); }
+    /// let group = TaskGroup::new(Smol);
+    /// group.child().name("deaf").launch(std::future::pending::<()>());
+    ///
+    /// let all = group.group();
+    /// group.child().background().launch(async move {
+    ///     signals.recv().await.ok();
+    ///     all.stop();
+    ///     signals.recv().await.ok();
+    ///     all.cancel();
+    /// });
+    /// let asked = group.stopping();
+    /// let report = group.shutdown_when(asked, Duration::from_secs(30)).await.unwrap();
+    /// assert_eq!(report.forced()[0].name(), Some("deaf"));
+    /// # });
+    /// # }
+    /// ```
+    pub fn shutdown_when<F>(self, signal: F, grace: Duration) -> Shutdown<S, E, F>
+    where
+        S: Timed,
+        F: Future,
+    {
+        let clock = AnyTimer::of(self.spawner());
+        Shutdown::new(self.join(), clock, grace, Some(signal))
     }
 }
 
@@ -310,32 +359,51 @@ impl<S, E> Join<S, E> {
         self.patience = clock.map(|clock| Patience::new(clock, patience, warn));
         self
     }
+
+    /// Waits for the end of the group, and returns what it has to report; the group itself is in it unless all went well.
+    pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let state = &self.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
+        refuse_own_child(state, "joins its own group");
+        // If nothing is left at the first look, there is nothing to wait for.
+        let ended = state.conclude(&mut self.withheld, cx).or_else(|| {
+            state.watch();
+            state.signal().wake_owner(cx.waker());
+            state.end_background();
+            state.conclude(&mut self.withheld, cx)
+        });
+        let Some((outcome, reason)) = ended else {
+            if let Some(patience) = &mut self.patience {
+                patience.look(state, cx);
+            }
+            return Poll::Pending;
+        };
+        let group = (reason.is_some() || !outcome.is_empty()).then(|| state.origin(BODY));
+        // A panic of these destructors must not lose the outcome.
+        self.patience.take().into_iter().for_each(drop_quietly);
+        drop_quietly(self.group.take());
+        Poll::Ready(Ended { outcome, reason, group })
+    }
 }
 
 impl<S, E: 'static> Future for Join<S, E> {
     type Output = Result<(), GroupError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let state = &this.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
-        refuse_own_child(state, "joins its own group");
-        // If nothing is left at the first look, there is nothing to wait for.
-        let ended = state.conclude(&mut this.withheld, cx).or_else(|| {
-            state.watch();
-            state.signal().wake_owner(cx.waker());
-            state.end_background();
-            state.conclude(&mut this.withheld, cx)
-        });
-        let Some((outcome, reason)) = ended else {
-            if let Some(patience) = &mut this.patience {
-                patience.look(state, cx);
-            }
-            return Poll::Pending;
-        };
-        // A panic of these destructors must not lose the outcome.
-        this.patience.take().into_iter().for_each(drop_quietly);
-        drop_quietly(this.group.take());
-        Poll::Ready(outcome.conclude(reason, || unreachable!("there is no value to drop"), Some(())))
+        Poll::Ready(ready!(self.poll_outcome(cx)).conclude())
+    }
+}
+
+/// What a group without a body has to report.
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    reason: Option<CancelReason>,
+    group: Option<Origin>,
+}
+
+impl Ended {
+    pub(crate) fn conclude<E: 'static>(self) -> Result<(), GroupError<E>> {
+        let Self { outcome, reason, group } = self;
+        outcome.conclude(reason, || group.clone().expect("not all went well"), Some(()))
     }
 }
 

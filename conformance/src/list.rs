@@ -279,6 +279,10 @@ macro_rules! __for_all_cases {
                 a_shield_that_outlives_its_child_is_not_that_of_the_next
                 outside_of_any_group_a_shield_only_runs_its_future
                 a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one
+                a_child_that_is_shielded_from_the_start_runs_to_its_end
+                under_a_limit_it_needs_no_place
+                once_the_group_is_cancelled_it_is_refused
+                a_group_inside_it_is_only_asked_to_end
             }
             blocked {
                 o_87_a_shield_in_a_destructor
@@ -407,6 +411,8 @@ macro_rules! __for_all_cases {
                 once_they_are_being_ended_nothing_starts
                 a_closed_group_takes_none
                 a_child_that_one_of_them_spawns_is_waited_for
+                they_stay_for_the_clean_ups_of_the_others
+                their_own_clean_ups_do_not_keep_them
             }
             time {
                 o_41_a_deadline_is_not_swallowed_by_a_cancel_inside
@@ -426,6 +432,7 @@ macro_rules! __for_all_cases {
                 o_106_the_soft_signal_and_an_error_for_it
                 o_106_the_same_under_a_deadline
                 o_106_done_before
+                to_an_io_error_a_deadline_is_a_timeout
                 it_fires_while_only_children_are_left
                 it_fires_in_a_free_standing_group_that_nobody_joins
                 when_everybody_has_ended_in_time_it_means_nothing
@@ -492,6 +499,11 @@ macro_rules! __for_all_cases {
                 stop_reaches_groups_opened_later_inside
                 a_spawn_after_stop_is_refused_here_and_taken_inside
                 a_cancel_asks_groups_under_a_shield_as_well
+                a_cancel_in_the_grace_is_in_the_report
+                a_cancel_before_it_forces_nobody
+                on_a_signal_it_begins_with_the_signal
+                a_group_that_ends_does_not_wait_for_the_signal
+                dropped_before_its_signal_it_cancels
             }
             cleanup {
                 one_that_is_registered_when_its_member_is_gone_begins_at_once

@@ -234,6 +234,28 @@ fn in_a_function_of_io_results_a_group_is_asked_with_a_question_mark() {
 }
 
 #[test]
+fn a_group_that_was_cut_short_is_named() {
+    let line = std::panic::Location::caller().file();
+    for name in [None, Some("page 504")] {
+        let mut scope = scope(ThreadEach, |group: Group<_>| async move {
+            group.cancel_with("enough");
+            std::future::pending::<Result<(), _>>().await
+        });
+        if let Some(name) = name {
+            scope = scope.name(name);
+        }
+        let error = block_on(scope).unwrap_err();
+        assert_eq!((error.group_path(), error.group_location().file()), (name, line));
+        let at = error.group_location();
+        let text = match name {
+            Some(name) => format!("{name}, opened at {at}, was cut short: cancelled: enough"),
+            None => format!("the group opened at {at} was cut short: cancelled: enough"),
+        };
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
 fn a_group_is_one_pointer_whatever_its_spawner() {
     struct Large([u64; 100]);
     assert_eq!(size_of::<Group<Large>>(), size_of::<usize>());

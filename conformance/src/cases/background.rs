@@ -203,3 +203,58 @@ pub async fn one_that_has_ended_by_itself_does_not_keep_a_clean_up_from_spawning
     join.await.unwrap();
     assert_eq!(t.log.lines(), ["taken"]);
 }
+
+pub async fn they_stay_for_the_clean_ups_of_the_others(t: &Test) {
+    let (there, gate) = (&Tally::new(), Gate::new());
+    scope(t.spawner(), |group| async move {
+        let (gone, begun) = (t.log.on_drop("background gone"), there.clone());
+        group.child().background().launch(t.child(async move {
+            let _gone = gone;
+            begun.add();
+            pending::<()>().await
+        }));
+        there.take(1).await;
+        let (member, opened, log) = (group.clone(), gate.clone(), t.log.clone());
+        group.launch(t.child(async move {
+            let inner = member.clone();
+            member.defer(async move {
+                opened.wait().await;
+                log.write("clean-up");
+                // A clean-up of a clean-up of an ordinary child.
+                inner.defer(async move {
+                    yield_now().await;
+                    log.write("second clean-up");
+                });
+            });
+        }));
+        let log = t.log.clone();
+        group.defer(async move {
+            yield_now().await;
+            log.write("clean-up of the body");
+            gate.open();
+        });
+        Ok::<_, Infallible>(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(t.log.lines(), ["clean-up of the body", "clean-up", "second clean-up", "background gone"]);
+}
+
+pub async fn their_own_clean_ups_do_not_keep_them(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (own, begun, log) = (group.group(), there.clone(), t.log.clone());
+    group.child().background().launch(t.child(async move {
+        let inner = own.clone();
+        own.defer(async move {
+            inner.defer(async move {
+                yield_now().await;
+                log.write("second clean-up");
+            });
+        });
+        begun.add();
+        pending::<()>().await
+    }));
+    there.take(1).await;
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["second clean-up"]);
+}

@@ -333,3 +333,70 @@ pub async fn a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one
     outer.join().await.unwrap();
     assert_eq!(t.ledger.read().dropped, 2);
 }
+
+pub async fn a_child_that_is_shielded_from_the_start_runs_to_its_end(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, log) = (Gate::new(), t.log.clone());
+    let opened = gate.clone();
+    let child = group.child().shielded().spawn(t.child(async move {
+        opened.wait().await;
+        yield_now().await;
+        log.write("done");
+        Ok(7)
+    }));
+    // Perhaps before its first poll.
+    child.cancel();
+    group.cancel();
+    assert_eq!(group.len(), 1);
+    let mut join = group.join();
+    t.step().await;
+    assert!(poll_once(&mut join).await.is_none(), "nobody drops it");
+    gate.open();
+    assert_eq!(child.await.unwrap(), 7);
+    join.await.unwrap();
+    assert_eq!((t.log.lines(), t.ledger.read().completed), (vec!["done".into()], 1));
+}
+
+pub async fn under_a_limit_it_needs_no_place(t: &Test) {
+    let one = std::num::NonZero::new(1).unwrap();
+    let group = TaskGroup::builder::<Infallible>(t.spawner()).limit(one).open();
+    let there = Tally::new();
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    assert_eq!(group.child().shielded().spawn(t.child(async { Ok(1) })).await.unwrap(), 1);
+    assert_eq!(group.child().shielded().try_spawn(t.child(async { Ok(2) })).unwrap().await.unwrap(), 2);
+    assert_eq!(group.child().shielded().spawn_when_free(t.child(async { Ok(3) })).await.await.unwrap(), 3);
+    let queued = group.spawn(t.child(async {}));
+    group.cancel();
+    assert!(queued.await.is_err());
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 3);
+}
+
+pub async fn once_the_group_is_cancelled_it_is_refused(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    group.cancel();
+    assert!(group.child().shielded().spawn(t.stuck()).await.unwrap_err().is_cancelled());
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().started, 0);
+}
+
+pub async fn a_group_inside_it_is_only_asked_to_end(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (own, begun, log) = (group.group(), there.clone(), t.log.clone());
+    group.child().shielded().launch(t.child(async move {
+        let inner = TaskGroup::new(own.spawner().clone());
+        let stopping = inner.stopping();
+        inner.launch(async move {
+            begun.add();
+            stopping.await;
+            yield_now().await;
+            log.write("asked");
+        });
+        inner.join().await.unwrap();
+    }));
+    there.take(1).await;
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["asked"]);
+}

@@ -346,3 +346,89 @@ pub async fn a_cancel_asks_groups_under_a_shield_as_well(t: &Test) {
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["asked"]);
 }
+
+/// With a group inside, whose children are named as well.
+pub async fn a_cancel_in_the_grace_is_in_the_report(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).name("server").open();
+    let (begun, deaf, own) = (Tally::new(), Tally::new(), group.group());
+    let inner_deaf = t.waiting(&deaf);
+    group.child().name("host").launch(t.child(async move {
+        let inner = TaskGroup::builder::<Infallible>(own.spawner().clone()).name("pool").open();
+        inner.child().name("deaf").launch(inner_deaf);
+        let _ = inner.join().await;
+    }));
+    group.child().name("deaf").launch(t.waiting(&begun));
+    begun.take(1).await;
+    deaf.take(1).await;
+    let asked = group.group();
+    let driver = async {
+        asked.stopping().await;
+        asked.cancel_with("asked twice");
+    };
+    let report = zip(group.shutdown(at(5)), driver).await.0.unwrap();
+    assert!(!report.is_graceful());
+    assert_eq!(paths(&report), ["server/deaf", "server/host", "server/host/pool/deaf"]);
+    assert_eq!(asked.reason(), Some(CancelReason::Explicit("asked twice".into())));
+    assert_eq!(crank.sleeps(), 0);
+}
+
+pub async fn a_cancel_before_it_forces_nobody(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (group, begun) = (TaskGroup::new(spawner), Tally::new());
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    group.cancel();
+    assert!(group.shutdown(at(5)).await.unwrap().is_graceful());
+}
+
+pub async fn on_a_signal_it_begins_with_the_signal(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let (group, gate, begun) = (TaskGroup::new(spawner), Gate::new(), Tally::new());
+    group.child().name("deaf").launch(t.waiting(&begun));
+    group.launch(polite(t, &group, "bye"));
+    begun.take(1).await;
+    let (all, opens) = (group.group(), gate.clone());
+    let mut shutdown = Box::pin(group.shutdown_when(async move { opens.wait().await }, at(5)));
+    assert!(poll_once(shutdown.as_mut()).await.is_none());
+    assert!(!all.is_stopping() && !all.is_closed() && crank.sleeps() == 0, "it only joins");
+    gate.open();
+    let driver = async {
+        all.stopping().await;
+        while all.len() > 1 {
+            yield_now().await;
+        }
+        crank.to(5);
+    };
+    let report = zip(shutdown, driver).await.0.unwrap();
+    assert_eq!(report.forced().iter().map(|origin| origin.name()).collect::<Vec<_>>(), [Some("deaf")]);
+    assert_eq!((t.log.lines(), crank.sleeps()), (vec!["bye".into()], 0));
+}
+
+pub async fn a_group_that_ends_does_not_wait_for_the_signal(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner.clone());
+    group.child().background().launch(t.stuck());
+    group.launch(t.child(async {}));
+    assert!(group.shutdown_when(t.child(pending::<()>()), at(5)).await.unwrap().is_graceful());
+
+    let (group, begun) = (TaskGroup::fallible(spawner), Tally::new());
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    group.launch(t.child(async { Err::<(), _>("disk full") }));
+    let error = group.shutdown_when(t.child(pending::<()>()), at(5)).await.unwrap_err();
+    assert_eq!((errors(&error), crank.sleeps()), (vec!["disk full"], 0));
+}
+
+pub async fn dropped_before_its_signal_it_cancels(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (group, begun) = (TaskGroup::new(spawner), Tally::new());
+    let member = group.group();
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    let mut shutdown = Box::pin(group.shutdown_when(t.child(pending::<()>()), at(5)));
+    assert!(poll_once(shutdown.as_mut()).await.is_none());
+    drop(shutdown);
+    assert_eq!(member.reason(), Some(CancelReason::ScopeDropped));
+    t.nothing_alive().await;
+}

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::io;
 
 use futures_lite::future::{yield_now, zip};
 use taskgroup::futures::Join;
@@ -361,4 +362,12 @@ pub async fn o_106_done_before(t: &Test) {
     });
     assert_eq!(result.timeout(at(1)).await.unwrap(), 3);
     assert_eq!(crank.sleeps(), 0);
+}
+
+pub async fn to_an_io_error_a_deadline_is_a_timeout(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let late = scope(spawner, |_| pending::<io::Result<()>>()).timeout(at(0)).await.unwrap_err();
+    let error = io::Error::from(late);
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(error.get_ref().unwrap().is::<GroupError<io::Error>>());
 }
