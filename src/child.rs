@@ -23,6 +23,7 @@ use crate::context::run_as;
 use crate::error::Why;
 use crate::handle::Packet;
 use crate::kept::Kept;
+use crate::observe::Polling;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
@@ -112,6 +113,7 @@ where
         let mut this = self.as_mut().project();
         let Some(group) = this.group.as_ref() else { return Poll::Ready(()) };
         let key = this.standing.key();
+        let mut polling = Polling::default();
         if this.standing.is_queued() || !group.is_undisturbed() {
             // The child is cut. Its `Task` is dropped by the thread that cancelled it, or by the one that ends the last
             // hold.
@@ -119,7 +121,7 @@ where
                 return Poll::Pending;
             }
             *this.standing = this.standing.placed();
-            group.begin_poll(key);
+            polling = group.begin_poll(key);
         }
         // A value that was returned but is not delivered yet.
         let mut result = None;
@@ -140,7 +142,7 @@ where
                 Poll::Ready(())
             })
         });
-        group.end_poll(key);
+        group.end_poll(key, polling);
         let payload = match polled {
             Ok(Poll::Pending) => {
                 *this.standing = standing;
@@ -188,7 +190,7 @@ fn close<F, D>(
 {
     // The destructors run as part of the child, too.
     let key = standing.key();
-    group.begin_poll(key);
+    let polling = group.begin_poll(key);
     // Runs a second time only if a destructor panicked. That panic is recorded before anybody learns of the end.
     while result.is_some() {
         let (_, gone) = run_as(&group, standing, || catch(|| let_go(future.as_mut(), deliver, &mut result)));
@@ -196,7 +198,7 @@ fn close<F, D>(
             group.record(key, Raw::Panic(payload));
         }
     }
-    group.end_poll(key);
+    group.end_poll(key, polling);
     group.end(standing, end);
 }
 

@@ -17,6 +17,8 @@ use crate::metrics::{Ended, Metrics};
 use crate::outcome::Raw;
 use crate::state::{End, State};
 use crate::ticket::Ticket;
+#[cfg(feature = "tracing")]
+use crate::trace::Span;
 use crate::unwind::{catch, drop_quietly};
 
 /// What is noted about a member.
@@ -52,6 +54,16 @@ impl Marks {
     }
 }
 
+/// A poll that is under way.
+#[derive(Default)]
+#[must_use = "a poll that begins ends"]
+pub(crate) struct Polling {
+    /// The span that was entered. At the end of the poll the table may not have it any more: a body that is cut in its
+    /// own poll leaves a group of which nothing is left.
+    #[cfg(feature = "tracing")]
+    span: Span,
+}
+
 impl State {
     /// Whether the group is observed, which never changes.
     ///
@@ -63,34 +75,48 @@ impl State {
 
     /// Notes that a poll of this member begins.
     #[inline]
-    pub(crate) fn begin_poll(&self, key: Key) {
-        if self.is_observed() {
-            self.turn(key, true);
-        }
+    pub(crate) fn begin_poll(&self, key: Key) -> Polling {
+        if self.is_observed() { self.begin_observed(key) } else { Polling::default() }
     }
 
     /// Notes that a poll of this member has ended.
     #[inline]
-    pub(crate) fn end_poll(&self, key: Key) {
+    pub(crate) fn end_poll(&self, key: Key, polling: Polling) {
         if self.is_observed() {
-            self.turn(key, false);
+            self.end_observed(key, polling);
         }
     }
 
     #[cold]
-    fn turn(&self, key: Key, running: bool) {
+    fn begin_observed(&self, key: Key) -> Polling {
+        self.turn(key, true);
+        #[cfg(feature = "tracing")]
+        let span = self.span_of(key);
+        #[cfg(feature = "tracing")]
+        span.enter();
+        Polling {
+            #[cfg(feature = "tracing")]
+            span,
+        }
+    }
+
+    #[cold]
+    fn end_observed(&self, key: Key, polling: Polling) {
+        let turned = self.turn(key, false);
+        #[cfg(feature = "tracing")]
+        polling.span.exit();
+        drop(polling);
+        if let Some((kind, took)) = turned {
+            self.metrics_of(kind).into_iter().for_each(|metrics| metrics.poll(took));
+        }
+    }
+
+    fn turn(&self, key: Key, running: bool) -> Option<(Kind, Duration)> {
         let turned = self.lock().member(key, |member, _| {
             let kind = member.kind();
             member.marks_mut().map(|marks| (kind, marks.turn(running)))
         });
-        #[cfg(feature = "tracing")]
-        match (self.span_of(key), running) {
-            (span, true) => span.enter(),
-            (span, false) => span.exit(),
-        }
-        if let (Some((kind, took)), false) = (turned.flatten(), running) {
-            self.metrics_of(kind).into_iter().for_each(|metrics| metrics.poll(took));
-        }
+        turned.flatten()
     }
 
     /// Returns where a member of this kind is counted.

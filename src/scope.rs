@@ -295,9 +295,9 @@ where
                 BodyFate::Drop => None,
                 BodyFate::Poll => {
                     let body = this.body.as_mut().as_pin_mut().expect("looked at above");
-                    state.begin_poll(BODY);
+                    let polling = state.begin_poll(BODY);
                     let (shielded, polled) = as_body(&state, *this.shielded, || catch(|| body.poll(cx)));
-                    state.end_poll(BODY);
+                    state.end_poll(BODY, polling);
                     *this.shielded = shielded;
                     match polled {
                         Ok(Poll::Pending) => {

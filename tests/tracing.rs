@@ -165,6 +165,27 @@ fn a_member_is_in_its_span_while_it_is_polled_and_dropped() {
     assert_eq!((log.open, log.inside), (0, 0));
 }
 
+#[test]
+fn a_body_that_cancels_its_own_group_leaves_its_span() {
+    let log = seen(|| {
+        let request = tracing::info_span!("request").entered();
+        for awaits in [false, true] {
+            let cut = scope(Smol, async move |group: Group<Smol>| {
+                group.cancel();
+                if awaits {
+                    pending::<()>().await;
+                }
+                Ok(())
+            });
+            assert_eq!(smol::block_on(cut).is_err(), awaits);
+            tracing::info!("in the request");
+        }
+        drop(request);
+    });
+    assert_eq!(log.of("request"), ["in the request"; 2]);
+    assert_eq!((log.open, log.inside, log.entered["group"]), (0, 0, 2));
+}
+
 struct OnDrop;
 
 impl Drop for OnDrop {
