@@ -5,8 +5,9 @@
 //! refuse a wait of a member for itself. Spawning never reads it.
 //!
 //! The context is a stack, because members are polled inside one another: a body inside the child or body that awaits
-//! its scope, and a child inside the member that spawns it, if the spawner polls at once. Everything from the top of
-//! the stack down to the first child is polled by one task.
+//! its scope, a child of a `borrowing` group inside the member that awaits that group, and any child inside the member
+//! that spawns it, if the spawner polls at once. Everything from the top of the stack down to the first child is polled
+//! by one task. Children of `borrowing` groups do not count there: they have no task of their own.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -70,18 +71,23 @@ pub(crate) fn is_cut() -> bool {
 
 /// Returns the members that the current task is polling, innermost first.
 ///
-/// These are bodies, and the child that they are in.
+/// These are bodies and borrowing children, and the child that they are in.
 pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
     let mut task: Vec<_> = innermost().into_iter().collect();
     let _ = AROUND.try_with(|around| {
         for context in around.borrow().iter().rev() {
-            if task.last().is_some_and(|(_, key)| *key != BODY) {
+            if task.last().is_some_and(|(group, key)| !is_inside(group, *key)) {
                 break;
             }
             task.push((Arc::clone(&context.group), context.standing.key()));
         }
     });
     task
+}
+
+/// Whether a member is polled by the task of another member: that of the one which awaits its group.
+fn is_inside(group: &State, key: Key) -> bool {
+    key == BODY || group.config.owned
 }
 
 /// Returns the member of `group` that this thread is inside of, at any depth.
@@ -174,8 +180,9 @@ impl Place {
         let mut context = AROUND
             .with(|around| around.borrow_mut().pop())
             .expect("a member that was covered stays where it is");
-        if inner.is_shielded() && inner.key() == BODY {
-            // A shield in a body also holds the member that polls the body.
+        let group = innermost.group.take();
+        if inner.is_shielded() && group.is_some_and(|group| is_inside(&group, inner.key())) {
+            // The shield also holds the member in whose task it is.
             context.standing = context.standing.shielded();
         }
         innermost.replace(context);

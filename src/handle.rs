@@ -188,6 +188,15 @@ impl<T> Future for JoinHandle<T> {
     }
 }
 
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        // A child that lives would keep the waker, and with it the cell of a task that may have ended.
+        if Arc::strong_count(&self.packet) > 1 {
+            self.packet.forget();
+        }
+    }
+}
+
 impl<T> FusedFuture for JoinHandle<T> {
     /// Returns whether the handle has given its result, and must not be awaited again.
     fn is_terminated(&self) -> bool {

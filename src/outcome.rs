@@ -79,6 +79,8 @@ pub(crate) struct Outcome {
 struct Failures {
     /// In order of occurrence: the primary failure and the suppressed ones. The first panic is always among them.
     kept: Vec<Entry>,
+    /// The number of the first panic. To look for it at each failure would take time proportional to the number that is kept.
+    first_panic: Option<u64>,
     /// How many more there were.
     not_kept: usize,
     last: u64,
@@ -95,9 +97,12 @@ impl Outcome {
         self.failures.as_ref().is_none_or(|failures| failures.kept.is_empty())
     }
 
+    /// Notes who is forced to end. The first note counts.
     pub(crate) fn note_forced(&mut self, forced: ShutdownReport) {
-        let old = std::mem::replace(&mut self.failures().forced, forced);
-        debug_assert!(old.is_graceful(), "a group is cancelled once");
+        let noted = &mut self.failures().forced;
+        if noted.is_graceful() {
+            *noted = forced;
+        }
     }
 
     pub(crate) fn take_forced(&mut self) -> ShutdownReport {
@@ -185,15 +190,17 @@ impl Outcome {
 
 impl Failures {
     fn keep(&mut self, entry: Entry, bound: usize) -> Option<Entry> {
+        if matches!(entry.failure, Raw::Panic(_)) {
+            self.first_panic = Some(self.first_panic.map_or(entry.number, |first| first.min(entry.number)));
+        }
         let at = self.kept.partition_point(|other| other.number < entry.number);
         self.kept.insert(at, entry);
         if self.kept.len() - 1 <= bound {
             return None;
         }
         // The first panic decides how the group ends, so it is never dropped from the list.
-        let first_panic = self.kept.iter().position(|entry| matches!(entry.failure, Raw::Panic(_)));
         let last = self.kept.len() - 1;
-        let out = if first_panic == Some(last) { last - 1 } else { last };
+        let out = if self.first_panic == Some(self.kept[last].number) { last - 1 } else { last };
         self.not_kept += 1;
         Some(self.kept.remove(out))
     }

@@ -262,15 +262,22 @@ impl<V, E> Future for Start<V, E> {
         let joined = std::task::ready!(Pin::new(&mut this.child).poll(cx));
         this.ended = true;
         let stage = std::mem::replace(&mut *this.startup.lock(), Stage::Never);
-        Poll::Ready(match (stage, joined) {
-            (Stage::Ready(Some(value)), _) => Ok(value),
-            (Stage::Failed(error), _) => Err(StartError::Failed(error)),
-            _ if this.child.id().is_none() => Err(StartError::Rejected),
-            (_, Ok(())) => Err(StartError::NeverReady),
-            (Stage::Never, Err(why)) if why.is_cancelled() && !this.child.is_group_cancelled() => {
-                Err(StartError::NeverReady)
+        let never = matches!(stage, Stage::Never);
+        Poll::Ready(match stage {
+            Stage::Ready(Some(value)) => Ok(value),
+            Stage::Failed(error) => Err(StartError::Failed(error)),
+            rest => {
+                // There may be a waker in it.
+                drop_quietly(rest);
+                Err(match joined {
+                    _ if this.child.id().is_none() => StartError::Rejected,
+                    Ok(()) => StartError::NeverReady,
+                    Err(why) if never && why.is_cancelled() && !this.child.is_group_cancelled() => {
+                        StartError::NeverReady
+                    }
+                    Err(_) => StartError::Cancelled,
+                })
             }
-            _ => Err(StartError::Cancelled),
         })
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_executor::LocalExecutor;
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{Group, GroupError, Spawner, TaskGroup, borrowing, scope, shield};
-use taskgroup_conformance::ledger::{Gate, Tally};
+use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
 use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 
 macro_rules! suite {
@@ -40,6 +40,8 @@ suite! {
     dropped_half_way_its_children_are_gone_at_once
     cut_along_with_the_body_around_it_it_is_dropped
     cut_along_with_the_child_around_it_it_is_dropped
+    a_shield_in_a_child_holds_the_body_around_its_group
+    a_shield_in_a_child_holds_the_child_around_its_groups
     what_a_child_opens_on_a_runtime_is_counted_around_it
     a_cancelled_one_takes_no_more_children
 }
@@ -171,6 +173,69 @@ async fn cut_along_with_the_child_around_it_it_is_dropped<S: Spawner>(t: &Test<S
             group.join().await.unwrap();
         })
         .await;
+}
+
+/// Waits for the gate under a shield, and then without one, in a child.
+async fn section(ledger: &Ledger, log: &Log, begun: &Tally, gate: &Gate) -> Result<(), &'static str> {
+    let inside = borrowing(async |inside| {
+        let child = inside.spawn(ledger.track(async {
+            shield(async {
+                begun.add();
+                gate.wait().await;
+                yield_now().await;
+                log.write("completed");
+            })
+            .await;
+            pending::<()>().await
+        }));
+        child.value().await;
+        Ok::<_, Infallible>(())
+    });
+    inside.await.map_err(|_| "cut")
+}
+
+async fn a_shield_in_a_child_holds_the_body_around_its_group<S: Spawner>(t: &Test<S>) {
+    let (begun, gate) = (Tally::new(), Gate::new());
+    let outer = scope(t.spawner(), async |group: Group<_, _>| {
+        let (ready, opens, member) = (begun.clone(), gate.clone(), group.clone());
+        group.launch(t.child(shield(async move {
+            ready.take(1).await;
+            member.cancel();
+            yield_now().await;
+            opens.open();
+            Ok(())
+        })));
+        section(&t.ledger, &t.log, &begun, &gate).await
+    });
+    assert!(outer.await.unwrap_err().is_cancelled());
+    assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec!["completed".to_string()], 0));
+}
+
+/// With two groups, one in a child of the other.
+async fn a_shield_in_a_child_holds_the_child_around_its_groups<S: Spawner>(t: &Test<S>) {
+    let executor = Rc::new(LocalExecutor::new());
+    let group = TaskGroup::new(executor.clone());
+    let (begun, gate) = (Tally::new(), Gate::new());
+    let (ledger, log, begin, opened) = (t.ledger.clone(), t.log.clone(), begun.clone(), gate.clone());
+    let child = group.spawn_local(async move {
+        let outer = borrowing(async |outside| {
+            outside.spawn(async { section(&ledger, &log, &begin, &opened).await });
+            pending::<Result<(), &str>>().await
+        });
+        let _ = outer.await;
+    });
+    executor
+        .run(async {
+            begun.take(1).await;
+            child.cancel();
+            yield_now().await;
+            assert!(!child.is_finished());
+            gate.open();
+            assert!(child.await.unwrap_err().is_cancelled());
+            group.join().await.unwrap();
+        })
+        .await;
+    assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec!["completed".to_string()], 0));
 }
 
 async fn what_a_child_opens_on_a_runtime_is_counted_around_it<S: Spawner>(t: &Test<S>) {

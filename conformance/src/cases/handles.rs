@@ -1,13 +1,17 @@
 //! J. The handles of children.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::{poll_once, yield_now};
+use taskgroup::group::Ready;
 use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
 
 use crate::cases::slow::Slow;
-use crate::ledger::{Entry, Gate, Tally};
+use crate::ledger::{Entry, Gate, Tally, Wakes};
 use crate::spawners::Dropping;
 use crate::test::{Test, panic_text, until};
 
@@ -343,4 +347,36 @@ pub async fn a_cancel_handle_says_when_nothing_is_left_of_its_child(t: &Test) {
     next.cancel();
     group.join().await.unwrap();
     assert!(next.cancel_handle().is_finished());
+}
+
+/// Polls a future until it is ready, by a waker of which it checks that nobody keeps it afterwards.
+async fn and_forgotten<F: Future + Unpin>(mut future: F, polls: usize) -> Option<F::Output> {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut output = None;
+    for _ in 0..polls {
+        if let Poll::Ready(ready) = Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {
+            output = Some(ready);
+            break;
+        }
+        yield_now().await;
+    }
+    drop(future);
+    assert_eq!(Arc::strong_count(&wakes), 2, "nobody keeps the waker");
+    output
+}
+
+/// The waker keeps the cell of a task that may have ended.
+pub async fn whoever_has_given_up_is_forgotten(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    assert_eq!(and_forgotten(group.spawn(t.stuck()), 3).await.map(|_| ()), None);
+    let start = group.start(|ready: Ready<u32>| {
+        t.child(async move {
+            ready.set(7);
+            pending::<()>().await
+        })
+    });
+    assert_eq!(and_forgotten(start, usize::MAX).await.unwrap().unwrap(), 7);
+    group.cancel();
+    group.join().await.unwrap();
 }
