@@ -283,6 +283,6 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToHandle<O::Value, E> 
         packet.resolve(result);
         // Taken out of the packet, so that its destructor may panic as usual. A packet would swallow that panic if an
         // unrelated panic is under way on this thread.
-        Arc::into_inner(packet)?.into_result()
+        Arc::into_inner(packet)?.take_result()
     }
 }

@@ -76,6 +76,10 @@ impl<T> JoinHandle<T> {
         Self { packet, child: CancelHandle::new(group, ticket, spawned) }
     }
 
+    pub(crate) fn packet(&self) -> &Arc<Packet<T>> {
+        &self.packet
+    }
+
     /// The handle of a child that was refused. The child is dropped first: if its destructor panicked later, the handle that
     /// the caller is about to return would be leaked. If the thread unwinds, such a panic gives way.
     pub(crate) fn refused(child: impl Sized) -> Self {
@@ -364,7 +368,7 @@ impl<T> Packet<T> {
         !matches!(*self.0.lock(), Slot::Waiting(_))
     }
 
-    fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         matches!(*self.0.lock(), Slot::Taken)
     }
 
@@ -400,7 +404,7 @@ impl<T> Packet<T> {
     }
 
     /// The result, if there is one that was not taken.
-    pub(crate) fn into_result(self) -> Option<Result<T, Why>> {
+    pub(crate) fn take_result(&self) -> Option<Result<T, Why>> {
         match self.take()? {
             Slot::Ready(result) => Some(result),
             _ => None,

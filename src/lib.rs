@@ -205,7 +205,7 @@ mod ending;
 mod entry;
 pub mod error;
 mod facts;
-pub mod futures;
+pub mod future;
 pub mod group;
 #[cfg(doc)]
 pub mod guide;

@@ -33,6 +33,9 @@ use crate::unwind::{drop_quietly, drop_unread};
 /// `body` enters the racers and returns. A racer that fails leaves the race to the others. A panic or a failure of the body
 /// ends the race.
 ///
+/// Once a racer has won, errors do not change the result: neither those of other racers and their clean-ups, nor one of the
+/// body. Only a [failure hook](Finishing::on_failure) sees them. A panic is resumed all the same.
+///
 /// If nothing can fail, the compiler cannot infer the error type (E0283): write `|racers: Racers<_, _>|`.
 ///
 /// # Cancellation

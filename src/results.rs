@@ -5,8 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::ops::Deref;
-use std::panic::{Location, resume_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,7 +14,7 @@ use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use crate::child::{Deliver, Returned, sort};
-use crate::error::{JoinError, Why};
+use crate::error::{JoinError, Origin, Why};
 use crate::group::Group;
 use crate::handle::{CancelHandle, Spawned};
 use crate::lock::Lock;
@@ -24,12 +23,19 @@ use crate::output::ChildOutput;
 use crate::signal::Waiter;
 use crate::spare::shrink;
 use crate::spawner::Spawner;
-use crate::unwind::{catch, drop_quietly, drop_refused, wake};
+use crate::unwind::{drop_quietly, drop_refused, wake};
+
+mod added;
+mod in_order;
+
+use self::added::Added;
+pub use self::in_order::InOrder;
 
 /// The results of children in the order of completion: a [`Stream`] of `Result<T, JoinError>`.
 ///
-/// It is made by [`Group::results`]. Children that are spawned through it are children of the group like all others. Their
-/// results are kept here until they are taken. Dropping it drops the results that were not taken, and cancels no child: later
+/// It is made by [`Group::results`]. Children that are spawned through it are children of the group like all others. A child with
+/// a name, or one that blocks, is spawned as usual, and its handle is [added](Self::add). The results are kept here until they
+/// are taken. Dropping it drops the results that were not taken, and cancels no child: later
 /// results are dropped where their child ends.
 ///
 /// The stream ends when no result is outstanding and the group takes no more children. Until then it *waits*, even if nothing is
@@ -76,11 +82,20 @@ struct Inner<T> {
     spawned: u64,
     outstanding: usize,
     waker: Option<Waker>,
+    /// Handles that were added, whose children have not ended.
+    added: BTreeMap<u64, Arc<Added<T>>>,
     /// Results are not taken any more.
     gone: bool,
 }
 
 impl<T> Inner<T> {
+    /// Returns the number of a result that is outstanding from now on.
+    fn expect_one(&mut self) -> u64 {
+        self.outstanding += 1;
+        self.spawned += 1;
+        self.spawned - 1
+    }
+
     fn pop(&mut self) -> Option<(u64, Finished<T>)> {
         let first = self.finished.pop_front();
         shrink(&mut self.finished);
@@ -114,16 +129,24 @@ struct Finished<T> {
 }
 
 /// The child that a result belongs to.
-#[derive(Clone, Copy)]
-struct Source {
-    id: u64,
-    location: &'static Location<'static>,
+enum Source {
+    /// It was spawned here, and has no name.
+    Here { id: u64, location: &'static Location<'static> },
+    /// Its handle was added. Known if there is no value, and the child was not refused.
+    Added(Option<Box<Origin>>),
 }
 
 impl<S, E> Group<S, E> {
     /// Returns a place for the results of many children, which are taken as they come or in the order of spawning.
     pub fn results<T>(&self) -> Results<S, T, E> {
-        let inner = Inner { finished: VecDeque::new(), spawned: 0, outstanding: 0, waker: None, gone: false };
+        let inner = Inner {
+            finished: VecDeque::new(),
+            spawned: 0,
+            outstanding: 0,
+            waker: None,
+            added: BTreeMap::new(),
+            gone: false,
+        };
         let queue = Arc::new(Lock::new(inner));
         Results { group: self.clone(), queue, waiter: Waiter::default(), taken: Taken::default() }
     }
@@ -146,15 +169,12 @@ impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
             return CancelHandle::refused();
         };
         let (ticket, location) = (entered.ticket, Location::caller());
-        let mut inner = self.queue.lock();
-        let number = inner.spawned;
-        inner.spawned += 1;
-        inner.outstanding += 1;
-        drop(inner);
+        let number = self.queue.lock().expect_one();
         let deliver = ToResults {
             queue: self.queue.clone(),
             number,
-            child: Source { id: ticket.id(), location },
+            id: ticket.id(),
+            location,
             error: PhantomData::<fn(E)>,
         };
         self.group.hand_over(entered, future, deliver);
@@ -229,55 +249,6 @@ impl<S, T, E> Results<S, T, E> {
         if self.outstanding() == 0 { None } else { self.next().await }
     }
 
-    /// Returns the same results in the order of spawning.
-    pub fn in_order(self) -> InOrder<S, T, E> {
-        let turn = self.taken.first_left(0);
-        InOrder { results: self, early: BTreeMap::new(), turn }
-    }
-
-    /// Waits for all children spawned so far, and returns their values in the order of spawning.
-    ///
-    /// Children that failed, panicked or were cancelled have no value; failures go to the group. In a child of a group with a
-    /// limit, see [above](Self).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup};
-    /// # smol::block_on(async {
-    /// let group = TaskGroup::builder::<&str>(Smol).collect().open();
-    /// let results = group.results();
-    /// results.spawn(async { Ok(1) });
-    /// results.spawn(async { Err("odd") });
-    /// results.spawn(async { Ok(3) });
-    /// assert_eq!(results.values().await, [1, 3]);
-    /// assert_eq!(group.join().await.unwrap_err().primary(), Some(&"odd"));
-    /// # });
-    /// # }
-    /// ```
-    #[doc(alias = "join_all")]
-    pub async fn values(self) -> Vec<T> {
-        // There they are dropped one by one, if this future is dropped.
-        let mut kept = self.in_order();
-        while kept.results.outstanding() > 0 {
-            let Some((number, finished)) = std::future::poll_fn(|cx| kept.results.poll_finished(cx)).await
-            else {
-                break;
-            };
-            kept.early.insert(number, finished);
-        }
-        let early = std::mem::take(&mut kept.early).into_values();
-        // It may be the last to hold a spawner, whose destructor is the user's. If that panicked later, the values would be leaked.
-        match catch(|| drop(kept)) {
-            Ok(()) => early.filter_map(|finished| finished.result.ok()).collect(),
-            Err(payload) => {
-                early.for_each(drop_quietly);
-                resume_unwind(payload)
-            }
-        }
-    }
-
     /// Returns how many results are still to be taken, of children that live and of those that have ended.
     pub fn outstanding(&self) -> usize {
         let inner = self.queue.lock();
@@ -316,8 +287,13 @@ impl<S, T, E> Results<S, T, E> {
 
     fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
         let Finished { result, child } = finished;
-        let origin = || self.group.state().origin_of_child(child.id, child.location, None);
-        result.map_err(|why| JoinError { why, origin: Some(origin()) })
+        result.map_err(|why| {
+            let origin = match child {
+                Source::Here { id, location } => Some(self.group.state().origin_of_child(id, location, None)),
+                Source::Added(origin) => origin.map(|origin| *origin),
+            };
+            JoinError { why, origin }
+        })
     }
 }
 
@@ -342,10 +318,11 @@ impl<S, T, E> Drop for Results<S, T, E> {
     fn drop(&mut self) {
         let mut inner = self.queue.lock();
         inner.gone = true;
-        let left = (std::mem::take(&mut inner.finished), inner.waker.take());
+        let (added, finished) = (std::mem::take(&mut inner.added), std::mem::take(&mut inner.finished));
+        let waker = inner.waker.take();
         drop(inner);
-        let (finished, waker) = left;
         drop_quietly(waker);
+        added.into_values().for_each(|added| added.give_up());
         // One by one: two panics out of one collection would abort.
         finished.into_iter().for_each(drop_quietly);
     }
@@ -357,118 +334,12 @@ impl<S, T, E> fmt::Debug for Results<S, T, E> {
     }
 }
 
-/// [`Results`] in the order in which their children were spawned.
-///
-/// It is made by [`Results::in_order`], and spawns in the same way. Results of later children wait here for those of earlier
-/// ones. Their number is only bounded by how many children are spawned ahead.
-///
-/// # Examples
-///
-/// ```
-/// # #[cfg(feature = "smol")] {
-/// # use taskgroup::{Smol, TaskGroup};
-/// # smol::block_on(async {
-/// let group = TaskGroup::new(Smol);
-/// let mut results = group.results().in_order();
-/// for number in 0..3 {
-///     results.spawn(async move { Ok(number) });
-/// }
-/// for number in 0..3 {
-///     assert_eq!(results.next().await.unwrap().unwrap(), number);
-/// }
-/// group.join().await.unwrap();
-/// # });
-/// # }
-/// ```
-#[must_use = "results that nobody takes are kept until this is dropped"]
-pub struct InOrder<S, T, E = Infallible> {
-    results: Results<S, T, E>,
-    /// Results that came before those of children spawned earlier.
-    early: BTreeMap<u64, Finished<T>>,
-    /// Whose turn it is.
-    turn: u64,
-}
-
-impl<S, T, E> InOrder<S, T, E> {
-    /// Waits for the result of the child that was spawned first among those that are left. `None` when no more can come.
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Result<T, JoinError>> {
-        std::future::poll_fn(|cx| self.poll_turn(cx)).await
-    }
-
-    /// Waits like [`next`](Self::next). `None` when nothing is [outstanding](Self::outstanding), also in an open group.
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
-        if self.outstanding() == 0 { None } else { self.next().await }
-    }
-
-    /// Returns how many results are still to be taken. See [`Results::outstanding`].
-    pub fn outstanding(&self) -> usize {
-        self.results.outstanding() + self.early.len()
-    }
-
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
-        loop {
-            if let Some(finished) = self.early.remove(&self.turn) {
-                // Some may have been taken before they were put in order.
-                self.turn = self.results.taken.first_left(self.turn + 1);
-                return Poll::Ready(Some(self.results.result(finished)));
-            }
-            match std::task::ready!(self.results.poll_finished(cx)) {
-                Some((number, finished)) => self.early.insert(number, finished),
-                None => return Poll::Ready(None),
-            };
-        }
-    }
-}
-
-impl<S, T, E> Deref for InOrder<S, T, E> {
-    type Target = Results<S, T, E>;
-
-    fn deref(&self) -> &Results<S, T, E> {
-        &self.results
-    }
-}
-
-impl<S, T, E> Unpin for InOrder<S, T, E> {}
-
-impl<S, T, E> Stream for InOrder<S, T, E> {
-    type Item = Result<T, JoinError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_turn(cx)
-    }
-}
-
-impl<S, T, E> FusedStream for InOrder<S, T, E> {
-    /// Whether the group takes no more children, and all results were taken.
-    fn is_terminated(&self) -> bool {
-        self.results.is_terminated() && self.early.is_empty()
-    }
-}
-
-impl<S, T, E> Drop for InOrder<S, T, E> {
-    fn drop(&mut self) {
-        std::mem::take(&mut self.early).into_values().for_each(drop_quietly);
-    }
-}
-
-impl<S, T, E> fmt::Debug for InOrder<S, T, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InOrder")
-            .field("results", &self.results)
-            .field("turn", &self.turn)
-            .finish_non_exhaustive()
-    }
-}
-
 /// The result goes to a [`Results`].
 struct ToResults<T, E> {
     queue: Arc<Queue<T>>,
     number: u64,
-    child: Source,
+    id: u64,
+    location: &'static Location<'static>,
     error: PhantomData<fn(E)>,
 }
 
@@ -482,17 +353,23 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToResults<O::Value, E>
     }
 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {
-        let mut inner = self.queue.lock();
-        inner.outstanding -= 1;
-        let rest = if inner.gone {
-            Some(result)
-        } else {
-            inner.finished.push_back((self.number, Finished { result, child: self.child }));
-            None
-        };
-        let waker = inner.waker.take();
-        drop(inner);
-        waker.into_iter().for_each(wake);
-        rest
+        let child = Source::Here { id: self.id, location: self.location };
+        leave(&self.queue, self.number, Finished { result, child }).map(|finished| finished.result)
     }
+}
+
+/// Leaves a result that was outstanding, or returns it if nobody takes it any more.
+fn leave<T>(queue: &Queue<T>, number: u64, finished: Finished<T>) -> Option<Finished<T>> {
+    let mut inner = queue.lock();
+    inner.outstanding -= 1;
+    let rest = if inner.gone {
+        Some(finished)
+    } else {
+        inner.finished.push_back((number, finished));
+        None
+    };
+    let waker = inner.waker.take();
+    drop(inner);
+    waker.into_iter().for_each(wake);
+    rest
 }

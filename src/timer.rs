@@ -83,7 +83,7 @@ pub trait Timer: Clone + Send + Sync + 'static {
 /// A spawner whose runtime has a clock.
 ///
 /// It is needed for deadlines, timeouts, [`shutdown`](crate::TaskGroup::shutdown) and
-/// [`warn_after`](crate::futures::Join::warn_after), and for nothing else.
+/// [`warn_after`](crate::future::Join::warn_after), and for nothing else.
 ///
 /// Every [`Timer`] that is a spawner is one. If a spawner owns its executor, its clock must not own it: groups keep the
 /// clock, children keep the group, and an executor that is kept by its own children is never dropped.

@@ -357,6 +357,13 @@ macro_rules! __for_all_cases {
                 results_that_wait_for_their_turn_are_outstanding
                 results_that_wait_for_their_turn_are_freed_with_the_others
                 what_was_taken_before_is_not_waited_for
+                a_handle_that_was_added_is_like_the_others
+                their_order_is_that_of_adding
+                an_added_child_without_a_value_is_named
+                dropped_results_give_up_the_values_of_added_children
+                nor_is_a_panic_of_such_a_value_lost
+                a_handle_that_has_given_its_result_cannot_be_added
+                a_handle_that_was_awaited_can_be_added
             }
             keyed {
                 replace_cancels_the_child_that_was_there

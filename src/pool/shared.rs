@@ -317,6 +317,8 @@ impl Shared {
             let mut seen = HashSet::new();
             dependents.list.retain(|one| one.strong_count() > 0 && seen.insert(one.as_ptr().cast::<()>()));
             dependents.sweep_at = FEW.max(2 * dependents.list.len());
+            let room = dependents.sweep_at;
+            dependents.list.shrink_to(room);
         }
         dependents.list.push(dependent);
     }

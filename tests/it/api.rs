@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_lite::future::block_on;
 use taskgroup::error::*;
-use taskgroup::futures::*;
+use taskgroup::future::*;
 use taskgroup::group::*;
 use taskgroup::*;
 use taskgroup_conformance::spawners::ThreadEach;

@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use taskgroup::futures::Scope;
+use taskgroup::future::Scope;
 use taskgroup::group::{Ready, Snapshot};
 use taskgroup::runtime::{Adopt, Hooked, SpawnBlocking, SpawnHook, Timed, Timer};
 use taskgroup::{AnyTimedSpawner, Group, Spawner, Task, TaskGroup, adopt, scope};

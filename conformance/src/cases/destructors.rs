@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::future::{poll_once, yield_now};
-use taskgroup::futures::Scope;
+use taskgroup::future::Scope;
 use taskgroup::group::{Racers, Ready};
 use taskgroup::runtime::{Adopt, lazily};
 use taskgroup::{AnySpawner, Group, TaskGroup, race, scope, shield};

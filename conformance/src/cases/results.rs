@@ -15,7 +15,9 @@ use taskgroup::{TaskGroup, scope};
 use crate::ledger::{Capture, Gate, Ledger, Tally, Wakes};
 use crate::test::{Test, errors, panic_text, quiet_panic};
 
+mod added;
 mod order;
+pub use self::added::*;
 pub use self::order::*;
 
 pub async fn o_08_a_hundred_children_results_in_spawn_order(t: &Test) {

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::io;
 
 use futures_lite::future::{yield_now, zip};
-use taskgroup::futures::Join;
+use taskgroup::future::Join;
 use taskgroup::{CancelReason, GroupError, TaskGroup, scope, shield};
 
 use crate::cases::crank::{Cranked, at, cranked};
