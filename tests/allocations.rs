@@ -129,6 +129,7 @@ fn nor_in_what_knows_of_each_child() {
                 limited.launch(yield_now());
                 drop(keyed.spawn_if_absent(child, yield_now()));
                 results.spawn(yield_now());
+                results.add(group.spawn(yield_now()));
             }
             limited.idle().await;
             group.idle().await;
