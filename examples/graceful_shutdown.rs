@@ -1,6 +1,6 @@
 //! Runs a TCP server that, when asked to stop, lets its connections finish and reports which it had to cancel.
 //!
-//!     cargo run --example graceful_shutdown -- 7000     # then: nc localhost 7000, and Ctrl-C or kill here
+//!     cargo run --example graceful_shutdown -- 7000     # then: nc localhost 7000, and Ctrl-C here, perhaps twice
 //!     cargo run --example graceful_shutdown             # drives itself: three clients, then SIGTERM
 //!
 //! The server answers each line with the line in capitals. A client that has sent half a line has until the end of the
@@ -71,21 +71,27 @@ async fn connection(server: Server, stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn signal() -> io::Result<Signal> {
-    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    signals.next().await.expect("signals do not end")
+/// The first Ctrl-C or SIGTERM asks everybody to end, and the second one cancels who is left.
+async fn signals(server: Server, mut signals: Signals) {
+    if let Some(Ok(signal)) = signals.next().await {
+        println!("{signal:?}: shutting down within {GRACE:?}");
+        server.stop();
+    }
+    if let Some(Ok(signal)) = signals.next().await {
+        println!("{signal:?}: shutting down now");
+        server.cancel();
+    }
 }
 
 async fn run(port: u16, itself: bool) -> Result<ShutdownReport, Box<dyn std::error::Error>> {
-    let signal = signal();
     let server = TaskGroup::builder::<io::Error>(Smol).name("server").open();
-    let group = server.group();
+    let (group, handler) = (server.group(), Signals::new([Signal::Int, Signal::Term])?);
+    server.child().name("signals").background().launch(signals(group.clone(), handler));
     let address = server.start(|ready| serve(group, port, ready)).await?;
     println!("listening on {address}");
     let clients = itself.then(|| smol::spawn(clients(address)));
-    println!("{:?}: shutting down within {GRACE:?}", signal.await?);
-    let report = server.shutdown(GRACE).await?;
+    let asked = server.stopping();
+    let report = server.shutdown_when(asked, GRACE).await?;
     println!("{report}");
     if let Some(clients) = clients {
         clients.await?;

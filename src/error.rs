@@ -69,12 +69,12 @@ use crate::unwind::{drop_each, drop_quietly};
 /// #[derive(Debug)]
 /// enum MyError {
 ///     Offline,
-///     Group(Box<GroupError<MyError>>),
+///     Group(GroupError<MyError>),
 /// }
 ///
 /// impl From<GroupError<MyError>> for MyError {
 ///     fn from(error: GroupError<MyError>) -> Self {
-///         error.into_primary().unwrap_or_else(|error| MyError::Group(Box::new(error)))
+///         error.into_primary().unwrap_or_else(MyError::Group)
 ///     }
 /// }
 ///

@@ -377,7 +377,7 @@ impl<S, E> Join<S, E> {
             }
             return Poll::Pending;
         };
-        let group = (reason.is_some() || !outcome.is_empty()).then(|| state.origin(BODY));
+        let group = (reason.is_some() || !outcome.is_empty()).then(|| Box::new(state.origin(BODY)));
         // A panic of these destructors must not lose the outcome.
         self.patience.take().into_iter().for_each(drop_quietly);
         drop_quietly(self.group.take());
@@ -397,13 +397,13 @@ impl<S, E: 'static> Future for Join<S, E> {
 pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     reason: Option<CancelReason>,
-    group: Option<Origin>,
+    group: Option<Box<Origin>>,
 }
 
 impl Ended {
     pub(crate) fn conclude<E: 'static>(self) -> Result<(), GroupError<E>> {
         let Self { outcome, reason, group } = self;
-        outcome.conclude(reason, || group.clone().expect("not all went well"), Some(()))
+        outcome.conclude(reason, || *group.clone().expect("not all went well"), Some(()))
     }
 }
 
