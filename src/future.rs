@@ -1,6 +1,6 @@
 //! The futures that the crate's functions and methods return.
 
-pub use crate::handle::Value;
+pub use crate::handle::{CancelOnDrop, Value};
 pub use crate::race::{Finally, Finishing};
 pub use crate::scope::Scope;
 pub use crate::shield::Shield;

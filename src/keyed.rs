@@ -167,7 +167,8 @@ where
 
     /// Starts a child under `key`, unless there is one already.
     ///
-    /// If there is one, this returns `None`, and the future is dropped unpolled.
+    /// If there is one, this returns `None`, and the future is dropped unpolled. If the group refuses the child, there is a
+    /// handle without an [id](JoinHandle::id), as from [`Group::spawn`].
     ///
     /// # Panics
     ///

@@ -167,6 +167,7 @@ macro_rules! __for_all_cases {
                 a_cancel_handle_says_when_nothing_is_left_of_its_child
                 a_handle_wakes_whoever_awaited_it_last
                 whoever_has_given_up_is_forgotten
+                a_handle_can_cancel_when_it_is_dropped
                 value_of_a_failing_child_cuts_the_awaiting_body
                 value_of_a_child_that_fails_at_once_cuts_the_sibling_that_awaits_it
                 value_outside_of_the_group_panics

@@ -73,6 +73,11 @@ fn types_have_the_auto_traits_that_users_need() {
     is_unpin::<Start<std::marker::PhantomPinned, Hostile>>();
     is_send::<Shutdown<ThreadEach, Hostile>>();
     is_unpin::<Shutdown<ThreadEach, Hostile>>();
+    is_unpin::<Shutdown<ThreadEach, std::marker::PhantomPinned, std::future::Pending<()>>>();
+    is_send::<CancelOnDrop<Hostile>>();
+    is_sync::<CancelOnDrop<Hostile>>();
+    is_unpin::<CancelOnDrop<std::marker::PhantomPinned>>();
+    is_debug::<(CancelOnDrop<Hostile>, Shutdown<ThreadEach, Hostile>)>();
     is_send::<Finally<std::future::Ready<()>, Hostile>>();
     is_send::<ShutdownReport>();
     is_sync::<ShutdownReport>();

@@ -1,0 +1,152 @@
+//! Handles that cancel their child.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::FusedFuture;
+
+use crate::context;
+use crate::error::{JoinError, Name, Origin};
+use crate::handle::JoinHandle;
+use crate::state::State;
+use crate::table::slot_of;
+use crate::ticket::Ticket;
+
+/// A [`JoinHandle`] that cancels its child if it is dropped before it is ready.
+///
+/// It is made by [`JoinHandle::cancel_on_drop`]. After that, cancelling does nothing.
+#[must_use = "dropping it cancels the child"]
+pub struct CancelOnDrop<T> {
+    pub(super) handle: JoinHandle<T>,
+}
+
+impl<T> Deref for CancelOnDrop<T> {
+    type Target = JoinHandle<T>;
+
+    fn deref(&self) -> &JoinHandle<T> {
+        &self.handle
+    }
+}
+
+impl<T> Future for CancelOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.handle).poll(cx)
+    }
+}
+
+impl<T> FusedFuture for CancelOnDrop<T> {
+    fn is_terminated(&self) -> bool {
+        self.handle.is_terminated()
+    }
+}
+
+impl<T> Drop for CancelOnDrop<T> {
+    fn drop(&mut self) {
+        self.handle.cancel();
+    }
+}
+
+impl<T> fmt::Debug for CancelOnDrop<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CancelOnDrop").field(&self.handle).finish()
+    }
+}
+
+/// A handle that can cancel one child, and say whether it has ended.
+///
+/// It is made by [`JoinHandle::cancel_handle`], and can be cloned. It keeps neither the child nor its value alive.
+#[derive(Clone)]
+pub struct CancelHandle {
+    pub(super) child: Option<(Arc<State>, Ticket, Spawned)>,
+}
+
+/// How a child was spawned. The handle keeps it for when the child is gone.
+#[derive(Clone)]
+pub(crate) struct Spawned {
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<Name>,
+}
+
+impl CancelHandle {
+    pub(crate) fn new(group: Arc<State>, ticket: Ticket, spawned: Spawned) -> Self {
+        Self { child: Some((group, ticket, spawned)) }
+    }
+
+    pub(crate) fn refused() -> Self {
+        Self { child: None }
+    }
+
+    /// Cancels the child: its future is dropped, at its next await at the latest.
+    ///
+    /// Groups opened in the child are cancelled with it, and end first. A [`shield`](crate::shield()) is run to its end. The
+    /// group counts the child until all of that is done. A second cancel, or one after the child has ended, does nothing.
+    pub fn cancel(&self) {
+        if let Some((group, ticket, _)) = &self.child {
+            group.cancel_child(*ticket);
+        }
+    }
+
+    /// Returns whether nothing is left of the child.
+    ///
+    /// That means that its future is destroyed, the groups opened in it have ended, and its own group does not count it any
+    /// more. It can become true later than the [`JoinHandle`] is ready, which waits only for the child's future. It is true
+    /// for a child that was refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let child = group.spawn(std::future::pending::<()>()).cancel_handle();
+    /// assert!(!child.is_finished());
+    /// child.cancel();
+    /// group.join().await.unwrap();
+    /// assert!(child.is_finished());
+    /// # });
+    /// # }
+    /// ```
+    pub fn is_finished(&self) -> bool {
+        let Some((group, ticket, _)) = &self.child else { return true };
+        slot_of(&mut group.lock().slots, *ticket).is_none()
+    }
+
+    /// Returns the child's number in its group, counted from 1; `None` if it was refused.
+    pub fn id(&self) -> Option<u64> {
+        self.child.as_ref().map(|(_, ticket, _)| ticket.id())
+    }
+
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        let (group, ticket, spawned) = self.child.as_ref()?;
+        Some(group.origin_of_child(ticket.id(), spawned.location, spawned.name.clone()))
+    }
+
+    /// Whether the task that polls on this thread belongs to the child's group and will not be polled again. The handle of a
+    /// refused child does not know which group refused it: then any cancelled group counts.
+    pub(super) fn awaiter_is_cut(&self) -> bool {
+        let group = self.child.as_ref().map(|(group, ..)| group);
+        for (state, key) in context::ancestry() {
+            if state.is_shielded(key) {
+                return false;
+            }
+            if group.is_none_or(|group| Arc::ptr_eq(&state, group)) && state.is_cancelled() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelHandle").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
