@@ -48,7 +48,7 @@ use std::convert::Infallible;
     message = "a child of this group cannot return `{Self}`",
     label = "returns `{Self}`",
     note = "a child returns `()`, `!`, or `Result<T, {E}>`, where `{E}` is the error of the group: wrap a plain value in `Ok`",
-    note = "a group of `TaskGroup::new` has no errors (`Infallible`): open it with `TaskGroup::fallible::<MyError>` for children that fail"
+    note = "`Infallible` is the error of a group from `TaskGroup::new`: open it with `TaskGroup::fallible::<MyError>` for children that fail"
 )]
 pub trait ChildOutput<E>: sealed::Sealed {
     /// The value that the child's [`JoinHandle`](crate::JoinHandle) gives.

@@ -35,12 +35,72 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
             ],
             &[ONE_THREAD],
         ),
+        "rest" => (
+            &[
+                "src/adopt.rs",
+                "src/any.rs",
+                "src/background.rs",
+                "src/borrow.rs",
+                "src/child_builder.rs",
+                "src/cleanup.rs",
+                "src/config.rs",
+                "src/context.rs",
+                "src/deadline.rs",
+                "src/effects.rs",
+                "src/elsewhere.rs",
+                "src/ending.rs",
+                "src/error.rs",
+                "src/error/failure.rs",
+                "src/error/join.rs",
+                "src/error/origin.rs",
+                "src/error/reason.rs",
+                "src/error/spawn.rs",
+                "src/facts.rs",
+                "src/hook.rs",
+                "src/keeping.rs",
+                "src/keyed.rs",
+                "src/lending.rs",
+                "src/limit.rs",
+                "src/member.rs",
+                "src/metrics.rs",
+                "src/nesting.rs",
+                "src/observe.rs",
+                "src/outcome.rs",
+                "src/output.rs",
+                "src/patience.rs",
+                "src/policy.rs",
+                "src/race.rs",
+                "src/results.rs",
+                "src/results/added.rs",
+                "src/results/in_order.rs",
+                "src/handle/cancel.rs",
+                "src/scope.rs",
+                "src/shield.rs",
+                "src/shutdown.rs",
+                "src/signal.rs",
+                "src/snapshot.rs",
+                "src/snapshot/blame.rs",
+                "src/snapshot/draw.rs",
+                "src/snapshot/json.rs",
+                "src/snapshot/views.rs",
+                "src/spawn.rs",
+                "src/spawner.rs",
+                "src/start.rs",
+                "src/task_group.rs",
+                "src/timer.rs",
+                "src/trace.rs",
+                "src/unwind.rs",
+                "src/word.rs",
+                "backends/smol.rs",
+            ],
+            &[REST, RUNS, SUITE],
+        ),
         "crowd" => (&["src/crowd.rs", "src/kept.rs", "src/lock.rs"], &[THREADS, LOOM]),
         "pool" => (
             &["src/pool/queue.rs", "src/pool/word.rs", "src/pool/shared.rs", "src/pool/driver.rs"],
             &[UNITS, LOOM_OF_POOLS, POOLS],
         ),
-        _ => panic!("`core`, `crowd` or `pool`, and not `{what}`"),
+        _ => panic!("`core`, `rest`, `crowd` or `pool`, and not `{what}`"),
     }
 }
 
@@ -93,3 +153,29 @@ const POOLS: Plan = Plan { tests: &[("it", "pool::")], ..THREADS };
 
 /// What a pool does on one thread.
 const UNITS: Plan = Plan { tests: &[("taskgroup", "pool::")], ..THREADS };
+
+/// What is around the core, on one thread.
+const REST: Plan = Plan {
+    name: "rest",
+    features: "smol,tokio,sim,tracing,metrics,serde",
+    flags: "",
+    profile: "dev",
+    tests: &[
+        ("mutants", ""),
+        ("taskgroup", ""),
+        ("snapshot", ""),
+        ("metrics", ""),
+        ("tracing", ""),
+        ("allocations", ""),
+    ],
+    case_by_case: false,
+    at_once: 4,
+    most: Duration::from_secs(600),
+};
+
+/// What is random, or on other runtimes.
+const RUNS: Plan = Plan { tests: &[("model", ""), ("sim", ""), ("it", "faults::")], ..REST };
+
+/// The whole suite on smol, with and without a pool.
+const SUITE: Plan =
+    Plan { name: "suite", features: "smol,pool,tracing", tests: &[("it", "")], at_once: 2, ..REST };

@@ -30,6 +30,12 @@ pub fn body_of(line: &str) -> Option<usize> {
     line.strip_prefix("/* ")?.split(' ').next()?.parse().ok()
 }
 
+/// Returns the mutants that such a line asks for.
+pub fn asked_in(line: &str) -> Vec<usize> {
+    let asks = line.split("crate::mutant(").skip(1);
+    asks.filter_map(|rest| rest.split(')').next()?.parse().ok()).collect()
+}
+
 fn lines(text: &str) -> Vec<usize> {
     std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }

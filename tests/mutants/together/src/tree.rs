@@ -137,7 +137,19 @@ impl Tree {
             for span in spans.into_iter().flatten().filter(|span| span["is_primary"] == true) {
                 let text = fs::read_to_string(self.root.join(span["file_name"].as_str().unwrap())).unwrap();
                 let at = span["line_start"].as_u64().unwrap() as usize;
-                found.extend(text.lines().nth(at - 1).and_then(rewrite::body_of));
+                let lines: Vec<_> = text.lines().skip(at - 1).collect();
+                match lines.first().and_then(|line| rewrite::body_of(line)) {
+                    Some(id) => found.push(id),
+                    // An arm of a match is below where the match is said to be incomplete.
+                    None => found.extend(
+                        lines
+                            .iter()
+                            .take(12)
+                            .map(|line| rewrite::asked_in(line))
+                            .find(|ids| !ids.is_empty())
+                            .unwrap_or_default(),
+                    ),
+                }
             }
         }
         let is_done = checked.iter().any(|line| line["success"] == true);
