@@ -108,14 +108,14 @@ async fn run(port: Option<u16>) -> Result<(), Box<dyn Error>> {
     let (group, house) = (server.group(), House::default());
     let address = server.start(|ready| serve(group, port.unwrap_or(0), house.clone(), ready)).await?;
     println!("listening on {address}");
-    let clients = match port {
-        None => Some(conversation(address).await?),
-        Some(_) => {
-            Signals::new([Signal::Int, Signal::Term])?.next().await;
-            None
+    let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+    let clients = if port.is_none() { Some(conversation(address).await?) } else { None };
+    let asked = async {
+        if clients.is_none() {
+            signals.next().await;
         }
     };
-    let report = server.shutdown(GRACE).await?;
+    let report = server.shutdown_when(asked, GRACE).await?;
     println!("{report}");
     assert!(house.is_empty(), "nobody is left");
     if let Some([mut cat, mut deaf]) = clients {
