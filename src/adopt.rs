@@ -146,16 +146,27 @@ impl<F: Future, C: Future<Output = ()>> Future for Unless<F, C> {
     }
 }
 
-/// Ready when the child that polls it is cancelled. No waker is kept here: the child is shielded, so a cancel wakes the
-/// child itself.
-pub(crate) struct MemberCancelled;
+/// Ready when the child that polls it is cancelled, unless no cancel is to reach it. No waker is kept here: the child is
+/// shielded, so a cancel wakes the child itself.
+#[derive(Clone, Copy)]
+pub(crate) enum MemberCancelled {
+    Told,
+    Never,
+}
+
+impl MemberCancelled {
+    pub(crate) fn unless(shielded: bool) -> Self {
+        if shielded { Self::Never } else { Self::Told }
+    }
+}
 
 impl Future for MemberCancelled {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let is_told = matches!(*self, Self::Told);
         match context::innermost() {
-            Some((group, key)) if group.is_member_cancelled(key) => Poll::Ready(()),
+            Some((group, key)) if is_told && group.is_member_cancelled(key) => Poll::Ready(()),
             _ => Poll::Pending,
         }
     }
@@ -194,13 +205,13 @@ impl<W> Drop for Unbegun<W> {
 
 /// Ready when the child that polls it is cancelled and the work has not begun; then it never begins. Work that has begun is
 /// waited for, and what it returns counts: some runtimes would throw that away if they were asked to end it.
-pub(crate) struct CancelledBefore<W>(pub(crate) Claim<W>);
+pub(crate) struct CancelledBefore<W>(pub(crate) Claim<W>, pub(crate) MemberCancelled);
 
 impl<W> Future for CancelledBefore<W> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        std::task::ready!(pin!(MemberCancelled).poll(cx));
+        std::task::ready!(pin!(self.1).poll(cx));
         match self.0.take() {
             Some(work) => {
                 drop(work);

@@ -48,7 +48,9 @@ use crate::scope::scope;
 ///
 /// Dropping the future drops the body and all children at once. If another thread is just waking one of them, the drop waits
 /// for that moment. If the group was opened in a member of another group, and that member is cancelled, the member is dropped
-/// and the children with it. Groups that the children have opened on a runtime are cancelled. Every group around counts them,
+/// and the children with it. If a child is under a [shield](crate::shield()), the member goes on until the shield has ended. So
+/// keep polling the future, or drop it: a member that keeps it unpolled is not dropped by a cancel. Groups that the children have
+/// opened on a runtime are cancelled. Every group around counts them,
 /// but they may end a little later.
 ///
 /// If the future is leaked after it was polled, for example by [`std::mem::forget`], body and children are never polled or

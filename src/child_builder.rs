@@ -31,7 +31,7 @@ const SMALL: usize = 1024;
 /// The type of the value that a child with the output `O` gives its handle.
 pub(crate) type Value<O, E> = <O as ChildOutput<E>>::Value;
 
-/// Configures a child before it starts: its name, or that it runs in the background.
+/// Configures a child before it starts: its name, that it runs in the background, or that it is shielded.
 ///
 /// It is made by [`Group::child`].
 ///
@@ -76,7 +76,7 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     /// It is for a service that the other children and their clean-ups use. When the group is being joined, and neither the
     /// body nor an ordinary child nor a [clean-up](Group::defer) of theirs is left, the group is closed, and its background
     /// children are cancelled and waited for. That is not a failure. A clean-up that waits for a background child to be
-    /// cancelled waits for ever.
+    /// cancelled, or for the group to be closed, waits for ever.
     ///
     /// If the group is cancelled, background children are cancelled with all others. A service that clean-ups need even then
     /// runs under a [shield](crate::shield) until nobody needs it any more, which the end of a channel can tell: see
@@ -101,8 +101,13 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     /// unpolled. This protects it from the start. It is for what has to be done in any case, such as writing out what a buffer
     /// still holds.
     ///
-    /// The child sees a cancel with [`Group::is_stopping`] or [`Group::stopping`], and has to end by itself: the group waits
-    /// for it. Under a [limit](crate::group::Builder::limit) it needs no place.
+    /// The child has to end by itself, and the group waits for it. It sees a cancel *of the group* with [`Group::is_stopping`]
+    /// or [`Group::stopping`]. It does not see that it was cancelled alone, nor, if it is a background child, that the others
+    /// have ended. Such a child ends when what it waits for is gone, for instance when a channel is closed.
+    ///
+    /// Under a [limit](crate::group::Builder::limit) it needs no place. Work that [blocks](Self::spawn_blocking) begins in any
+    /// case, and a task that was [adopted](Self::adopt) is not asked to end. A runtime that goes away drops the child like all
+    /// others; if the group was cancelled before, it does not report that.
     ///
     /// # Examples
     ///
@@ -366,7 +371,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         A::Output: ChildOutput<E>,
         Value<A::Output, E>: Send + 'static,
     {
-        let run = task.run(MemberCancelled);
+        let run = task.run(MemberCancelled::unless(self.shielded));
         self.work = Work::Adopted;
         // Shielded before the first poll: otherwise a cancel that comes earlier would drop the child while the task still runs.
         let (state, location) = (self.group.state(), Location::caller());
@@ -395,7 +400,10 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     {
         // The work begins at the child's first poll. So it does not begin in a child that is queued, or cancelled before that.
         let claim = Claim::new(work);
-        let (cancelled, unbegun) = (CancelledBefore(claim.clone()), GivesWay::new(Unbegun(claim.clone())));
+        let (cancelled, unbegun) = (
+            CancelledBefore(claim.clone(), MemberCancelled::unless(self.shielded)),
+            GivesWay::new(Unbegun(claim.clone())),
+        );
         let begin = move || claim.take().map(|work| work());
         // The work's task is never asked to end: that would wait for what the runtime has queued, and for a free thread.
         let run = self.group.spawner().spawn_blocking(begin).run(std::future::pending());
@@ -461,6 +469,7 @@ impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
         f.debug_struct("ChildBuilder")
             .field("name", &self.name)
             .field("kind", &self.kind)
+            .field("shielded", &self.shielded)
             .finish_non_exhaustive()
     }
 }

@@ -86,8 +86,15 @@ pub(crate) fn task() -> Vec<(Arc<State>, Key)> {
 }
 
 /// Whether a member is polled by the task of another member: that of the one which awaits its group.
+///
+/// A child that a borrowing group has on a runtime has a task of its own.
 fn is_inside(group: &State, key: Key) -> bool {
-    key == BODY || group.config.owned
+    let is_borrowing = || {
+        // The context is borrowed, so nothing else may be done under this lock.
+        let borrows = group.table.lock().member(key, |member, _| member.elsewhere().is_none());
+        borrows.unwrap_or(false)
+    };
+    key == BODY || (group.config.owned && is_borrowing())
 }
 
 /// Returns the member of `group` that this thread is inside of, at any depth.

@@ -84,8 +84,8 @@ struct Failures {
     /// How many more there were.
     not_kept: usize,
     last: u64,
-    /// Those that were cancelled while they were asked to end.
-    forced: ShutdownReport,
+    /// Set in a shutdown: those that were cancelled in its grace.
+    forced: Option<ShutdownReport>,
 }
 
 impl Outcome {
@@ -97,16 +97,23 @@ impl Outcome {
         self.failures.as_ref().is_none_or(|failures| failures.kept.is_empty())
     }
 
+    pub(crate) fn begin_shutdown(&mut self) {
+        self.failures().forced = Some(ShutdownReport::default());
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.failures.as_ref().is_some_and(|failures| failures.forced.is_some())
+    }
+
     /// Notes who is forced to end. The first note counts.
     pub(crate) fn note_forced(&mut self, forced: ShutdownReport) {
-        let noted = &mut self.failures().forced;
-        if noted.is_graceful() {
+        if let Some(noted) = self.failures().forced.as_mut().filter(|noted| noted.is_graceful()) {
             *noted = forced;
         }
     }
 
     pub(crate) fn take_forced(&mut self) -> ShutdownReport {
-        self.failures.as_mut().map(|failures| std::mem::take(&mut failures.forced)).unwrap_or_default()
+        self.failures.as_mut().and_then(|failures| failures.forced.take()).unwrap_or_default()
     }
 
     /// Takes a number for a failure; [`keep`](Self::keep) orders failures by it.

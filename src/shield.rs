@@ -47,7 +47,7 @@ use crate::unwind::{catch, drop_quietly};
 /// [`is_cancelled`](crate::Group::is_cancelled) in it.
 ///
 /// A shield holds the member that polls it first, and the members around that one in the same task. It goes on holding them
-/// if it is moved elsewhere. Outside of every group it only runs the future. If a shield is leaked, its member is not dropped
+/// if it is moved elsewhere, or is kept and not polled any more. Outside of every group it only runs the future. If a shield is leaked, its member is not dropped
 /// by a cancel any more, and the group waits until the member ends by itself.
 ///
 /// # Examples

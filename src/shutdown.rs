@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, Ready};
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,10 +11,12 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::error::{GroupError, Origin};
+use crate::group::Group;
 use crate::member::Kind;
 use crate::state::State;
 use crate::task_group::Join;
 use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
+use crate::unwind::{catch, drop_quietly};
 
 /// How many members a report names.
 const NAMED: usize = 64;
@@ -29,6 +32,20 @@ pin_project! {
         #[pin]
         signal: Option<F>,
     }
+
+    impl<S, E, F> PinnedDrop for Shutdown<S, E, F> {
+        fn drop(this: Pin<&mut Self>) {
+            // The signal is the user's. A panic of its destructor gives way to one under way, which may be a child's.
+            if std::thread::panicking() {
+                forget(this.project().signal);
+            }
+        }
+    }
+}
+
+/// Drops the signal, and contains a panic of its destructor.
+fn forget<F>(mut signal: Pin<&mut Option<F>>) {
+    drop_quietly(catch(|| signal.set(None)));
 }
 
 /// How far a shutdown is.
@@ -53,15 +70,26 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
         let mut this = self.project();
         loop {
             if let Step::Signal = this.step {
-                if this.signal.as_mut().as_pin_mut().is_none_or(|signal| signal.poll(cx).is_ready()) {
-                    this.join.group().expect("not polled before").stop();
-                    *this.step = Step::Grace(this.clock.sleep(*this.grace));
-                    this.signal.set(None);
+                let polled =
+                    catch(|| this.signal.as_mut().as_pin_mut().map(|signal| signal.poll(cx).map(drop)));
+                match polled {
+                    Ok(Some(Poll::Pending)) => {}
+                    Ok(None | Some(Poll::Ready(()))) => {
+                        this.signal.set(None);
+                        this.join.group().expect("not polled before").begin_shutdown();
+                        *this.step = Step::Grace(this.clock.sleep(*this.grace));
+                    }
+                    Err(payload) => {
+                        forget(this.signal);
+                        resume_unwind(payload);
+                    }
                 }
             }
             // Before the clock, so that members that have ended in time count as such.
             if let Poll::Ready(mut ended) = this.join.poll_outcome(cx) {
                 let report = ended.outcome.take_forced();
+                // Before the outcome, which may be a panic.
+                forget(this.signal);
                 return Poll::Ready(ended.conclude().map(|()| report));
             }
             match this.step {
@@ -88,7 +116,8 @@ impl<S, E, F> fmt::Debug for Shutdown<S, E, F> {
 
 /// Lists the children that did not end in the grace of a shutdown, and so had to be cancelled.
 ///
-/// They were cancelled when the grace was over, or earlier, if somebody cancelled the group meanwhile. See
+/// They were cancelled when the grace was over, or earlier, if somebody cancelled the group meanwhile. A child under a
+/// [shield](crate::shield()) is listed as well, although it then ends by itself. See
 /// [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
 #[derive(Clone, Debug, Default)]
 pub struct ShutdownReport {
@@ -132,10 +161,18 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
+impl<S, E> Group<S, E> {
+    /// Asks everybody to end. From now on, those whom a cancel forces are noted.
+    fn begin_shutdown(&self) {
+        self.state().lock().outcome.begin_shutdown();
+        self.stop();
+    }
+}
+
 impl State {
-    /// Notes who is forced to end, if the group is cancelled while it is asked to end.
+    /// Notes who is forced to end, if the group is cancelled in the grace of a shutdown.
     pub(crate) fn note_forced(self: &Arc<Self>) {
-        if self.is_stopping() && !self.is_cancelled() && !self.is_finished() {
+        if !self.is_cancelled() && self.lock().outcome.is_shutting_down() {
             let forced = self.survivors();
             self.lock().outcome.note_forced(forced);
         }

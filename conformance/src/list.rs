@@ -224,6 +224,7 @@ macro_rules! __for_all_cases {
                 its_error_fails_the_group
                 a_cancel_asks_for_the_abort_and_waits_for_the_end
                 a_cancel_before_the_first_poll_waits_as_well
+                a_task_that_is_shielded_from_the_start_is_not_asked_to_end
                 one_adopted_task_is_cancelled_by_its_handle
                 a_task_that_somebody_else_aborts_is_lost
                 a_closed_group_aborts_what_it_does_not_take
@@ -510,6 +511,7 @@ macro_rules! __for_all_cases {
                 a_cancel_asks_groups_under_a_shield_as_well
                 a_cancel_in_the_grace_is_in_the_report
                 a_cancel_before_it_forces_nobody
+                a_signal_that_panics_loses_nothing
                 on_a_signal_it_begins_with_the_signal
                 a_group_that_ends_does_not_wait_for_the_signal
                 dropped_before_its_signal_it_cancels

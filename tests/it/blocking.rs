@@ -35,6 +35,7 @@ suite! {
     its_error_is_the_groups
     its_panic_is_resumed
     cancelled_before_it_begins_it_never_does
+    unless_it_is_shielded_from_the_start
     a_closed_group_takes_none
     a_cancel_waits_for_work_that_has_begun
     the_error_of_work_that_was_cancelled_is_not_lost
@@ -91,6 +92,17 @@ async fn cancelled_before_it_begins_it_never_does<S: Spawner + SpawnBlocking>(t:
     group.cancel();
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), [""; 0]);
+}
+
+async fn unless_it_is_shielded_from_the_start<S: Spawner + SpawnBlocking>(t: &Test<S>) {
+    let group = TaskGroup::new(t.spawner());
+    for _ in 0..20 {
+        let log = t.log.clone();
+        group.child().shielded().spawn_blocking(move || log.write("begun"));
+    }
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.count("begun"), 20);
 }
 
 async fn a_closed_group_takes_none<S: Spawner + SpawnBlocking>(t: &Test<S>) {

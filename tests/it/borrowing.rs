@@ -16,6 +16,7 @@ use async_executor::LocalExecutor;
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{Group, GroupError, Spawner, TaskGroup, borrowing, scope, shield};
 use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
+use taskgroup_conformance::spawners::Inline;
 use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 
 macro_rules! suite {
@@ -42,6 +43,7 @@ suite! {
     cut_along_with_the_child_around_it_it_is_dropped
     a_shield_in_a_child_holds_the_body_around_its_group
     a_shield_in_a_child_holds_the_child_around_its_groups
+    nor_does_a_child_with_a_task_of_its_own_hold_whoever_spawns_it
     what_a_child_opens_on_a_runtime_is_counted_around_it
     a_cancelled_one_takes_no_more_children
 }
@@ -236,6 +238,38 @@ async fn a_shield_in_a_child_holds_the_child_around_its_groups<S: Spawner>(t: &T
         })
         .await;
     assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec!["completed".to_string()], 0));
+}
+
+/// Its spawner polls at once, so its shield begins in a poll of the member that spawns it. That member holds what the shield
+/// waits for.
+async fn nor_does_a_child_with_a_task_of_its_own_hold_whoever_spawns_it<S: Spawner>(t: &Test<S>) {
+    let spawn = |group: &Group<(), Infallible>| {
+        let (held, gone) = async_channel::bounded::<()>(1);
+        group.on(Inline).launch(t.child(shield(async move {
+            let _ = gone.recv().await;
+        })));
+        held
+    };
+    let from_the_body = borrowing(async |inside| {
+        let _held = spawn(inside.group());
+        inside.group().cancel();
+        pending::<Result<(), Infallible>>().await
+    });
+    assert!(from_the_body.await.unwrap_err().is_cancelled());
+    let from_a_child = borrowing(async |inside| {
+        let group = inside.group().clone();
+        let child = inside.spawn(t.child(async move {
+            let _held = spawn(&group);
+            pending::<()>().await
+        }));
+        yield_now().await;
+        yield_now().await;
+        child.cancel();
+        assert!(child.await.unwrap_err().is_cancelled());
+        Ok::<_, Infallible>(())
+    });
+    from_a_child.await.unwrap();
+    assert_eq!(t.ledger.read().alive(), 0);
 }
 
 async fn what_a_child_opens_on_a_runtime_is_counted_around_it<S: Spawner>(t: &Test<S>) {

@@ -113,6 +113,24 @@ pub async fn a_cancel_before_the_first_poll_waits_as_well(t: &Test) {
     t.nothing_alive().await;
 }
 
+pub async fn a_task_that_is_shielded_from_the_start_is_not_asked_to_end(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let (gate, log) = (Gate::new(), t.log.clone());
+    let wait = gate.clone();
+    let running = start(t, async move {
+        wait.wait().await;
+        log.write("ended by itself");
+        Ok::<_, Infallible>(7)
+    });
+    let handle = group.child().shielded().adopt(running);
+    group.cancel();
+    t.step().await;
+    gate.open();
+    group.join().await.unwrap();
+    assert_eq!((handle.await.unwrap(), t.log.lines()), (7, vec!["ended by itself".into()]));
+    t.nothing_alive().await;
+}
+
 pub async fn one_adopted_task_is_cancelled_by_its_handle(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let handle = group.adopt(start(t, std::future::pending::<()>()));

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::group::ShutdownReport;
@@ -10,7 +12,7 @@ use taskgroup::{CancelReason, Group, GroupError, TaskGroup, scope, shield};
 use crate::cases::crank::{Crank, Cranked, at, cranked};
 use crate::cases::slow::Slow;
 use crate::ledger::{Gate, Tally, Tracked};
-use crate::test::{Test, errors};
+use crate::test::{Test, errors, panic_text, quiet_panic};
 
 /// Returns a child that ends when it is asked to, and logs that.
 fn polite<E: Send + 'static>(
@@ -375,11 +377,62 @@ pub async fn a_cancel_in_the_grace_is_in_the_report(t: &Test) {
 
 pub async fn a_cancel_before_it_forces_nobody(t: &Test) {
     let (_, spawner) = cranked(t);
-    let (group, begun) = (TaskGroup::new(spawner), Tally::new());
-    group.launch(t.waiting(&begun));
-    begun.take(1).await;
-    group.cancel();
-    assert!(group.shutdown(at(5)).await.unwrap().is_graceful());
+    for stopped in [false, true] {
+        let (group, begun) = (TaskGroup::new(spawner.clone()), Tally::new());
+        group.launch(t.waiting(&begun));
+        begun.take(1).await;
+        if stopped {
+            group.stop();
+        }
+        group.cancel();
+        assert!(group.shutdown(at(5)).await.unwrap().is_graceful());
+    }
+}
+
+/// A signal that panics, in its poll or not, and again when it is dropped.
+struct Broken {
+    polled: bool,
+}
+
+impl Future for Broken {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.polled { quiet_panic("a signal") } else { Poll::Pending }
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        quiet_panic("the destructor of a signal")
+    }
+}
+
+pub async fn a_signal_that_panics_loses_nothing(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let group = TaskGroup::fallible(spawner.clone());
+    group.launch(t.child(async { Err::<(), _>("disk full") }));
+    let error = group.shutdown_when(Broken { polled: false }, at(5)).await.unwrap_err();
+    assert_eq!(errors(&error), ["disk full"]);
+
+    let group = TaskGroup::new(spawner.clone());
+    group.launch(t.child(async { quiet_panic("a child") }));
+    assert_eq!(panic_text(group.shutdown_when(Broken { polled: false }, at(5))).await, "a child");
+
+    let group = TaskGroup::new(spawner.clone());
+    group.launch(t.stuck());
+    assert_eq!(panic_text(group.shutdown_when(Broken { polled: true }, at(5))).await, "a signal");
+
+    // Dropped together with what unwinds.
+    let group = TaskGroup::new(spawner);
+    group.launch(t.stuck());
+    let shutdown = group.shutdown_when(Broken { polled: false }, at(5));
+    let host = async {
+        let _dropped = shutdown;
+        quiet_panic("the host") as ()
+    };
+    assert_eq!(panic_text(host).await, "the host");
+    t.nothing_alive().await;
 }
 
 pub async fn on_a_signal_it_begins_with_the_signal(t: &Test) {
