@@ -423,6 +423,7 @@ macro_rules! __for_all_cases {
                 a_child_that_one_of_them_spawns_is_waited_for
                 they_stay_for_the_clean_ups_of_the_others
                 their_own_clean_ups_do_not_keep_them
+                only_a_living_one_keeps_a_group_in_the_body_from_spawning
             }
             time {
                 o_41_a_deadline_is_not_swallowed_by_a_cancel_inside
@@ -430,6 +431,7 @@ macro_rules! __for_all_cases {
                 o_41_nor_in_a_free_standing_group
                 a_deadline_that_is_set_after_an_explicit_cancel_counts
                 whoever_keeps_a_deadline_does_not_close_the_group_to_a_clean_up
+                whoever_keeps_a_deadline_does_not_close_the_group_to_a_group_in_the_body
                 o_80_deadline_not_reached
                 o_81_deadline_waits_for_children_too
                 o_82_already_expired

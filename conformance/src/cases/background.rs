@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::sync::OnceLock;
 
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::group::MemberKind;
-use taskgroup::{TaskGroup, scope, shield};
+use taskgroup::{Group, TaskGroup, scope, shield};
 
 use crate::ledger::{Entry, Gate, Tally};
 use crate::test::{Test, errors, panic_text, quiet_panic};
@@ -257,4 +258,45 @@ pub async fn their_own_clean_ups_do_not_keep_them(t: &Test) {
     there.take(1).await;
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["second clean-up"]);
+}
+
+/// The body opens a group with a shielded child, and returns. That child then spawns into the scope.
+pub async fn only_a_living_one_keeps_a_group_in_the_body_from_spawning(t: &Test) {
+    for lives in [true, false] {
+        let (there, left, gate, opened) = (&Tally::new(), &Gate::new(), &Gate::new(), &OnceLock::new());
+        let value = scope(t.spawner(), |group| async move {
+            let ends = Gate::new();
+            let end = ends.clone();
+            group.child().background().launch(t.child(async move { end.wait().await }));
+            if !lives {
+                ends.open();
+                while group.snapshot().members().any(|member| member.kind() == MemberKind::Background) {
+                    yield_now().await;
+                }
+            }
+            let inner = TaskGroup::new(group.spawner().clone());
+            let (late, begun, open, log) = (group.clone(), there.clone(), gate.clone(), t.log.clone());
+            inner.launch(t.child(shield(async move {
+                begun.add();
+                open.wait().await;
+                log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
+            })));
+            there.take(1).await;
+            // The background child stays for this one, and no longer.
+            group.defer(yield_now());
+            opened.set(group).ok();
+            left.open();
+            Ok::<_, Infallible>(())
+        });
+        let outside = async {
+            left.wait().await;
+            t.step().await;
+            while lives && !opened.get().is_some_and(Group::is_closed) {
+                yield_now().await;
+            }
+            gate.open();
+        };
+        zip(value, outside).await.0.unwrap();
+    }
+    assert_eq!(t.log.lines(), ["refused", "taken"]);
 }

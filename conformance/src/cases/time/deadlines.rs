@@ -405,3 +405,29 @@ pub async fn a_sleep_begins_when_it_is_asked_for(t: &Test) {
     crank.to(5);
     sleep.await;
 }
+
+/// The body opens a group with a shielded child, and returns. That child then spawns into the scope.
+pub async fn whoever_keeps_a_deadline_does_not_close_the_group_to_a_group_in_the_body(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (there, left, gate) = (&Tally::new(), &Gate::new(), &Gate::new());
+    let value = scope(spawner, |group| async move {
+        group.set_deadline(Some(at(100)));
+        let inner = TaskGroup::new(group.spawner().clone());
+        let (late, begun, opened, log) = (group.clone(), there.clone(), gate.clone(), t.log.clone());
+        inner.launch(t.child(shield(async move {
+            begun.add();
+            opened.wait().await;
+            log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
+        })));
+        there.take(1).await;
+        left.open();
+        Ok::<_, Infallible>(())
+    });
+    let outside = async {
+        left.wait().await;
+        t.step().await;
+        gate.open();
+    };
+    zip(value, outside).await.0.unwrap();
+    assert_eq!(t.log.lines(), ["taken"]);
+}
