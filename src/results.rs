@@ -35,8 +35,8 @@ pub use self::in_order::InOrder;
 ///
 /// It is made by [`Group::results`]. Children that are spawned through it are children of the group like all others. A child with
 /// a name, or one that blocks, is spawned as usual, and its handle is [added](Self::add). The results are kept here until they
-/// are taken. Dropping it drops the results that were not taken, and cancels no child: later
-/// results are dropped where their child ends.
+/// are taken. Dropping it drops the results that were not taken, and cancels no child: later results are dropped where their
+/// child ends.
 ///
 /// The stream ends when no result is outstanding and the group takes no more children. Until then it *waits*, even if nothing is
 /// outstanding, so that a loop that spawns in one branch of a `select!` does not spin.
