@@ -32,7 +32,12 @@ pub struct Mutant {
 }
 
 fn main() {
-    let (files, plans) = plan::of(&std::env::args().nth(1).unwrap_or("core".into()));
+    let mut args = std::env::args().skip(1);
+    let (files, plans) = plan::of(&args.next().unwrap_or("core".into()));
+    // Perhaps only some of the files.
+    let only: Vec<_> = args.collect();
+    let is_meant = |file: &&&str| only.is_empty() || only.iter().any(|only| only == *file);
+    let files: &[_] = &files.iter().filter(is_meant).copied().collect::<Vec<_>>();
     let mutants = list(files);
     let mut outcomes: BTreeMap<_, Outcome> = BTreeMap::new();
     for plan in plans {
