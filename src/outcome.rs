@@ -84,7 +84,7 @@ struct Failures {
     /// How many more there were.
     not_kept: usize,
     last: u64,
-    /// Set in a shutdown: those that were cancelled in its grace.
+    /// Set in a shutdown: those that were cancelled in it.
     forced: Option<ShutdownReport>,
 }
 

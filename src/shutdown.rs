@@ -11,7 +11,6 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::error::{GroupError, Origin};
-use crate::group::Group;
 use crate::member::Kind;
 use crate::state::State;
 use crate::task_group::Join;
@@ -59,6 +58,8 @@ enum Step {
 
 impl<S, E, F> Shutdown<S, E, F> {
     pub(crate) fn new(join: Join<S, E>, clock: AnyTimer, grace: Duration, signal: Option<F>) -> Self {
+        // From now on, those whom a cancel forces are noted.
+        join.group().expect("not polled before").state().lock().outcome.begin_shutdown();
         Self { join, clock, grace, step: Step::Signal, signal }
     }
 }
@@ -76,7 +77,7 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
                     Ok(Some(Poll::Pending)) => {}
                     Ok(None | Some(Poll::Ready(()))) => {
                         this.signal.set(None);
-                        this.join.group().expect("not polled before").begin_shutdown();
+                        this.join.group().expect("it has not ended").stop();
                         *this.step = Step::Grace(this.clock.sleep(*this.grace));
                     }
                     Err(payload) => {
@@ -116,8 +117,8 @@ impl<S, E, F> fmt::Debug for Shutdown<S, E, F> {
 
 /// Lists the children that did not end in the grace of a shutdown, and so had to be cancelled.
 ///
-/// They were cancelled when the grace was over, or earlier, if somebody cancelled the group meanwhile. A child under a
-/// [shield](crate::shield()) is listed as well, although it then ends by itself. See
+/// They were cancelled when the grace was over, or earlier, if somebody cancelled the group after the shutdown was called. A
+/// child under a [shield](crate::shield()) is listed as well, although it then ends by itself. See
 /// [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
 #[derive(Clone, Debug, Default)]
 pub struct ShutdownReport {
@@ -161,16 +162,8 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
-impl<S, E> Group<S, E> {
-    /// Asks everybody to end. From now on, those whom a cancel forces are noted.
-    fn begin_shutdown(&self) {
-        self.state().lock().outcome.begin_shutdown();
-        self.stop();
-    }
-}
-
 impl State {
-    /// Notes who is forced to end, if the group is cancelled in the grace of a shutdown.
+    /// Notes who is forced to end, if the group is cancelled in a shutdown.
     pub(crate) fn note_forced(self: &Arc<Self>) {
         if !self.is_cancelled() && self.lock().outcome.is_shutting_down() {
             let forced = self.survivors();

@@ -249,7 +249,6 @@ impl<S, E: 'static> TaskGroup<S, E> {
     /// # use taskgroup::{Smol, TaskGroup};
     /// # smol::block_on(async {
     /// # let (send, signals) = async_channel::unbounded();
-    /// # for _ in 0..2 { send.try_send(()).unwrap(); }
     /// let group = TaskGroup::new(Smol);
     /// group.child().name("deaf").launch(std::future::pending::<()>());
     ///
@@ -261,7 +260,9 @@ impl<S, E: 'static> TaskGroup<S, E> {
     ///     all.cancel();
     /// });
     /// let asked = group.stopping();
-    /// let report = group.shutdown_when(asked, Duration::from_secs(30)).await.unwrap();
+    /// let shutdown = group.shutdown_when(asked, Duration::from_secs(30));
+    /// # for _ in 0..2 { send.try_send(()).unwrap(); }
+    /// let report = shutdown.await.unwrap();
     /// assert_eq!(report.forced()[0].name(), Some("deaf"));
     /// # });
     /// # }

@@ -512,6 +512,7 @@ macro_rules! __for_all_cases {
                 a_spawn_after_stop_is_refused_here_and_taken_inside
                 a_cancel_asks_groups_under_a_shield_as_well
                 a_cancel_in_the_grace_is_in_the_report
+                so_it_is_if_there_was_no_signal_yet
                 a_cancel_before_it_forces_nobody
                 a_signal_that_panics_loses_nothing
                 on_a_signal_it_begins_with_the_signal

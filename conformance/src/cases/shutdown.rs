@@ -375,6 +375,17 @@ pub async fn a_cancel_in_the_grace_is_in_the_report(t: &Test) {
     assert_eq!(crank.sleeps(), 0);
 }
 
+pub async fn so_it_is_if_there_was_no_signal_yet(t: &Test) {
+    let (_, spawner) = cranked(t);
+    let (group, begun) = (TaskGroup::new(spawner), Tally::new());
+    group.launch(t.waiting(&begun));
+    begun.take(1).await;
+    let all = group.group();
+    let shutdown = group.shutdown_when(pending::<()>(), at(5));
+    all.cancel();
+    assert_eq!(shutdown.await.unwrap().forced().len(), 1);
+}
+
 pub async fn a_cancel_before_it_forces_nobody(t: &Test) {
     let (_, spawner) = cranked(t);
     for stopped in [false, true] {
