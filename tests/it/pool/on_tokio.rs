@@ -245,7 +245,8 @@ fn a_runtime_shuts_down_mid_flight() {
                         2 => {
                             let inner = TaskGroup::new(spawn);
                             inner.launch(counted.track(pending::<()>()));
-                            inner.join().await.unwrap();
+                            // It may be told that the inner group is lost before it is dropped itself.
+                            let _ = inner.join().await;
                         }
                         _ => loop {
                             yield_now().await;
