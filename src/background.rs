@@ -27,6 +27,12 @@ pub(crate) struct Background {
 }
 
 impl Background {
+    /// Notes that a background child has come.
+    pub(crate) fn entered(&mut self, kind: Kind) {
+        self.living += 1;
+        self.keepers += usize::from(kind == Kind::Watch);
+    }
+
     /// Notes that a member has left, of whatever kind it is.
     pub(crate) fn left(&mut self, member: &Member) {
         match member.kind() {

@@ -321,11 +321,12 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         F::Output: ChildOutput<E>,
         Value<F::Output, E>: Send + 'static,
     {
+        let needs_place = self.member().needs_place();
         let Self { name, kind, work, shielded, .. } = self;
         let (group, location) = (self.group.clone(), Location::caller());
         let future = GivesWay::new(future);
         async move {
-            let mut room = (kind == Kind::Ordinary && !shielded).then(|| group.state().room()).flatten();
+            let mut room = needs_place.then(|| group.state().room()).flatten();
             if let Some(room) = &mut room {
                 std::future::poll_fn(|cx| room.poll(cx)).await;
             }

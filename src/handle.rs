@@ -304,7 +304,7 @@ impl<T> Packet<T> {
         !matches!(*self.0.lock(), Slot::Waiting(_))
     }
 
-    pub(crate) fn is_taken(&self) -> bool {
+    fn is_taken(&self) -> bool {
         matches!(*self.0.lock(), Slot::Taken)
     }
 

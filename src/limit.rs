@@ -22,7 +22,7 @@ use crate::effects::Effects;
 use crate::error::Refusal;
 use crate::facts::Fact;
 use crate::handle::Packet;
-use crate::member::{Key, Kind, Member, Slot};
+use crate::member::{Key, Member, Slot};
 use crate::spare::shrink;
 use crate::state::State;
 use crate::table::{Table, slot_of};
@@ -110,8 +110,7 @@ impl Limit {
     pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         match place {
             Place::Exempt => {}
-            // A queued child could be dropped, and a shielded one must not be.
-            _ if member.kind() != Kind::Ordinary || member.shields() > 0 => {}
+            _ if !member.needs_place() => {}
             Place::Reserved => member.facts.set(Fact::PLACED),
             Place::Now if self.is_full() => return Some(Refusal::Full),
             Place::Queue if self.is_full() => member.facts.set(Fact::QUEUED),

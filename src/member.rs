@@ -214,6 +214,11 @@ impl Member {
         self.hold.get_or_insert_default().begun = true;
     }
 
+    /// Whether a limit applies to it. A queued child could be dropped, and a shielded one must not be.
+    pub(crate) fn needs_place(&self) -> bool {
+        self.kind() == Kind::Ordinary && self.shields() == 0
+    }
+
     /// Whether background children stay for the clean-ups of this member.
     pub(crate) fn is_served(&self) -> bool {
         match self.kind() {

@@ -199,8 +199,7 @@ impl Table {
             if self.background.ended {
                 return Some(Refusal::Closed);
             }
-            self.background.living += 1;
-            self.background.keepers += usize::from(member.kind() == Kind::Watch);
+            self.background.entered(member.kind());
         }
         self.limit.as_mut().and_then(|limit| limit.admit(member, place))
     }

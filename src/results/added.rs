@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
+use futures_core::FusedFuture;
+
 use crate::error::Why;
 use crate::handle::JoinHandle;
 use crate::lock::Lock;
@@ -45,7 +47,7 @@ impl<S, T: Send + 'static, E> Results<S, T, E> {
     #[track_caller]
     pub fn add(&self, handle: JoinHandle<T>) {
         let packet = handle.packet().clone();
-        assert!(!packet.is_taken(), "a `JoinHandle` was added to results after it had given its result");
+        assert!(!handle.is_terminated(), "a `JoinHandle` was added to results after it had given its result");
         let mut inner = self.queue.lock();
         let number = inner.expect_one();
         let added = Arc::new(Added { handle: Lock::new(Some(handle)), queue: self.queue.clone(), number });

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::group::MemberKind;
-use taskgroup::{Group, TaskGroup, scope, shield};
+use taskgroup::{Group, Spawner, TaskGroup, scope, shield};
 
 use crate::ledger::{Entry, Gate, Tally};
 use crate::test::{Test, errors, panic_text, quiet_panic};
@@ -260,10 +260,23 @@ pub async fn their_own_clean_ups_do_not_keep_them(t: &Test) {
     assert_eq!(t.log.lines(), ["second clean-up"]);
 }
 
+/// Opens a group with a shielded child, which spawns into the group around when the gate opens.
+pub async fn spawning_late<S: Spawner>(t: &Test, group: &Group<S>, gate: &Gate) -> TaskGroup<S> {
+    let (inner, there) = (TaskGroup::new(group.spawner().clone()), Tally::new());
+    let (late, begun, open, log) = (group.clone(), there.clone(), gate.clone(), t.log.clone());
+    inner.launch(t.child(shield(async move {
+        begun.add();
+        open.wait().await;
+        log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
+    })));
+    there.take(1).await;
+    inner
+}
+
 /// The body opens a group with a shielded child, and returns. That child then spawns into the scope.
 pub async fn only_a_living_one_keeps_a_group_in_the_body_from_spawning(t: &Test) {
     for lives in [true, false] {
-        let (there, left, gate, opened) = (&Tally::new(), &Gate::new(), &Gate::new(), &OnceLock::new());
+        let (left, gate, opened) = (&Gate::new(), &Gate::new(), &OnceLock::new());
         let value = scope(t.spawner(), |group| async move {
             let ends = Gate::new();
             let end = ends.clone();
@@ -274,14 +287,7 @@ pub async fn only_a_living_one_keeps_a_group_in_the_body_from_spawning(t: &Test)
                     yield_now().await;
                 }
             }
-            let inner = TaskGroup::new(group.spawner().clone());
-            let (late, begun, open, log) = (group.clone(), there.clone(), gate.clone(), t.log.clone());
-            inner.launch(t.child(shield(async move {
-                begun.add();
-                open.wait().await;
-                log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
-            })));
-            there.take(1).await;
+            let _inner = spawning_late(t, &group, gate).await;
             // The background child stays for this one, and no longer.
             group.defer(yield_now());
             opened.set(group).ok();

@@ -3,10 +3,24 @@
 use std::task::{Context, Waker};
 
 use futures_lite::future::{poll_once, yield_now};
-use taskgroup::{JoinError, TaskGroup};
+use taskgroup::{AnySpawner, Group, JoinError, JoinHandle, TaskGroup};
 
 use crate::ledger::{Gate, Tally};
 use crate::test::{Test, panic_text, quiet_panic};
+
+/// Spawns a child that gives the value when the gate opens.
+fn gated<E, T>(t: &Test, group: &Group<AnySpawner, E>, begun: &Tally, gate: &Gate, value: T) -> JoinHandle<T>
+where
+    E: Send + 'static,
+    T: Send + 'static,
+{
+    let (begun, gate) = (begun.clone(), gate.clone());
+    group.spawn(t.child(async move {
+        begun.add();
+        gate.wait().await;
+        Ok(value)
+    }))
+}
 
 pub async fn a_handle_that_was_added_is_like_the_others(t: &Test) {
     let group = TaskGroup::builder::<&str>(t.spawner()).collect().open();
@@ -36,11 +50,7 @@ pub async fn a_handle_that_was_added_is_like_the_others(t: &Test) {
 pub async fn their_order_is_that_of_adding(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let (mut results, gate) = (group.results().in_order(), Gate::new());
-    let opened = gate.clone();
-    results.add(group.spawn(t.child(async move {
-        opened.wait().await;
-        Ok(0)
-    })));
+    results.add(gated(t, &group, &Tally::new(), &gate, 0));
     results.spawn(t.child(async { Ok(1) }));
     results.add(group.spawn(t.child(async { Ok(2) })));
     t.step().await;
@@ -78,12 +88,7 @@ pub async fn dropped_results_give_up_the_values_of_added_children(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let (results, gate, there) = (group.results(), Gate::new(), Tally::new());
     for _ in 0..3 {
-        let (opened, begun, value) = (gate.clone(), there.clone(), t.ledger.capture());
-        results.add(group.spawn(t.child(async move {
-            begun.add();
-            opened.wait().await;
-            Ok(value)
-        })));
+        results.add(gated(t, &group, &there, &gate, t.ledger.capture()));
     }
     there.take(3).await;
     drop(results);
@@ -102,12 +107,7 @@ pub async fn nor_is_a_panic_of_such_a_value_lost(t: &Test) {
     }
     let group = TaskGroup::new(t.spawner());
     let (results, gate, there) = (group.results(), Gate::new(), Tally::new());
-    let (opened, begun) = (gate.clone(), there.clone());
-    results.add(group.spawn(t.child(async move {
-        begun.add();
-        opened.wait().await;
-        Ok(Value)
-    })));
+    results.add(gated(t, &group, &there, &gate, Value));
     there.take(1).await;
     drop(results);
     gate.open();
@@ -129,11 +129,7 @@ pub async fn a_handle_that_has_given_its_result_cannot_be_added(t: &Test) {
 pub async fn a_handle_that_was_awaited_can_be_added(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let gate = Gate::new();
-    let opened = gate.clone();
-    let mut handle = group.spawn(t.child(async move {
-        opened.wait().await;
-        Ok(1)
-    }));
+    let mut handle = gated(t, &group, &Tally::new(), &gate, 1);
     assert!(std::pin::Pin::new(&mut handle).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let mut results = group.results();
     results.add(handle);

@@ -8,6 +8,7 @@ use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{AnyTimedSpawner, CancelReason, Group, TaskGroup, scope, shield};
 
 use super::timed_out;
+use crate::cases::background::spawning_late;
 use crate::cases::crank::{Cranked, at, cranked};
 use crate::cases::slow::Slow;
 use crate::ledger::{Gate, Tally};
@@ -409,17 +410,10 @@ pub async fn a_sleep_begins_when_it_is_asked_for(t: &Test) {
 /// The body opens a group with a shielded child, and returns. That child then spawns into the scope.
 pub async fn whoever_keeps_a_deadline_does_not_close_the_group_to_a_group_in_the_body(t: &Test) {
     let (_, spawner) = cranked(t);
-    let (there, left, gate) = (&Tally::new(), &Gate::new(), &Gate::new());
+    let (left, gate) = (&Gate::new(), &Gate::new());
     let value = scope(spawner, |group| async move {
         group.set_deadline(Some(at(100)));
-        let inner = TaskGroup::new(group.spawner().clone());
-        let (late, begun, opened, log) = (group.clone(), there.clone(), gate.clone(), t.log.clone());
-        inner.launch(t.child(shield(async move {
-            begun.add();
-            opened.wait().await;
-            log.write(if late.try_spawn(async {}).is_ok() { "taken" } else { "refused" });
-        })));
-        there.take(1).await;
+        let _inner = spawning_late(t, &group, gate).await;
         left.open();
         Ok::<_, Infallible>(())
     });
