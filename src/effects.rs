@@ -101,8 +101,12 @@ impl Effects {
         }
     }
 
+    /// Tells those who wait for a change of the group, which has been made before this call.
     pub(crate) fn notify(&mut self, group: &Arc<State>) {
-        self.lists().notify.push(group.clone());
+        // Whoever comes later looks at the change.
+        if group.signal().is_heard() {
+            self.lists().notify.push(group.clone());
+        }
     }
 
     /// Drops a `Task`, which cancels the child if it has not ended.

@@ -111,10 +111,10 @@ impl State {
             self.trace_end();
         }
         self.signal().forget_owner();
-        if self.parent.is_some() {
-            effects.settle(self);
-        }
         effects.run();
+        if self.parent.is_some() {
+            self.settle_now();
+        }
         Some(report)
     }
 
@@ -127,8 +127,6 @@ impl State {
             drop_quietly(catch(|| hook(live)));
         }
         self.lock().abandoned = true;
-        let mut effects = Effects::default();
-        effects.settle(self);
-        effects.run();
+        self.settle_now();
     }
 }

@@ -47,13 +47,13 @@ impl State {
         if stopping {
             state.word.stop(&mut table.locked);
         }
-        drop(table);
         if link.is_some() {
-            // In between, a cancel may have come and found nothing to unlink.
-            effects.settle(&state);
+            // In between, a cancel may have come and found nothing to unlink. A later one finds the link.
+            state.settle_if_due(state.word.look(), &mut effects);
         } else {
             effects.cancel(state.clone());
         }
+        drop(table);
         effects.run();
         state
     }
@@ -90,7 +90,7 @@ impl State {
         drop(table);
         if key == BODY {
             effects.notify(self);
-            effects.settle(self);
+            self.settle_if_due(self.word.look(), effects);
         }
     }
 
@@ -105,7 +105,7 @@ impl State {
             member.keep_waker(waker.take().expect("called once"), &mut effects);
         });
         if key == BODY {
-            effects.settle(self);
+            self.settle_if_due(self.word.look(), &mut effects);
         }
         effects.run();
     }
@@ -222,6 +222,13 @@ impl State {
         }
         drop(table);
         drop(group);
+    }
+
+    /// Settles the group, for a caller that has nothing else to do first. To note it would take two allocations.
+    pub(crate) fn settle_now(self: &Arc<Self>) {
+        let mut effects = Effects::default();
+        self.settle(&mut effects);
+        effects.run();
     }
 
     /// If the group is over, hands outwards the failures that nobody read, and cuts the link.

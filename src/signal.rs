@@ -69,6 +69,12 @@ impl Signal {
         }
     }
 
+    /// Whether a notification would wake anybody.
+    pub(crate) fn is_heard(&self) -> bool {
+        let ears = self.ears.lock();
+        ears.owner.is_some() || ears.others
+    }
+
     /// Whether the owner waits for the group.
     pub(crate) fn is_awaited(&self) -> bool {
         self.ears.lock().awaited

@@ -442,8 +442,8 @@ impl State {
         let mut table = self.lock();
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
+        self.settle_if_due(self.word.look(), &mut effects);
         drop(table);
-        effects.settle(self);
         effects.run();
     }
 

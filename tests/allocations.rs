@@ -13,9 +13,10 @@ use std::task::Poll;
 
 use async_executor::Executor;
 use futures_lite::future::{block_on, poll_once, yield_now};
+use futures_util::FutureExt as _;
 use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::{Adopt, SpawnBlocking, lazily};
-use taskgroup::{Spawner, Task, TaskGroup};
+use taskgroup::{Group, Spawner, Task, TaskGroup, scope};
 
 struct Counting;
 
@@ -382,6 +383,36 @@ fn cells_of_ended_children_that_are_kept_cost_one_allocation_a_group() {
     assert_eq!(kept, dropped + 1);
 }
 
+/// Opens and joins groups one after the other, and returns the allocations for each of a hundred.
+async fn of_groups(executor: Arc<Executor<'static>>) -> usize {
+    const GROUPS: usize = 100;
+    let mut before = 0;
+    for group in 0..=GROUPS {
+        if group == 1 {
+            // What the first group inside a child leaves there is for the next ones.
+            before = ALLOCATIONS.load(Relaxed);
+        }
+        TaskGroup::new(executor.clone()).join().await.unwrap();
+        scope(executor.clone(), |_| async { Ok::<_, Infallible>(()) }).await.unwrap();
+    }
+    (ALLOCATIONS.load(Relaxed) - before) / GROUPS
+}
+
+fn a_group_inside_a_child_costs_one_allocation_more() {
+    let executor = Arc::new(Executor::new());
+    let (outside, in_child, in_body) = block_on(executor.run(async {
+        let outside = of_groups(executor.clone()).await;
+        let group = TaskGroup::<_, Infallible>::new(executor.clone());
+        let in_child = group.spawn(of_groups(executor.clone()).map(Ok)).await.unwrap();
+        group.join().await.unwrap();
+        let in_body =
+            scope(executor.clone(), |_: Group<_>| of_groups(executor.clone()).map(Ok)).await.unwrap();
+        (outside, in_child, in_body)
+    }));
+    println!("allocations for a group and a scope: {outside}, {in_child} in a child, {in_body} in a body");
+    assert_eq!((in_child, in_body), (outside + 2, outside + 2));
+}
+
 #[test]
 fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     cells_of_ended_children_that_are_kept_cost_one_allocation_a_group();
@@ -394,4 +425,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     nor_of_two_siblings_that_await_a_queued_child_in_turn();
     work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue();
     refused_children_whose_destructors_panic_leave_nothing_behind();
+    a_group_inside_a_child_costs_one_allocation_more();
 }

@@ -69,6 +69,8 @@ fn ours<R: Runtime>() -> Vec<Entry<R>> {
     vec![
         ours_on::<R, Native>("ours"),
         ours_on::<R, OnPool>("ours-pool"),
+        ours_on::<R, Native>("ours+inside").inside::<Native>(),
+        ours_on::<R, OnPool>("ours-pool+inside").inside::<OnPool>(),
         ours_with::<R, Named>("ours+name"),
         ours_with::<R, Limited>("ours+limit"),
         ours_with::<R, WithDeadline>("ours+deadline"),
@@ -231,6 +233,8 @@ pub struct Entry<R> {
     cancels: Option<Drive<R>>,
     nests: Option<Drive<R>>,
     collects: Option<Drive<R>>,
+    /// What the parent is run in, if it is not the only one there.
+    inside: Option<fn(R, workloads::Running) -> workloads::Running>,
 }
 
 impl<R: Runtime> Entry<R> {
@@ -249,6 +253,7 @@ impl<R: Runtime> Entry<R> {
             cancels: None,
             nests: None,
             collects: None,
+            inside: None,
         }
     }
 
@@ -268,6 +273,11 @@ impl<R: Runtime> Entry<R> {
         Self { at_most: Some(children), ..self }
     }
 
+    /// The parent is a child of one of our groups itself.
+    fn inside<P: Place<R>>(self) -> Self {
+        Self { inside: Some(ours::inside::<R, P>), ..self }
+    }
+
     fn late(self) -> Self {
         Self { late: true, ..self }
     }
@@ -277,6 +287,16 @@ impl<R: Runtime> Entry<R> {
         let workloads =
             Workload::ALL.into_iter().filter(|workload| self.drive(*workload).is_some()).collect();
         Competitor { name: self.name, at_most: self.at_most, late: self.late, workloads }
+    }
+
+    /// Starts a parent that runs this job, if the contestant can.
+    pub fn start(&self, runtime: R, job: Job) -> Option<workloads::Running> {
+        let drive = self.drive(job.workload)?;
+        let parent = drive(runtime.clone(), job.for_late(self.late));
+        Some(match self.inside {
+            Some(inside) => inside(runtime, parent),
+            None => parent,
+        })
     }
 
     /// Returns how it runs this workload, if it can.

@@ -107,10 +107,9 @@ impl Visit for Time<'_> {
 }
 
 fn run<H: Host>(host: &H, entry: &Entry<H::Runtime>, job: Job) -> Result<Round, String> {
-    let drive = entry.drive(job.workload);
-    let drive = drive.ok_or_else(|| format!("`{}` has no way to run {}", entry.name, job.workload))?;
-    host.run(drive(host.runtime(), job.for_late(entry.late)))
-        .map_err(|fault| format!("{} {}: {fault}", job.workload, entry.name))
+    let parent = entry.start(host.runtime(), job);
+    let parent = parent.ok_or_else(|| format!("`{}` has no way to run {}", entry.name, job.workload))?;
+    host.run(parent).map_err(|fault| format!("{} {}: {fault}", job.workload, entry.name))
 }
 
 /// Counts the allocations of one cell of the runtime that is visited, and prints them.

@@ -273,6 +273,7 @@ macro_rules! __for_all_cases {
                 code_under_a_shield_can_see_the_cancel
                 a_shield_in_the_body_holds_the_scope
                 a_body_that_returns_in_the_poll_its_shield_ends_in_counts
+                a_body_that_returns_in_the_poll_its_shield_ends_in_frees_a_host_that_is_cut
                 a_shield_in_an_inner_body_holds_the_child_that_polls_it
                 a_shield_that_begins_after_the_cut_is_never_polled
                 a_shield_that_is_dropped_half_way_lets_the_cancel_through

@@ -11,6 +11,7 @@ use taskgroup::{Group, Pool, Spawner, TaskGroup};
 use super::{Cancels, Collects, Contestant, Nest, Nests};
 use crate::children::Valued;
 use crate::runtimes::Runtime;
+use crate::workloads::Running;
 
 /// Where our children run: one of the spawners that a runtime offers.
 pub trait Place<R>: Send + 'static {
@@ -42,6 +43,16 @@ impl<R: Runtime> Place<R> for OnPool {
         let pool = POOL.get_or_init(|| Box::new(Pool::new(runtime.spawner())));
         pool.downcast_ref::<Pool<R::Spawner>>().expect("a process has one runtime").clone()
     }
+}
+
+/// Runs a parent in a child, so that the groups that it opens are inside of a group.
+pub fn inside<R: Runtime, P: Place<R>>(runtime: R, parent: Running) -> Running {
+    Box::pin(async move {
+        let group = TaskGroup::new(P::spawner(&runtime));
+        let round = group.spawn(parent.map(Ok)).await.expect("nothing fails");
+        group.join().await.expect("nothing fails");
+        round
+    })
 }
 
 pub struct Ours<R: Runtime, P: Place<R>>(TaskGroup<P::Spawner>);

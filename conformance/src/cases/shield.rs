@@ -159,6 +159,22 @@ pub async fn a_body_that_returns_in_the_poll_its_shield_ends_in_counts(t: &Test)
     assert_eq!(t.log.lines(), ["section"]);
 }
 
+/// The host is cut in the poll in which the body ends, so it never reads the outcome of the inner group.
+pub async fn a_body_that_returns_in_the_poll_its_shield_ends_in_frees_a_host_that_is_cut(t: &Test) {
+    let outer = TaskGroup::new(t.spawner());
+    let (around, spawner) = (outer.group(), t.spawner());
+    outer.launch(t.child(async move {
+        let inner = scope(spawner, |inner| async move {
+            shield(async { inner.cancel() }).await;
+            around.cancel();
+            Ok::<_, Infallible>(())
+        });
+        drop(inner.await);
+        pending::<()>().await;
+    }));
+    outer.join().await.unwrap();
+}
+
 pub async fn a_shield_in_an_inner_body_holds_the_child_that_polls_it(t: &Test) {
     let outer = TaskGroup::new(t.spawner());
     let (gate, begun, log) = (Gate::new(), Tally::new(), t.log.clone());
