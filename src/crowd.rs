@@ -176,10 +176,15 @@ impl State {
     /// Called after a child has left.
     #[inline]
     pub(crate) fn note_few(&self, table: &mut Table, mut seen: Seen, effects: &mut Effects) -> Seen {
-        if self.are_few_on_pool(table) || (seen.are_few() && self.flags.is_crowded()) {
+        if self.is_crowd_over(table, seen) {
             seen = self.disperse(table, effects);
         }
         seen
+    }
+
+    #[inline]
+    fn is_crowd_over(&self, table: &Table, seen: Seen) -> bool {
+        self.are_few_on_pool(table) || (seen.are_few() && self.flags.is_crowded())
     }
 
     #[cold]
@@ -235,12 +240,20 @@ impl State {
     /// Ends a child after which so few live that there is more to do.
     pub(crate) fn end_among_few(
         self: &Arc<Self>,
-        mut table: Guard<'_, Table>,
+        table: Guard<'_, Table>,
         seen: Seen,
         task: Option<Task<()>>,
     ) {
+        if self.is_crowd_over(&table, seen) {
+            return self.end_crowd(table, task);
+        }
+        self.after(table, seen, &mut [task], Effects::default());
+    }
+
+    #[cold]
+    fn end_crowd(self: &Arc<Self>, mut table: Guard<'_, Table>, task: Option<Task<()>>) {
         let mut effects = Effects::default();
-        let seen = self.note_few(&mut table, seen, &mut effects);
+        let seen = self.disperse(&mut table, &mut effects);
         self.after(table, seen, &mut [task], effects);
     }
 

@@ -28,7 +28,11 @@ use crate::unwind::{catch, drop_quietly, wake};
 
 /// Mostly empty: a child that ends among others has no effects, and pays for none.
 #[derive(Default)]
-pub(crate) struct Effects(Option<Box<Lists>>);
+pub(crate) struct Effects {
+    /// Of all that is to be woken, the first. Mostly it is the only effect, where a child hands on its place.
+    waker: Option<Waker>,
+    lists: Option<Box<Lists>>,
+}
 
 /// What somebody waits for, and the result that it is resolved with.
 type Answer = (Arc<Packet<()>>, Result<(), Why>);
@@ -56,7 +60,7 @@ struct Lists {
 
 impl Effects {
     fn lists(&mut self) -> &mut Lists {
-        self.0.get_or_insert_default()
+        self.lists.get_or_insert_default()
     }
 
     /// Cancels a group because the member that opened it was cancelled or has ended.
@@ -75,8 +79,9 @@ impl Effects {
     }
 
     pub(crate) fn wake(&mut self, waker: Option<Waker>) {
-        if let Some(waker) = waker {
-            self.lists().wakers.push(waker);
+        let Some(waker) = waker else { return };
+        if let Some(more) = self.waker.replace(waker) {
+            self.lists().wakers.push(more);
         }
     }
 
@@ -154,14 +159,16 @@ impl Effects {
     }
 
     #[inline]
-    pub(crate) fn run(self) {
-        if self.0.is_some() {
+    pub(crate) fn run(mut self) {
+        if self.lists.is_some() {
             self.run_all();
+        } else if let Some(waker) = self.waker.take() {
+            wake(waker);
         }
     }
 
     fn run_all(mut self) {
-        while let Some(lists) = &mut self.0 {
+        while let Some(lists) = &mut self.lists {
             #[cfg(feature = "tracing")]
             if let Some(cancelled) = lists.tell.pop() {
                 cancelled.tell();
@@ -171,7 +178,7 @@ impl Effects {
                 group.cancel_into(CancelReason::Parent, &mut self);
             } else if let Some(group) = lists.stop.pop() {
                 group.stop_into(&mut self);
-            } else if let Some(waker) = lists.wakers.pop() {
+            } else if let Some(waker) = self.waker.take().or_else(|| lists.wakers.pop()) {
                 wake(waker);
             } else if let Some((packet, answer)) = lists.answers.pop() {
                 packet.resolve(answer);

@@ -101,17 +101,18 @@ impl State {
             return None;
         }
         let report = (std::mem::take(&mut table.outcome), table.reason.as_deref().cloned());
-        let mut effects = Effects::default();
-        if let Some(limit) = &mut table.limit {
+        let turned_away = table.limit.as_mut().map(|limit| {
+            let mut effects = Effects::default();
             limit.turn_away(&mut effects);
-        }
+            effects
+        });
         drop(table);
         #[cfg(feature = "tracing")]
         if self.is_observed() {
             self.trace_end();
         }
         self.signal().forget_owner();
-        effects.run();
+        turned_away.into_iter().for_each(Effects::run);
         if self.parent.is_some() {
             self.settle_now();
         }

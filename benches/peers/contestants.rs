@@ -16,7 +16,7 @@ use std::future::Future;
 use std::ops::Range;
 
 use self::features::{
-    Collecting, Feature, Hook, Limited, Measured, Named, Observed, Supervising, With, WithDeadline,
+    Collecting, Feature, Hook, Limited, Measured, Named, Observed, Queued, Supervising, With, WithDeadline,
 };
 use self::handles::Handles;
 use self::join_set::{Set, SharedSet};
@@ -73,6 +73,7 @@ fn ours<R: Runtime>() -> Vec<Entry<R>> {
         ours_on::<R, OnPool>("ours-pool+inside").inside::<OnPool>(),
         ours_with::<R, Named>("ours+name"),
         ours_with::<R, Limited>("ours+limit"),
+        ours_with::<R, Queued>("ours+queue"),
         ours_with::<R, WithDeadline>("ours+deadline"),
         ours_with::<R, Collecting>("ours+collect"),
         ours_with::<R, Supervising>("ours+supervise"),

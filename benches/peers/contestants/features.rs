@@ -69,6 +69,12 @@ settings! {
             builder.limit(NonZero::<usize>::MAX)
         }
     }
+    /// A limit that nearly all children wait for.
+    Queued {
+        fn set(builder: Builder<S>) -> Builder<S> {
+            builder.limit(NonZero::new(10).expect("not zero"))
+        }
+    }
     /// A deadline that is far away.
     WithDeadline {
         fn set(builder: Builder<S>) -> Builder<S> {
