@@ -64,13 +64,19 @@ impl State {
             return;
         }
         let Background { living, keepers, served, ended } = table.background;
-        // A child that watches a deadline stays until the very end, because clean-ups may still start children.
-        let last = (living > keepers && served == 0) || seen.others() == living;
-        if living > 0 && last && !ended {
+        let services = living > keepers && served == 0 && !ended;
+        // A child that watches a deadline stays until the very end: clean-ups may still start children, and a background
+        // child may be under a shield.
+        let watches = keepers > 0 && keepers == seen.others();
+        if services || watches {
             table.background.ended = true;
-            self.close_locked(&mut table, &mut effects);
+            if !self.word.look().is_closed() {
+                self.close_locked(&mut table, &mut effects);
+                effects.notify(self);
+            }
             let Table { slots, singled, locked, .. } = &mut *table;
-            for (_, slot) in slots.iter_mut().filter(|(_, slot)| slot.member.kind().is_background()) {
+            let ends = |kind| (services && kind == Kind::Background) || (watches && kind == Kind::Watch);
+            for (_, slot) in slots.iter_mut().filter(|(_, slot)| ends(slot.member.kind())) {
                 *singled += usize::from(self.single_out(slot, locked, &mut effects));
             }
         }

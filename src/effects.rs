@@ -4,7 +4,8 @@
 //! from it: other groups to cancel, wakers to call, `Task`s to drop. [`Effects::run`] then does all of it with no lock
 //! held. It uses loops, however deep the groups are nested, and takes these steps in order:
 //!
-//! 1. cancel every group that is noted, and those that this adds in turn, so that all descendants are marked first;
+//! 1. list whom a cancel forces to end in a shutdown; then cancel every group that is noted, and those that this adds in
+//!    turn, so that all descendants are marked first;
 //! 2. call the wakers and signals;
 //! 3. drop the `Task`s, those of pools first; this may run the destructors of children on this very thread;
 //! 4. settle groups that may be over, which can free the members that hold them, and so on outwards;
@@ -44,6 +45,7 @@ type Many = (Arc<dyn TaskPool>, Vec<Task<()>>);
 struct Lists {
     #[cfg(feature = "tracing")]
     tell: Vec<Cancelled>,
+    note: Vec<Arc<State>>,
     groups: Vec<Arc<State>>,
     stop: Vec<Arc<State>>,
     wakers: Vec<Waker>,
@@ -66,6 +68,11 @@ impl Effects {
     /// Cancels a group because the member that opened it was cancelled or has ended.
     pub(crate) fn cancel(&mut self, group: Arc<State>) {
         self.lists().groups.push(group);
+    }
+
+    /// Notes, for the report of a shutdown, who is forced to end in the groups inside this one.
+    pub(crate) fn note_inside(&mut self, group: Arc<State>) {
+        self.lists().note.push(group);
     }
 
     /// Asks a group to end because the group around it is asked to.
@@ -174,7 +181,9 @@ impl Effects {
                 cancelled.tell();
                 continue;
             }
-            if let Some(group) = lists.groups.pop() {
+            if let Some(group) = lists.note.pop() {
+                group.note_inside();
+            } else if let Some(group) = lists.groups.pop() {
                 group.cancel_into(CancelReason::Parent, &mut self);
             } else if let Some(group) = lists.stop.pop() {
                 group.stop_into(&mut self);

@@ -178,7 +178,6 @@ impl<S, E> Group<S, E> {
     /// # }
     /// ```
     pub fn cancel_with(&self, message: impl Into<Cow<'static, str>>) {
-        self.state().note_forced();
         self.state().cancel(CancelReason::Explicit(message.into()));
     }
 

@@ -112,6 +112,13 @@ impl Outcome {
         }
     }
 
+    /// Notes who is forced to end as well.
+    pub(crate) fn note_more(&mut self, forced: ShutdownReport) {
+        if let Some(noted) = &mut self.failures().forced {
+            noted.append(forced);
+        }
+    }
+
     pub(crate) fn take_forced(&mut self) -> ShutdownReport {
         self.failures.as_mut().and_then(|failures| failures.forced.take()).unwrap_or_default()
     }

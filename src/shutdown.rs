@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::{Future, Ready};
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,12 +9,16 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::effects::Effects;
 use crate::error::{GroupError, Origin};
-use crate::member::Kind;
+use crate::keeping::Brittle;
+use crate::member::{BODY, Kind, Slot};
+use crate::outcome::Raw;
 use crate::state::State;
+use crate::table::Table;
 use crate::task_group::Join;
 use crate::timer::{AnyTimer, Sleep, Timer, poll_sleep};
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::catch;
 
 /// How many members a report names.
 const NAMED: usize = 64;
@@ -29,26 +32,14 @@ pin_project! {
         grace: Duration,
         step: Step,
         #[pin]
-        signal: Option<F>,
+        signal: Option<Brittle<F>>,
     }
-
-    impl<S, E, F> PinnedDrop for Shutdown<S, E, F> {
-        fn drop(this: Pin<&mut Self>) {
-            // The signal is the user's. A panic of its destructor gives way to one under way, which may be a child's.
-            if std::thread::panicking() {
-                forget(this.project().signal);
-            }
-        }
-    }
-}
-
-/// Drops the signal, and contains a panic of its destructor.
-fn forget<F>(mut signal: Pin<&mut Option<F>>) {
-    drop_quietly(catch(|| signal.set(None)));
 }
 
 /// How far a shutdown is.
 enum Step {
+    /// It was not polled yet.
+    New,
     /// It waits for the signal.
     Signal,
     Grace(Sleep),
@@ -57,10 +48,15 @@ enum Step {
 }
 
 impl<S, E, F> Shutdown<S, E, F> {
-    pub(crate) fn new(join: Join<S, E>, clock: AnyTimer, grace: Duration, signal: Option<F>) -> Self {
+    pub(crate) fn new(
+        join: Join<S, E>,
+        clock: AnyTimer,
+        grace: Duration,
+        signal: Option<Brittle<F>>,
+    ) -> Self {
         // From now on, those whom a cancel forces are noted.
         join.group().expect("not polled before").state().lock().outcome.begin_shutdown();
-        Self { join, clock, grace, step: Step::Signal, signal }
+        Self { join, clock, grace, step: Step::New, signal }
     }
 }
 
@@ -70,6 +66,14 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
+            let group = this.join.group().expect("it has not ended");
+            if let Step::New = this.step {
+                if this.signal.is_some() {
+                    // A clock that cannot measure the grace panics here, and not when the signal comes.
+                    drop(this.clock.sleep(*this.grace));
+                }
+                *this.step = Step::Signal;
+            }
             if let Step::Signal = this.step {
                 let polled =
                     catch(|| this.signal.as_mut().as_pin_mut().map(|signal| signal.poll(cx).map(drop)));
@@ -77,29 +81,33 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
                     Ok(Some(Poll::Pending)) => {}
                     Ok(None | Some(Poll::Ready(()))) => {
                         this.signal.set(None);
-                        this.join.group().expect("it has not ended").stop();
+                        group.stop();
                         *this.step = Step::Grace(this.clock.sleep(*this.grace));
                     }
                     Err(payload) => {
-                        forget(this.signal);
-                        resume_unwind(payload);
+                        this.signal.set(None);
+                        // Raised when the group has ended, unless a child has panicked before.
+                        group.state().record(BODY, Raw::Panic(payload));
+                        group.cancel_with("the signal panicked");
+                        *this.step = Step::Forced;
                     }
                 }
             }
             // Before the clock, so that members that have ended in time count as such.
             if let Poll::Ready(mut ended) = this.join.poll_outcome(cx) {
+                this.signal.set(None);
                 let report = ended.outcome.take_forced();
-                // Before the outcome, which may be a panic.
-                forget(this.signal);
                 return Poll::Ready(ended.conclude().map(|()| report));
             }
             match this.step {
                 // If the clock is gone the grace is over: it would never end otherwise.
                 Step::Grace(sleep) => _ = std::task::ready!(poll_sleep(sleep, cx)),
-                Step::Signal | Step::Forced => return Poll::Pending,
+                Step::New | Step::Signal | Step::Forced => return Poll::Pending,
             }
             *this.step = Step::Forced;
-            this.join.group().expect("it has not ended").cancel_with("the grace is over");
+            let group = this.join.group().expect("it has not ended");
+            group.cancel_with("the grace is over");
+            group.state().note_late();
         }
     }
 }
@@ -107,6 +115,7 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
 impl<S, E, F> fmt::Debug for Shutdown<S, E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let step = match self.step {
+            Step::New => "not polled",
             Step::Signal => "waits for the signal",
             Step::Grace(_) => "waits for members",
             Step::Forced => "the grace is over",
@@ -117,9 +126,9 @@ impl<S, E, F> fmt::Debug for Shutdown<S, E, F> {
 
 /// Lists the children that did not end in the grace of a shutdown, and so had to be cancelled.
 ///
-/// They were cancelled when the grace was over, or earlier, if somebody cancelled the group after the shutdown was called. A
-/// child under a [shield](crate::shield()) is listed as well, although it then ends by itself. See
-/// [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
+/// They were cancelled when the grace was over, or earlier, if the group was cancelled after the shutdown was called. A
+/// child under a [shield](crate::shield()) is listed as well, although it then ends by itself. If the group was cancelled
+/// before, those are listed who have outlasted the grace. See [`TaskGroup::shutdown`](crate::TaskGroup::shutdown).
 #[derive(Clone, Debug, Default)]
 pub struct ShutdownReport {
     forced: Vec<Origin>,
@@ -130,7 +139,7 @@ impl ShutdownReport {
     /// Returns the children that had to be cancelled, at most 64 of them.
     ///
     /// They are children of the group and of the groups inside it. Background children are not listed, because they run until
-    /// the others have ended; nor are clean-ups.
+    /// the others have ended; nor are clean-ups; nor is who comes into a group inside while the cancel is on its way there.
     pub fn forced(&self) -> &[Origin] {
         &self.forced
     }
@@ -162,31 +171,67 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
-impl State {
-    /// Notes who is forced to end, if the group is cancelled in a shutdown.
-    pub(crate) fn note_forced(self: &Arc<Self>) {
-        if !self.is_cancelled() && self.lock().outcome.is_shutting_down() {
-            let forced = self.survivors();
-            self.lock().outcome.note_forced(forced);
+impl ShutdownReport {
+    fn add(&mut self, origin: impl FnOnce() -> Origin) {
+        if self.forced.len() == NAMED {
+            self.more += 1;
+        } else {
+            self.forced.push(origin());
         }
     }
 
-    /// The ordinary children that have not ended, of this group and of all groups inside it.
-    fn survivors(self: &Arc<Self>) -> ShutdownReport {
-        let mut report = ShutdownReport::default();
-        let mut groups = vec![self.clone()];
-        while let Some(group) = groups.pop() {
-            let table = group.lock();
-            groups.extend(table.members().flat_map(|member| member.groups().cloned()));
-            for (_, slot) in table.slots.iter().filter(|(_, slot)| slot.member.kind() == Kind::Ordinary) {
-                if report.forced.len() == NAMED {
-                    report.more += 1;
-                } else {
-                    let name = slot.member.name().cloned();
-                    report.forced.push(group.origin_of_child(slot.member.id(), slot.location, name));
-                }
+    /// Adds what another report lists.
+    pub(crate) fn append(&mut self, other: Self) {
+        other.forced.into_iter().for_each(|origin| self.add(|| origin));
+        self.more += other.more;
+    }
+}
+
+impl State {
+    /// Notes who is forced to end, if this is in a shutdown. Under the lock under which the group is cancelled, so that
+    /// nobody comes in between; the groups inside are asked before they are cancelled.
+    pub(crate) fn note_forced(self: &Arc<Self>, table: &mut Table, effects: &mut Effects) {
+        if table.outcome.is_shutting_down() {
+            let mut report = ShutdownReport::default();
+            self.list(table, &mut report);
+            table.outcome.note_forced(report);
+            effects.note_inside(self.clone());
+        }
+    }
+
+    /// Notes who is forced to end in the groups inside this one.
+    pub(crate) fn note_inside(&self) {
+        let report = survivors(inside(&self.lock()));
+        self.lock().outcome.note_more(report);
+    }
+
+    /// Notes who has outlasted the grace, if the group was cancelled before the shutdown, and nobody is noted.
+    fn note_late(self: &Arc<Self>) {
+        let report = survivors(vec![self.clone()]);
+        self.lock().outcome.note_forced(report);
+    }
+
+    /// Adds the ordinary children of this group that have not ended.
+    fn list(&self, table: &Table, report: &mut ShutdownReport) {
+        for (_, Slot { member, location, .. }) in &table.slots {
+            if member.kind() == Kind::Ordinary {
+                report.add(|| self.origin_of_child(member.id(), location, member.name().cloned()));
             }
         }
-        report
     }
+}
+
+fn inside(table: &Table) -> Vec<Arc<State>> {
+    table.members().flat_map(|member| member.groups().cloned()).collect()
+}
+
+/// The ordinary children that have not ended, of these groups and of all groups inside them.
+fn survivors(mut groups: Vec<Arc<State>>) -> ShutdownReport {
+    let mut report = ShutdownReport::default();
+    while let Some(group) = groups.pop() {
+        let table = group.lock();
+        groups.extend(inside(&table));
+        group.list(&table, &mut report);
+    }
+    report
 }

@@ -219,6 +219,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// group from time to time. If it stops early, it should return `Ok` with what it has so far, and not an error: an `Err`
     /// is a failure of the group, whereas an explicit cancel is not an error.
     ///
+    /// **If the runtime goes away, the group does not wait for work that has begun.** The child is lost then, and with it the
+    /// only one that waits for the thread. Join the group before the runtime is shut down.
+    ///
     /// # Panics
     ///
     /// Panics if the spawner does. A child that the spawner has not taken is lost then, which cancels the group. A panic of
@@ -256,7 +259,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// * The group waits for the task, and its error or panic goes to the group.
     /// * If the task ends without an output, because other code aborted it or its runtime went away, the child is lost.
     /// * If the group is closed or cancelled, the task is aborted, and the handle reports that the child was cancelled.
-    /// * It needs no place under a [limit](crate::group::Builder::limit).
+    /// * It needs no place under a [limit](crate::group::Builder::limit). Nor does it lend one: if it awaits the handle of a
+    ///   child that is queued, that child does not get a place earlier.
     ///
     /// Groups and shields that the task opens while it runs are not linked to this group. If the runtime of the *group* goes
     /// away, the child that waits for the task is lost, and the task is only asked to end.

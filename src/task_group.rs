@@ -15,6 +15,7 @@ use crate::context::Withheld;
 use crate::deadline::time_settings;
 use crate::error::{CancelReason, GroupError, Origin};
 use crate::group::{Group, refuse_own_child};
+use crate::keeping::Brittle;
 use crate::member::BODY;
 use crate::outcome::Outcome;
 use crate::patience::{Patience, Warn};
@@ -236,8 +237,8 @@ impl<S, E: 'static> TaskGroup<S, E> {
     ///
     /// # Cancellation, panics, errors
     ///
-    /// As for [`shutdown`](Self::shutdown). A panic of `signal` is raised in the task that polls this future, which cancels the
-    /// group.
+    /// As for [`shutdown`](Self::shutdown). A panic of `signal` cancels the group, and is raised when the group has ended,
+    /// unless a child has panicked before. A panic of its destructor is contained.
     ///
     /// # Examples
     ///
@@ -272,6 +273,7 @@ impl<S, E: 'static> TaskGroup<S, E> {
         S: Timed,
         F: Future,
     {
+        let signal = Brittle::new(signal);
         let clock = AnyTimer::of(self.spawner());
         Shutdown::new(self.join(), clock, grace, Some(signal))
     }

@@ -418,6 +418,7 @@ macro_rules! __for_all_cases {
                 one_that_ends_by_itself_leaves_its_value
                 one_that_has_ended_by_itself_does_not_keep_a_clean_up_from_spawning
                 a_shielded_one_holds_the_group
+                whoever_takes_results_learns_that_only_a_shielded_one_is_left
                 a_failure_of_one_that_is_being_ended_is_a_failure
                 once_they_are_being_ended_nothing_starts
                 a_closed_group_takes_none
@@ -462,6 +463,7 @@ macro_rules! __for_all_cases {
                 a_childs_error_outranks_it_and_the_reason_is_still_readable
                 set_later_it_outranks_an_explicit_cancel_that_the_body_holds_up
                 so_it_does_when_it_is_set_after_that_cancel
+                it_reaches_a_shielded_child_in_the_background
                 a_shielded_child_is_waited_for
                 it_does_not_reach_a_group_opened_under_a_shield
                 a_deadline_set_under_a_shield_is_kept
@@ -515,6 +517,8 @@ macro_rules! __for_all_cases {
                 a_cancel_in_the_grace_is_in_the_report
                 so_it_is_if_there_was_no_signal_yet
                 a_cancel_before_it_forces_nobody
+                whoever_outlasts_the_grace_is_in_the_report_whoever_cancelled
+                nobody_who_comes_while_it_is_cancelled_is_missing_in_the_report
                 a_signal_that_panics_loses_nothing
                 on_a_signal_it_begins_with_the_signal
                 a_group_that_ends_does_not_wait_for_the_signal

@@ -1,30 +1,25 @@
 //! Values that spawners, hooks and runtimes hand to the crate, and that panic when they are dropped.
 
-use std::future::{Future, Pending, pending};
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_lite::future::block_on;
 use taskgroup::future::Scope;
 use taskgroup::group::{Ready, Snapshot};
-use taskgroup::runtime::{Adopt, Hooked, SpawnBlocking, SpawnHook, Timed, Timer};
+use taskgroup::runtime::{Hooked, SpawnHook, Timed};
 use taskgroup::{AnyTimedSpawner, Group, Spawner, Task, TaskGroup, adopt, scope};
 use taskgroup_conformance::ledger::{Ledger, Tally};
 use taskgroup_conformance::spawners::{Inline, ThreadEach};
-use taskgroup_conformance::{quiet_panic, text, watched};
+use taskgroup_conformance::{quiet_panic, watched};
 
-/// Panics when it is dropped.
-pub(crate) struct Bomb;
+mod values;
 
-impl Drop for Bomb {
-    fn drop(&mut self) {
-        quiet_panic("dropped");
-    }
-}
+pub(crate) use self::values::*;
 
 /// Its handles panic when they are dropped.
 #[derive(Clone)]
@@ -90,110 +85,6 @@ fn wrappers_of_a_hook() {
 #[test]
 fn wrappers_of_a_hook_on_smol() {
     watched(|| children_end_as_ever(Hooked::new(taskgroup::Smol, BadHook)));
-}
-
-/// Panics when its last owner drops it, and when it is asked for the time or for a thread.
-#[derive(Clone)]
-struct BadSpawner(#[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
-
-impl Spawner for BadSpawner {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        ThreadEach.spawn(future)
-    }
-}
-
-impl BadSpawner {
-    fn new() -> Self {
-        Self(Arc::new(Bomb))
-    }
-}
-
-impl SpawnBlocking for BadSpawner {
-    fn spawn_blocking<W, O>(&self, _: W) -> impl Adopt<Output = O> + use<W, O>
-    where
-        W: FnOnce() -> O + Send + 'static,
-        O: Send + 'static,
-    {
-        fn task<O>() -> Task<O> {
-            quiet_panic("no threads")
-        }
-        task()
-    }
-}
-
-impl Timer for BadSpawner {
-    type Sleep = Pending<()>;
-
-    fn now(&self) -> Duration {
-        quiet_panic("clock")
-    }
-
-    fn sleep_until(&self, _: Duration) -> Pending<()> {
-        pending()
-    }
-}
-
-/// A spawner that owns something that panics when the last clone goes, with a clock that stands still.
-#[derive(Clone)]
-pub(crate) struct Owning<S>(S, #[expect(dead_code, reason = "it is dropped")] Arc<Bomb>);
-
-impl<S> Owning<S> {
-    pub(crate) fn new(spawner: S) -> Self {
-        Self(spawner, Arc::new(Bomb))
-    }
-}
-
-impl<S: Spawner> Spawner for Owning<S> {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.0.spawn(future)
-    }
-
-    fn for_tasks(&self) -> Option<Self> {
-        Some(self.clone())
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Still;
-
-impl Timer for Still {
-    type Sleep = Pending<()>;
-
-    fn now(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn sleep_until(&self, _: Duration) -> Pending<()> {
-        pending()
-    }
-}
-
-impl<S> Timed for Owning<S> {
-    type Timer = Still;
-
-    fn timer(&self) -> Still {
-        Still
-    }
-}
-
-/// Returns the message of the panic of `f`, or of the destructor of its result.
-pub(crate) fn panic_of<R>(f: impl FnOnce() -> R) -> String {
-    text(&*catch_unwind(AssertUnwindSafe(|| drop(f()))).unwrap_err())
-}
-
-/// Drops `value` while the thread unwinds from a panic, which goes on alone.
-pub(crate) fn unwinds_over<T>(value: T) {
-    let outside = || {
-        let _value = value;
-        quiet_panic("outside")
-    };
-    assert_eq!(panic_of(outside), "outside");
 }
 
 #[test]
@@ -311,6 +202,28 @@ fn what_a_warning_captures_and_goes_with_a_spawner() {
         });
         // That of the spawner is contained by the `Join`; and that of the other one goes to nobody.
         unwinds_over(join);
+    });
+}
+
+#[test]
+fn the_signal_of_a_shutdown_that_goes_with_a_spawner_or_a_clock() {
+    struct Signal(Bomb);
+
+    impl Future for Signal {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            _ = &self.0;
+            Poll::Pending
+        }
+    }
+
+    watched(|| {
+        let group = TaskGroup::<_, Infallible>::new(Owning::new(ThreadEach));
+        let shutdown = group.shutdown_when(Signal(Bomb), Duration::ZERO);
+        assert_eq!(panic_of(|| drop(shutdown)), "dropped");
+        let group = TaskGroup::<_, Infallible>::new(Clockless);
+        assert_eq!(panic_of(|| group.shutdown_when(Signal(Bomb), Duration::ZERO)), "no clock");
     });
 }
 

@@ -117,6 +117,22 @@ pub async fn a_shielded_one_holds_the_group(t: &Test) {
     assert_eq!(t.log.lines(), ["section done"]);
 }
 
+/// The service waits for the consumer to go, who waits until there can be no more results.
+pub async fn whoever_takes_results_learns_that_only_a_shielded_one_is_left(t: &Test) {
+    let (outside, group) = (TaskGroup::new(t.spawner()), TaskGroup::new(t.spawner()));
+    let (log, lines) = async_channel::unbounded();
+    group.child().background().shielded().launch(t.child(async move { while lines.recv().await.is_ok() {} }));
+    let mut results = group.results();
+    results.spawn(t.child(async { Ok(1) }));
+    outside.launch(t.child(async move {
+        while let Some(result) = results.next().await {
+            log.send(result.unwrap()).await.unwrap();
+        }
+    }));
+    group.join().await.unwrap();
+    outside.join().await.unwrap();
+}
+
 pub async fn a_failure_of_one_that_is_being_ended_is_a_failure(t: &Test) {
     let (group, there) = (TaskGroup::fallible(t.spawner()), Tally::new());
     let (own, begun) = (group.group(), there.clone());

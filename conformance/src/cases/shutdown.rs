@@ -400,6 +400,64 @@ pub async fn a_cancel_before_it_forces_nobody(t: &Test) {
     }
 }
 
+/// The cancel was not part of the shutdown, but whoever is left when the grace is over has outlasted it.
+pub async fn whoever_outlasts_the_grace_is_in_the_report_whoever_cancelled(t: &Test) {
+    for early in [true, false] {
+        let (crank, spawner) = cranked(t);
+        let host = TaskGroup::new(spawner.clone());
+        let (gate, there, opened) = (Gate::new(), Tally::new(), async_channel::bounded(1));
+        let section = {
+            let (gate, there) = (gate.clone(), there.clone());
+            t.child(async move {
+                there.add();
+                gate.wait().await;
+            })
+        };
+        host.launch(t.child(async move {
+            let group = TaskGroup::new(spawner);
+            group.child().name("deaf").shielded().launch(section);
+            opened.0.send(group).await.unwrap();
+            pending::<()>().await;
+        }));
+        let group: TaskGroup<_> = opened.1.recv().await.unwrap();
+        there.take(1).await;
+        if early {
+            host.cancel();
+        }
+        let mut shutdown = group.shutdown(at(5));
+        assert!(poll_once(&mut shutdown).await.is_none());
+        if !early {
+            host.cancel();
+        }
+        crank.to(5);
+        assert!(poll_once(&mut shutdown).await.is_none());
+        gate.open();
+        let report = shutdown.await.unwrap();
+        assert_eq!(report.forced().iter().map(|origin| origin.name()).collect::<Vec<_>>(), [Some("deaf")]);
+        host.join().await.unwrap();
+    }
+}
+
+/// Another thread spawns until it is refused.
+pub async fn nobody_who_comes_while_it_is_cancelled_is_missing_in_the_report(t: &Test) {
+    for _ in 0..t.pick(50, 5) {
+        let (_, spawner) = cranked(t);
+        let group = TaskGroup::<_, Infallible>::new(spawner);
+        let (own, all) = (group.group(), group.group());
+        let shutdown = group.shutdown_when(pending::<()>(), at(5));
+        let spawning = std::thread::spawn(move || {
+            (0..).find(|_| own.try_spawn(pending::<()>()).is_err()).expect("it is cancelled some time")
+        });
+        while all.len() < 10 {
+            yield_now().await;
+        }
+        all.cancel();
+        let spawned: usize = spawning.join().unwrap();
+        let report = shutdown.await.unwrap();
+        assert_eq!(report.forced().len() + report.more(), spawned);
+    }
+}
+
 /// A signal that panics, in its poll or not, and again when it is dropped.
 struct Broken {
     polled: bool,
@@ -433,6 +491,18 @@ pub async fn a_signal_that_panics_loses_nothing(t: &Test) {
     let group = TaskGroup::new(spawner.clone());
     group.launch(t.stuck());
     assert_eq!(panic_text(group.shutdown_when(Broken { polled: true }, at(5))).await, "a signal");
+
+    // The group has ended when the panic is raised, which gives way to that of a child.
+    let (group, there) = (TaskGroup::new(spawner.clone()), Tally::new());
+    group.launch(t.waiting(&there));
+    there.take(1).await;
+    assert_eq!(panic_text(group.shutdown_when(Broken { polled: true }, at(5))).await, "a signal");
+    assert_eq!(t.ledger.read().alive(), 0);
+    let group = TaskGroup::builder::<Infallible>(spawner.clone()).collect().open();
+    let broken = group.spawn(t.child(async { quiet_panic("a child") as Result<(), _> }));
+    assert!(broken.await.is_err());
+    group.launch(t.stuck());
+    assert_eq!(panic_text(group.shutdown_when(Broken { polled: true }, at(5))).await, "a child");
 
     // Dropped together with what unwinds.
     let group = TaskGroup::new(spawner);

@@ -72,6 +72,11 @@ fn without_a_time_driver_whoever_keeps_the_deadline_panics() {
         assert!(text.contains("enable_time"), "{text}");
         runtime.block_on(tokio::task::yield_now());
         assert_eq!(ledger.read().alive(), 0);
+
+        // Not only when the signal comes.
+        let group = TaskGroup::<_, Infallible>::new(runtime.handle().clone());
+        let text = runtime.block_on(panic_text(group.shutdown_when(std::future::pending::<()>(), second)));
+        assert!(text.contains("enable_time"), "{text}");
     });
 }
 

@@ -282,6 +282,38 @@ pub async fn so_it_does_when_it_is_set_after_that_cancel(t: &Test) {
     .await;
 }
 
+/// Nothing else is left, so the background children have been told to end already.
+pub async fn it_reaches_a_shielded_child_in_the_background(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let serve = |group: &Group<Cranked>| {
+        let (own, log) = (group.clone(), t.log.clone());
+        group.child().background().shielded().launch(t.child(async move {
+            own.cancelled().await;
+            log.write("cancelled");
+        }));
+    };
+    let late = async |group: Group<Cranked>, deadline| {
+        while !group.is_closed() {
+            yield_now().await;
+        }
+        crank.to(deadline);
+    };
+    let group = TaskGroup::builder(spawner.clone()).deadline(at(5)).open();
+    serve(&group);
+    let own = group.group();
+    zip(group.join(), late(own, 5)).await.0.unwrap();
+
+    let (give, given) = async_channel::bounded(1);
+    let result = scope(spawner, async |group| {
+        serve(&group);
+        give.try_send(group).unwrap();
+        Ok::<_, Infallible>(())
+    });
+    let driver = async { late(given.recv().await.unwrap(), 10).await };
+    zip(result.deadline(at(10)), driver).await.0.unwrap();
+    assert_eq!((t.log.count("cancelled"), crank.sleeps()), (2, 0));
+}
+
 pub async fn a_shielded_child_is_waited_for(t: &Test) {
     let (crank, spawner) = cranked(t);
     let slow = Slow::new(t);
