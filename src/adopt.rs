@@ -1,8 +1,7 @@
 //! Taking tasks that already run into a group.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_task::Task;
@@ -10,7 +9,6 @@ use pin_project_lite::pin_project;
 
 use crate::context;
 use crate::keeping::Begun;
-use crate::lock::Lock;
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
 
@@ -168,56 +166,6 @@ impl Future for MemberCancelled {
         match context::innermost() {
             Some((group, key)) if is_told && group.is_member_cancelled(key) => Poll::Ready(()),
             _ => Poll::Pending,
-        }
-    }
-}
-
-/// Work that blocks, until somebody takes it: the thread that begins it, or a cancel that comes first.
-///
-/// The work is in a box, because what a runtime has queued keeps an empty claim until a thread comes to it.
-pub(crate) struct Claim<W>(Arc<Lock<Option<Box<W>>>>);
-
-impl<W> Claim<W> {
-    pub(crate) fn new(work: W) -> Self {
-        Self(Arc::new(Lock::new(Some(Box::new(work)))))
-    }
-
-    pub(crate) fn take(&self) -> Option<Box<W>> {
-        self.0.lock().take()
-    }
-}
-
-impl<W> Clone for Claim<W> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-/// Part of the child: work that has not begun when this is dropped never begins. What a runtime has queued for its threads
-/// may stay in its queue for long, and is empty from then on.
-pub(crate) struct Unbegun<W>(pub(crate) Claim<W>);
-
-impl<W> Drop for Unbegun<W> {
-    fn drop(&mut self) {
-        drop(self.0.take());
-    }
-}
-
-/// Ready when the child that polls it is cancelled and the work has not begun; then it never begins. Work that has begun is
-/// waited for, and what it returns counts: some runtimes would throw that away if they were asked to end it.
-pub(crate) struct CancelledBefore<W>(pub(crate) Claim<W>, pub(crate) MemberCancelled);
-
-impl<W> Future for CancelledBefore<W> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        std::task::ready!(pin!(self.1).poll(cx));
-        match self.0.take() {
-            Some(work) => {
-                drop(work);
-                Poll::Ready(())
-            }
-            None => Poll::Pending,
         }
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use async_task::Task;
 
-use crate::adopt::{Adopt, Adopted, CancelledBefore, Claim, MemberCancelled, Unbegun, unless};
+use crate::adopt::{Adopt, Adopted, MemberCancelled};
 use crate::backend::handing_over;
+use crate::blocking;
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::entry::Entered;
 use crate::error::{Name, Refusal, SpawnError};
@@ -399,20 +400,10 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         O: ChildOutput<E> + Send + 'static,
         Value<O, E>: Send + 'static,
     {
-        // The work begins at the child's first poll. So it does not begin in a child that is queued, or cancelled before that.
-        let claim = Claim::new(work);
-        let (cancelled, unbegun) = (
-            CancelledBefore(claim.clone(), MemberCancelled::unless(self.shielded)),
-            GivesWay::new(Unbegun(claim.clone())),
-        );
-        let begin = move || claim.take().map(|work| work());
-        // The work's task is never asked to end: that would wait for what the runtime has queued, and for a free thread.
-        let run = self.group.spawner().spawn_blocking(begin).run(std::future::pending());
-        let output = Mapped::new(unless(run, cancelled), |output: Option<Option<Option<O>>>| {
-            Adopted(output.flatten().flatten())
-        });
+        let cancelled = MemberCancelled::unless(self.shielded);
+        let output = blocking::on_thread::<_, _, _, E>(self.group.spawner(), work, cancelled);
         self.work = Work::Blocking;
-        self.spawn(shield(Keeping::new(output, unbegun.into_inner())))
+        self.spawn(shield(output))
     }
 }
 

@@ -192,6 +192,7 @@ mod adopt;
 mod any;
 mod backend;
 mod background;
+mod blocking;
 mod child;
 mod child_builder;
 mod cleanup;

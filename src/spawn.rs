@@ -219,8 +219,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// group from time to time. If it stops early, it should return `Ok` with what it has so far, and not an error: an `Err`
     /// is a failure of the group, whereas an explicit cancel is not an error.
     ///
-    /// **If the runtime goes away, the group does not wait for work that has begun.** The child is lost then, and with it the
-    /// only one that waits for the thread. Join the group before the runtime is shut down.
+    /// If the runtime goes away, the child is lost, but the group waits for work that has begun all the same. The handle does not
+    /// get its value; an error or panic of it goes to the group.
     ///
     /// # Panics
     ///

@@ -40,6 +40,7 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
                 "src/adopt.rs",
                 "src/any.rs",
                 "src/background.rs",
+                "src/blocking.rs",
                 "src/borrow.rs",
                 "src/child_builder.rs",
                 "src/cleanup.rs",
