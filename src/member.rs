@@ -125,7 +125,7 @@ struct Hold {
     begun: bool,
     /// The member is a clean-up, and background children stay until it has ended.
     served: bool,
-    marks: Option<Marks>,
+    marks: Option<Box<Marks>>,
     #[cfg(feature = "tracing")]
     span: Span,
 }
@@ -178,15 +178,15 @@ impl Member {
     /// Marks the polls of the member from now on.
     #[cold]
     pub(crate) fn observe(&mut self) {
-        self.hold.get_or_insert_default().marks = Some(Marks::new());
+        self.hold.get_or_insert_default().marks = Some(Box::new(Marks::new()));
     }
 
     pub(crate) fn marks(&self) -> Option<&Marks> {
-        self.hold.as_ref()?.marks.as_ref()
+        self.hold.as_ref()?.marks.as_deref()
     }
 
     pub(crate) fn marks_mut(&mut self) -> Option<&mut Marks> {
-        self.hold.as_mut()?.marks.as_mut()
+        self.hold.as_mut()?.marks.as_deref_mut()
     }
 
     #[cfg(feature = "tracing")]
