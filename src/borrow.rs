@@ -38,8 +38,9 @@ use crate::scope::scope;
 
 /// Opens a group whose children may borrow from the caller.
 ///
-/// The children run in turn, in the task that awaits this future, and need not be `Send`. So this is for concurrency without
-/// parallelism, such as many requests on one connection. Otherwise it is a fail-fast [`scope()`], with the same promises.
+/// The children run in turn, in the task that awaits this future, and need not be `Send`. Nor is this future, so a child that is
+/// spawned onto a runtime cannot await it. So this is for concurrency without parallelism, such as many requests on one
+/// connection. Otherwise it is a fail-fast [`scope()`], with the same promises.
 ///
 /// `body` gets a [`Borrowing`], which spawns the children. There are no settings. To set a deadline, call
 /// `group.group().on(Smol).set_deadline(…)`.

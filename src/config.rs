@@ -201,8 +201,9 @@ macro_rules! settings {
         /// The hook sees all failures, also those that the group does not [keep](Self::keep). It also sees failures of a group
         /// inside this one that nobody is left to read, as many as that group has kept.
         ///
-        /// If the policy cancels the siblings, they are cancelled before the hook is called. The hook may spawn and cancel. A
-        /// panic of the hook is one more failure, for which the hook is not called.
+        /// If the policy cancels the siblings, that is decided before the hook is called, and seen by
+        /// [`is_cancelled`](crate::Group::is_cancelled). But they are dropped and woken after the hook has returned, so it must
+        /// not wait for them. The hook may spawn and cancel. A panic of the hook is one more failure, for which the hook is not called.
         ///
         /// Values captured by the hook are dropped with the last handle of the group. A panic while dropping them is ignored;
         /// only std's panic hook reports it.

@@ -7,7 +7,7 @@ use std::task;
 use crate::context::{self, Withheld};
 use crate::effects::Effects;
 use crate::error::{CancelReason, Name, Origin, step};
-use crate::member::{BODY, Key};
+use crate::member::{BODY, Key, Kind};
 use crate::outcome::{Entry, Outcome, Raw};
 use crate::state::State;
 use crate::unwind::{catch, drop_quietly};
@@ -119,15 +119,47 @@ impl State {
         Some(report)
     }
 
-    /// Handles an owner that leaves without joining: everything is cancelled, and nobody will read the outcome.
+    /// Records a failure of a child that may not be counted any more.
+    ///
+    /// Something is counted meanwhile. Otherwise the group could end after it was cancelled because of the failure, and
+    /// before that is kept, and its owner would be told that all went well.
+    pub(crate) fn record_late(self: &Arc<Self>, failure: Raw, origin: Origin) {
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        let seen = self.word.look();
+        if !seen.is_finished() {
+            seen.check_room(Kind::Body);
+            self.word.enter(&mut table.locked, Kind::Body);
+        }
+        drop(table);
+        self.record_into(failure, origin, &mut effects);
+        if !seen.is_finished() {
+            self.release(&mut self.lock(), &mut effects);
+        }
+        effects.run();
+    }
+
+    /// Cancels everything, because the owner leaves, and notes that nobody will read the outcome.
+    ///
+    /// That is one step. Once the group is cancelled, another thread may settle it, which has to hand the failures outwards:
+    /// after that, the group around may end.
+    pub(crate) fn forsake(self: &Arc<Self>) {
+        let mut effects = Effects::default();
+        let mut table = self.lock();
+        table.abandoned = true;
+        self.cancel_locked(&mut table, CancelReason::ScopeDropped, &mut effects);
+        drop(table);
+        effects.run();
+    }
+
+    /// Handles an owner that leaves without joining.
     pub(crate) fn abandon(self: &Arc<Self>) {
         let live = self.len();
         self.signal().forget_owner();
-        self.cancel(CancelReason::ScopeDropped);
+        self.forsake();
         if let Some(hook) = self.config.on_abandoned().filter(|_| live > 0 && self.parent.is_none()) {
             drop_quietly(catch(|| hook(live)));
         }
-        self.lock().abandoned = true;
         self.settle_now();
     }
 }

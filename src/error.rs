@@ -167,14 +167,17 @@ impl<E> GroupError<E> {
     /// # Errors
     ///
     /// Returns itself if nothing failed, or if the first failure came from an inner group.
-    pub fn into_primary(mut self) -> Result<E, Self> {
-        if self.primary().is_none() {
-            return Err(self);
-        }
-        let mut failures = self.0.failures.drain(..);
-        let Some((_, Failure::Own(error))) = failures.next() else { unreachable!("looked at above") };
+    pub fn into_primary(self) -> Result<E, Self> {
+        if self.primary().is_none() { Err(self) } else { self.into_own() }
+    }
+
+    /// Returns the first error of the group's own.
+    fn into_own(mut self) -> Result<E, Self> {
+        let is_own = |(_, failure): &(Origin, Failure<E>)| matches!(failure, Failure::Own(_));
+        let Some(at) = self.0.failures.iter().position(is_own) else { return Err(self) };
+        let (_, Failure::Own(error)) = self.0.failures.remove(at) else { unreachable!("looked at above") };
         // A panic of their destructors must not take the error away.
-        failures.for_each(drop_quietly);
+        self.0.failures.drain(..).for_each(drop_quietly);
         Ok(error)
     }
 
@@ -284,13 +287,13 @@ impl<E: fmt::Display + 'static> fmt::Display for GroupError<E> {
 
 impl<E: fmt::Debug + fmt::Display + 'static> Error for GroupError<E> {}
 
-/// Returns the first error. If there is none, it returns an error that contains the `GroupError`. Its kind is
+/// Returns the first error of the group's own. If there is none, it returns an error that contains the `GroupError`. Its kind is
 /// [`TimedOut`](io::ErrorKind::TimedOut) if only a deadline cut the group short, and otherwise [`Other`](io::ErrorKind::Other).
 ///
 /// So `?` works on a group in a function or child that returns [`io::Result`].
 impl From<GroupError<io::Error>> for io::Error {
     fn from(error: GroupError<io::Error>) -> Self {
-        error.into_primary().unwrap_or_else(|error| {
+        error.into_own().unwrap_or_else(|error| {
             let late = error.is_cancelled() && error.reason() == Some(&CancelReason::Deadline);
             io::Error::new(if late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other }, error)
         })

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use futures_core::FusedFuture;
 
 use crate::context::{self, Withheld};
-use crate::effects::{self, Effects};
+use crate::effects;
 use crate::error::{JoinError, Why};
 use crate::lock::Lock;
 use crate::outcome::Raw;
@@ -178,9 +178,7 @@ impl<T> JoinHandle<T> {
     pub(crate) fn fail<E: Send + 'static>(&self, error: E) {
         let Some(origin) = self.child.origin() else { return };
         let (group, ..) = self.child.child.as_ref().expect("it has an origin");
-        let mut effects = Effects::default();
-        group.record_into(Raw::Error(Box::new(error)), origin, &mut effects);
-        effects.run();
+        group.record_late(Raw::Error(Box::new(error)), origin);
     }
 
     pub(crate) fn is_group_cancelled(&self) -> bool {

@@ -22,8 +22,9 @@ use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 
 /// A set of children by key: a connection for each peer, a watcher for each file.
 ///
-/// It is made by [`Group::keyed`]. All clones are the same set. A key is in the set until its child has ended. The children
-/// are children of the group like all others.
+/// It is made by [`Group::keyed`]. All clones are the same set. A key is in the set until the future of its child is gone;
+/// clean-ups of that child, and groups opened in it, may then still be ending. The children are children of the group like all
+/// others.
 ///
 /// `Hash` and `Eq` of the keys run under the lock of the set. They must not use the same set, nor wait for code that uses
 /// it: that is a deadlock.
@@ -135,8 +136,10 @@ where
 {
     /// Starts a child under `key`, and cancels the child that was there.
     ///
-    /// The old child may not have ended yet when the new one starts. If that matters, cancel the old child and await its
-    /// handle first.
+    /// The old child may not have ended yet when the new one starts, nor when that ends, for example under a shield: from here
+    /// on the key is the new child's. If that matters, cancel the old child and await its handle first.
+    ///
+    /// If the group takes no more children, the new child is refused, and the old one stays where it is.
     ///
     /// # Panics
     ///
@@ -152,6 +155,9 @@ where
         let (key, future) = (Quiet::new(key), Quiet::new(future));
         // Neither cloned nor dropped under the lock.
         let (own, entry, child) = (Quiet::new(K::clone(&key)), Arc::<Entry>::default(), self.child(&key));
+        if self.group.state().refusal().is_some() {
+            return self.start(child, own.into_inner(), entry, future.into_inner());
+        }
         let mut map = self.children.lock();
         let (before, spare) = match map.get_mut(&*key) {
             Some(there) => (Some(std::mem::replace(there, entry.clone())), Some(key)),
@@ -237,14 +243,14 @@ where
 impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
     /// Cancels the child under `key`, and returns whether there is one.
     ///
-    /// The key stays in the set until the child has ended.
+    /// The key stays in the set until the child's future is gone.
     pub fn cancel(&self, key: &K) -> bool {
         let Some(entry) = self.children.lock().get(key).cloned() else { return false };
         entry.cancel();
         true
     }
 
-    /// Returns whether there is a child under `key` that has not ended.
+    /// Returns whether there is a child under `key` whose future is not gone.
     pub fn contains(&self, key: &K) -> bool {
         self.children.lock().contains_key(key)
     }

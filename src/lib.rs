@@ -109,7 +109,7 @@
 //! * If the group is dropped half-way, by `select!` or a timeout, its children are cancelled at once, and *every group around it
 //!   still waits for them*.
 //! * Failures that nobody is left to look at are reported by the group around it, as [`Failure::Foreign`] with the error in its
-//!   `Payload`. Such a failure is never the `primary` one.
+//!   `Payload`. The first failure may be such a one; then `primary` has none to return.
 //! * A child that would wait for itself, by joining a group it is in, panics instead of hanging.
 //!
 //! Only tasks of groups count. A task that a child starts directly on the runtime belongs to no group.

@@ -33,8 +33,8 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 ///
 /// * A child that a closed or cancelled group refused is counted by [`refused`](Self::refused) alone.
 /// * If a child that was to be [ready](crate::Group::start) fails before it is ready, its error belongs to the caller of
-///   `start` and not to the group: the child has returned. This is also so if the group is given the error because that
-///   caller has gone.
+///   `start` and not to the group: the child has returned. This is also so if that caller goes afterwards, and the group is
+///   given the error. If the caller has gone before, the child has failed.
 ///
 /// The children of a group with metrics are [observed](crate::group::Builder::observe_polls), at the cost that is given
 /// there. Without metrics nothing is done, and no clock is read.

@@ -153,13 +153,16 @@ impl State {
         if key == BODY {
             self.word.look().check_room(Kind::Body);
         }
-        let link = table.member(key, |member, _| member.link(group)).flatten();
+        let (link, is_cancelled) = table
+            .member(key, |member, _| (member.link(group), member.is(Fact::CANCELLED)))
+            .unwrap_or_default();
         if link.is_some() && key == BODY {
             self.word.enter(&mut table.locked, Kind::Body);
         } else if link.is_some() {
             self.flags.entangle(&mut table.locked);
         }
-        (link, self.word.look().is_stopping())
+        // A shielded child that was cancelled alone is not told again when its group is cancelled.
+        (link, is_cancelled || self.word.look().is_stopping())
     }
 
     /// Links a group again in which something was entered after the group was over.

@@ -84,8 +84,8 @@ struct Failures {
     /// How many more there were.
     not_kept: usize,
     last: u64,
-    /// Set in a shutdown: those that were cancelled in it.
-    forced: Option<ShutdownReport>,
+    /// Set in a shutdown: those that were cancelled in it, as soon as they are noted.
+    forced: Option<Option<ShutdownReport>>,
 }
 
 impl Outcome {
@@ -98,7 +98,7 @@ impl Outcome {
     }
 
     pub(crate) fn begin_shutdown(&mut self) {
-        self.failures().forced = Some(ShutdownReport::default());
+        self.failures().forced = Some(None);
     }
 
     pub(crate) fn is_shutting_down(&self) -> bool {
@@ -107,20 +107,20 @@ impl Outcome {
 
     /// Notes who is forced to end. The first note counts.
     pub(crate) fn note_forced(&mut self, forced: ShutdownReport) {
-        if let Some(noted) = self.failures().forced.as_mut().filter(|noted| noted.is_graceful()) {
-            *noted = forced;
+        if let Some(noted) = &mut self.failures().forced {
+            noted.get_or_insert(forced);
         }
     }
 
     /// Notes who is forced to end as well.
     pub(crate) fn note_more(&mut self, forced: ShutdownReport) {
-        if let Some(noted) = &mut self.failures().forced {
+        if let Some(Some(noted)) = &mut self.failures().forced {
             noted.append(forced);
         }
     }
 
     pub(crate) fn take_forced(&mut self) -> ShutdownReport {
-        self.failures.as_mut().and_then(|failures| failures.forced.take()).unwrap_or_default()
+        self.failures.as_mut().and_then(|failures| failures.forced.take().flatten()).unwrap_or_default()
     }
 
     /// Takes a number for a failure; [`keep`](Self::keep) orders failures by it.

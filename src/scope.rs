@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::config::{Config, settings};
 use crate::context::{Withheld, run_as};
 use crate::deadline::{Watch, time_settings};
-use crate::error::{CancelReason, GroupError};
+use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
 use crate::outcome::Raw;
@@ -196,7 +196,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(state) = this.state.take() else { return };
-            state.cancel(CancelReason::ScopeDropped);
+            state.forsake();
             if this.body.is_some() {
                 let (_, dropped) = as_body(&state, false, || catch(|| this.body.set(None)));
                 end_body(&state, true, dropped);

@@ -45,7 +45,7 @@ impl<S, E: Send + 'static> Group<S, E> {
     ///
     /// # Errors
     ///
-    /// [`StartError`], and then the child is gone. If the child failed before it was ready, its error is in there, and the
+    /// [`StartError`], and then the child's future is gone. If the child failed before it was ready, its error is in there, and the
     /// group has not failed. If the child panicked, the group has failed.
     ///
     /// # Examples

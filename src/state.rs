@@ -17,8 +17,8 @@
 //!    handed the group's unread failures outwards. So a group may be over before its cut body is destroyed. Until then
 //!    such a body may register a clean-up, and the group is linked again ([`State::relink`]).
 //! 5. The spawner is not part of this state: a child owns the state, and a spawner may own the child.
-//! 6. Locks are never nested, with one exception: the lock of the list in `crowd` is taken inside the lock of the
-//!    table. No user code runs under a lock: see [`Effects`].
+//! 6. Locks are never nested, with two exceptions: that of the list in `crowd`, and that of those who listen
+//!    ([`Signal`]), are taken inside the lock of the table. No user code runs under a lock: see [`Effects`].
 //! 7. The `Task` of an ended child is let go by the child itself, or by the thread that hands the child in (see
 //!    `crowd`). If the spawner asks for it, the `Task` is first kept for a while, in the yard of [`Table`]; none is
 //!    kept once no child lives. The `Task` of a child that returned is detached: the future is gone, and whatever the
@@ -350,7 +350,9 @@ impl State {
         if table.span.is_some() {
             effects.tell(Cancelled::Group(self.clone()));
         }
-        self.note_forced(table, effects);
+        if explicit {
+            self.note_forced(table, effects);
+        }
         self.word.cancel(&mut table.locked, &self.flags);
         let Table { slots, body, limit, on_pool, .. } = table;
         if let Some(limit) = limit {

@@ -196,9 +196,6 @@ impl Table {
             return Some(Refusal::Cancelled);
         }
         if member.kind().is_background() {
-            if self.background.ended {
-                return Some(Refusal::Closed);
-            }
             self.background.entered(member.kind());
         }
         self.limit.as_mut().and_then(|limit| limit.admit(member, place))

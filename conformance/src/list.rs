@@ -101,6 +101,7 @@ macro_rules! __for_all_cases {
                 a_scope_that_outlives_its_opener_is_cut
                 a_shield_moved_to_another_task_lets_go_of_its_opener
                 a_group_stored_elsewhere_is_linked_to_its_opener
+                failures_of_a_group_that_is_dropped_elsewhere_are_reported
                 a_root_group_outlives_the_child_that_opens_it
                 a_group_dropped_inside_its_own_child
                 a_linked_group_dropped_inside_its_own_child
@@ -278,6 +279,7 @@ macro_rules! __for_all_cases {
                 a_shield_that_begins_after_the_cut_is_never_polled
                 a_shield_that_is_dropped_half_way_lets_the_cancel_through
                 a_cancel_of_one_shielded_child_waits_as_well
+                a_group_opened_in_it_afterwards_is_asked_to_end
                 spawning_under_a_shield_does_not_shield_the_child
                 a_leaked_shield_holds_its_member_only_until_that_ends
                 a_shield_that_outlives_its_child_is_not_that_of_the_next
@@ -381,6 +383,7 @@ macro_rules! __for_all_cases {
                 a_key_and_a_future_that_is_not_started_may_both_panic
                 a_hash_and_a_capture_that_both_panic_are_one_panic
                 a_closed_group_takes_no_child_and_keeps_no_key
+                a_closed_group_refuses_a_replacement_and_keeps_what_is_there
                 many_who_replace_one_key_leave_nothing
                 children_are_named_after_their_keys
                 keys_that_panic_when_dropped_do_so_once
@@ -397,6 +400,7 @@ macro_rules! __for_all_cases {
                 its_caller_goes_while_it_is_shielded
                 its_error_is_the_groups_when_its_caller_is_gone
                 an_error_that_its_caller_did_not_stay_for_is_the_groups
+                the_group_does_not_end_before_it_has_that_error
                 a_hook_is_told_of_it_when_the_group_has_ended
                 its_group_is_cancelled_before_it_is_ready
                 a_sibling_fails_before_it_is_ready

@@ -75,7 +75,7 @@ impl<F> Error for SpawnError<F> {}
 
 /// Why [`Group::start`](crate::Group::start) has nothing to give.
 ///
-/// In every case the child is gone.
+/// In every case the child's future is gone. Its clean-ups and the groups opened in it may still be ending.
 ///
 /// # Examples
 ///

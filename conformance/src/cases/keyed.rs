@@ -214,6 +214,27 @@ pub async fn a_closed_group_takes_no_child_and_keeps_no_key(t: &Test) {
     group.join().await.unwrap();
 }
 
+pub async fn a_closed_group_refuses_a_replacement_and_keeps_what_is_there(t: &Test) {
+    let (group, there, gate) = (TaskGroup::new(t.spawner()), Tally::new(), Gate::new());
+    let (peers, begun, opened) = (group.keyed(), there.clone(), gate.clone());
+    let first = peers.replace(
+        "peer",
+        t.child(async move {
+            begun.add();
+            opened.wait().await;
+            Ok(1)
+        }),
+    );
+    there.take(1).await;
+    group.stop();
+    let second = peers.replace("peer", t.child(async { Ok(2) }));
+    assert!(second.await.unwrap_err().is_cancelled());
+    assert!(peers.contains(&"peer"));
+    gate.open();
+    assert_eq!(first.await.unwrap(), 1);
+    group.join().await.unwrap();
+}
+
 pub async fn many_who_replace_one_key_leave_nothing(t: &Test) {
     let (group, replacers) = (TaskGroup::new(t.spawner()), TaskGroup::new(t.spawner()));
     let peers = group.keyed();

@@ -38,7 +38,7 @@ pub async fn no_capture_is_alive_after_the_outer_join(t: &Test) {
     }
     let started = t.ledger.read().started;
     // The number depends on how busy the machine is. Usually it is about 20 a round.
-    assert!(started > t.pick(5, 1) * ROUNDS, "the trees did grow: {started} children");
+    assert!(started > ROUNDS, "the trees did grow: {started} children");
     println!("{started} children started in {ROUNDS} rounds");
 }
 

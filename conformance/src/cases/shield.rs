@@ -252,6 +252,31 @@ pub async fn a_cancel_of_one_shielded_child_waits_as_well(t: &Test) {
     group.join().await.unwrap();
 }
 
+pub async fn a_group_opened_in_it_afterwards_is_asked_to_end(t: &Test) {
+    let (group, gate, there, inside) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new(), Tally::new());
+    let (opened, begun, inner_there) = (gate.clone(), there.clone(), inside.clone());
+    let (spawner, log) = (t.spawner(), t.log.clone());
+    let child = group.spawn(t.child(shield(async move {
+        begun.add();
+        opened.wait().await;
+        let inner = TaskGroup::new(spawner);
+        let asked = inner.stopping();
+        inner_there.add();
+        inner.launch(async move {
+            asked.await;
+            log.write("asked");
+        });
+        inner.join().await.unwrap();
+    })));
+    there.take(1).await;
+    child.cancel();
+    gate.open();
+    inside.take(1).await;
+    group.cancel();
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), ["asked"]);
+}
+
 pub async fn spawning_under_a_shield_does_not_shield_the_child(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let (spawner, spawned, log) = (group.group(), Gate::new(), t.log.clone());

@@ -2,8 +2,10 @@
 
 use std::future::pending;
 use std::pin::pin;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
-use futures_lite::future::poll_once;
+use futures_lite::future::{poll_once, yield_now};
 use taskgroup::error::StartError;
 use taskgroup::group::Ready;
 use taskgroup::{TaskGroup, shield};
@@ -176,6 +178,38 @@ pub async fn an_error_that_its_caller_did_not_stay_for_is_the_groups(t: &Test) {
     assert!(group.is_cancelled());
     let error = group.join().await.unwrap_err();
     assert_eq!((errors(&error), error.origin().unwrap().child()), (vec!["address in use"], Some(1)));
+}
+
+/// The error cancels the group, and so its last child ends, while the hook has not returned.
+pub async fn the_group_does_not_end_before_it_has_that_error(t: &Test) {
+    let (told, ended) = mpsc::channel();
+    let ended = Mutex::new(ended);
+    let group = TaskGroup::builder::<&str>(t.spawner())
+        .on_failure(move |_, _| {
+            let _ = ended.lock().unwrap().recv_timeout(Duration::from_millis(50));
+        })
+        .open();
+    let own = group.group();
+    group.launch(t.child(shield(async move {
+        while !own.is_cancelled() {
+            yield_now().await;
+        }
+    })));
+    let start = Box::pin(group.start(|ready: Ready<()>| {
+        t.child(async move {
+            let _ready = ready;
+            Err::<(), _>("no port")
+        })
+    }));
+    while group.len() > 1 {
+        yield_now().await;
+    }
+    let join = group.join();
+    let leaving = std::thread::spawn(|| drop(start));
+    let error = join.await.unwrap_err();
+    assert_eq!(errors(&error), ["no port"]);
+    let _ = told.send(());
+    leaving.join().unwrap();
 }
 
 pub async fn a_hook_is_told_of_it_when_the_group_has_ended(t: &Test) {

@@ -36,6 +36,32 @@ pub async fn a_group_stored_elsewhere_is_linked_to_its_opener(t: &Test) {
     assert_eq!(error.reason(), Some(&CancelReason::Parent));
 }
 
+/// The cancel ends the last child, on whatever thread, and with it the opener. So the outer group may end meanwhile.
+pub async fn failures_of_a_group_that_is_dropped_elsewhere_are_reported(t: &Test) {
+    for _ in 0..t.pick(100, 5) {
+        let outer = TaskGroup::builder::<&str>(t.spawner()).collect().open();
+        let ((store, stored), (alive, dropped)) =
+            (async_channel::bounded(1), async_channel::bounded::<()>(1));
+        let spawner = t.spawner();
+        outer.launch(t.child(async move {
+            let inner = TaskGroup::builder::<&str>(spawner).collect().open();
+            drop(inner.spawn(async { Err::<(), _>("unread") }).await);
+            inner.launch(async move {
+                let _alive = alive;
+                pending::<()>().await;
+            });
+            store.try_send(inner).unwrap();
+            let _ = dropped.recv().await;
+        }));
+        let inner = stored.recv().await.unwrap();
+        let dropping = std::thread::spawn(|| drop(inner));
+        let error = outer.join().await.unwrap_err();
+        dropping.join().unwrap();
+        assert!(matches!(error.failures().next(), Some((_, Failure::Foreign { .. }))), "{error:?}");
+        assert_eq!(error.failures().len(), 1);
+    }
+}
+
 pub async fn a_root_group_outlives_the_child_that_opens_it(t: &Test) {
     let (slow, outer) = (Slow::new(t), TaskGroup::new(t.spawner()));
     let (store, stored) = async_channel::bounded(1);

@@ -303,6 +303,19 @@ pub async fn it_reaches_a_shielded_child_in_the_background(t: &Test) {
     let own = group.group();
     zip(group.join(), late(own, 5)).await.0.unwrap();
 
+    // A deadline that is set later.
+    let group = TaskGroup::new(spawner.clone());
+    serve(&group);
+    let own = group.group();
+    let driver = async {
+        while !own.is_closed() {
+            yield_now().await;
+        }
+        own.set_deadline(Some(at(7)));
+        crank.to(7);
+    };
+    zip(group.join(), driver).await.0.unwrap();
+
     let (give, given) = async_channel::bounded(1);
     let result = scope(spawner, async |group| {
         serve(&group);
@@ -311,7 +324,7 @@ pub async fn it_reaches_a_shielded_child_in_the_background(t: &Test) {
     });
     let driver = async { late(given.recv().await.unwrap(), 10).await };
     zip(result.deadline(at(10)), driver).await.0.unwrap();
-    assert_eq!((t.log.count("cancelled"), crank.sleeps()), (2, 0));
+    assert_eq!((t.log.count("cancelled"), crank.sleeps()), (3, 0));
 }
 
 pub async fn a_shielded_child_is_waited_for(t: &Test) {
