@@ -15,14 +15,14 @@
 
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
-use std::panic::resume_unwind;
+use std::panic::{Location, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::adopt::{Adopt, Adopted, MemberCancelled, unless};
 use crate::child::{Child, Discard};
-use crate::context;
+use crate::error::Name;
 use crate::keeping::{Keeping, Mapped};
 use crate::limit::Place;
 use crate::lock::Lock;
@@ -30,6 +30,7 @@ use crate::member::{Kind, Member, Work};
 use crate::output::ChildOutput;
 use crate::shield::Held;
 use crate::spawner::SpawnBlocking;
+use crate::state::State;
 use crate::unwind::{GivesWay, Payload, catch};
 
 /// Returns the future of a child that does `work` on a thread of this spawner.
@@ -38,6 +39,7 @@ use crate::unwind::{GivesWay, Payload, catch};
 pub(crate) fn on_thread<S, W, O, E>(
     spawner: &S,
     work: W,
+    host: Host,
     cancel: MemberCancelled,
 ) -> impl Future<Output = Adopted<O>> + Send + 'static + use<S, W, O, E>
 where
@@ -46,9 +48,9 @@ where
     O: ChildOutput<E> + Send + 'static,
     E: Send + 'static,
 {
-    let claim = Claim(Arc::new(Lock::new(Stage::Waiting(Box::new(work)))));
+    let claim = Claim(Arc::new(Lock::new(Shared { stage: Stage::Waiting(Box::new(work)), is_child: false })));
     let cancelled = CancelledBefore(claim.clone(), cancel);
-    let leave = GivesWay::new(Leave { claim: claim.clone(), orphan: orphan::<O, E> });
+    let leave = GivesWay::new(Leave { claim: claim.clone(), host, orphan: orphan::<O, E> });
     let begin = move || {
         let work = claim.begin()?;
         // Caught, as the runtime may be gone before it has told the child of the panic.
@@ -73,7 +75,13 @@ enum Stage<W, O> {
     Over,
 }
 
-struct Claim<W, O>(Arc<Lock<Stage<W, O>>>);
+struct Shared<W, O> {
+    stage: Stage<W, O>,
+    /// The child was polled, so it is one: its group has not refused it.
+    is_child: bool,
+}
+
+struct Claim<W, O>(Arc<Lock<Shared<W, O>>>);
 
 impl<W, O> Claim<W, O> {
     /// Takes the work for the thread that does it.
@@ -87,9 +95,9 @@ impl<W, O> Claim<W, O> {
     }
 
     fn take(&self, next: Stage<W, O>) -> Option<Box<W>> {
-        let mut stage = self.0.lock();
-        match &*stage {
-            Stage::Waiting(_) => match std::mem::replace(&mut *stage, next) {
+        let stage = &mut self.0.lock().stage;
+        match stage {
+            Stage::Waiting(_) => match std::mem::replace(stage, next) {
                 Stage::Waiting(work) => Some(work),
                 _ => unreachable!("looked at above"),
             },
@@ -112,6 +120,7 @@ impl<W, O> Future for CancelledBefore<W, O> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.0.lock().is_child = true;
         std::task::ready!(pin!(self.1).poll(cx));
         match self.0.withdraw() {
             Some(work) => {
@@ -132,7 +141,7 @@ struct Done<W, O> {
 
 impl<W, O> Done<W, O> {
     fn take(mut self) -> O {
-        *self.claim.0.lock() = Stage::Over;
+        self.claim.0.lock().stage = Stage::Over;
         match *self.result.take().expect("taken once") {
             Ok(output) => output,
             Err(payload) => resume_unwind(payload),
@@ -143,14 +152,14 @@ impl<W, O> Done<W, O> {
 impl<W, O> Drop for Done<W, O> {
     fn drop(&mut self) {
         let Some(result) = self.result.take() else { return };
-        let mut stage = self.claim.0.lock();
-        match std::mem::replace(&mut *stage, Stage::Over) {
+        let mut shared = self.claim.0.lock();
+        match std::mem::replace(&mut shared.stage, Stage::Over) {
             Stage::Orphaned(orphan) => {
-                drop(stage);
+                drop(shared);
                 orphan.end(result);
             }
             // The child is being dropped, and has let go of the runtime's handle.
-            _ => *stage = Stage::Finished(result),
+            _ => shared.stage = Stage::Finished(result),
         }
     }
 }
@@ -158,24 +167,38 @@ impl<W, O> Drop for Done<W, O> {
 /// Part of the child, and dropped when the rest of it is.
 struct Leave<W, O> {
     claim: Claim<W, O>,
-    orphan: fn() -> Option<Orphan<O>>,
+    host: Host,
+    orphan: fn(&Host) -> Orphan<O>,
+}
+
+/// What a clean-up needs to know of the child that leaves it behind.
+pub(crate) struct Host {
+    pub(crate) group: Arc<State>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) name: Option<Name>,
+    /// Background children stay for its clean-ups.
+    pub(crate) is_served: bool,
 }
 
 impl<W, O> Drop for Leave<W, O> {
     fn drop(&mut self) {
         drop(self.claim.withdraw());
-        if matches!(*self.claim.0.lock(), Stage::Over) {
+        let shared = self.claim.0.lock();
+        // A spawner may have begun work whose child was refused. Nobody waits for that.
+        let leaves = shared.is_child && !matches!(shared.stage, Stage::Over);
+        drop(shared);
+        if !leaves {
             return;
         }
-        // Without the lock, as this takes that of the group. If this is no child any more, nobody is there who could wait.
-        let Some(orphan) = (self.orphan)() else { return };
-        let mut stage = self.claim.0.lock();
-        match std::mem::replace(&mut *stage, Stage::Over) {
+        // Without the lock, as this takes that of the group.
+        let orphan = (self.orphan)(&self.host);
+        let mut shared = self.claim.0.lock();
+        match std::mem::replace(&mut shared.stage, Stage::Over) {
             Stage::Finished(result) => {
-                drop(stage);
+                drop(shared);
                 orphan.end(result);
             }
-            _ => *stage = Stage::Orphaned(orphan),
+            _ => shared.stage = Stage::Orphaned(orphan),
         }
     }
 }
@@ -186,21 +209,24 @@ struct Orphan<O> {
     child: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-/// Enters the clean-up, in the group of the child that is being dropped on this thread.
-fn orphan<O, E>() -> Option<Orphan<O>>
+/// Enters the clean-up. The child is still counted, so the group has not ended.
+fn orphan<O, E>(Host { group, location, name, is_served }: &Host) -> Orphan<O>
 where
     O: ChildOutput<E> + Send + 'static,
     E: Send + 'static,
 {
-    let (group, key) = context::innermost()?;
-    let origin = group.origin(key);
-    let (_, location) = origin.child?;
     let mut member = Member::new(Kind::Cleanup, Work::Blocking).shielded();
-    if let Some(name) = origin.name {
-        member = member.named(name);
+    if let Some(name) = name {
+        member = member.named(name.clone());
     }
-    let ticket = group.enter(location, member, Place::Exempt).ok()?;
-    group.lock().member(ticket.key(), |member, _| member.begin());
+    let ticket = group.enter(location, member, Place::Exempt).expect("a clean-up is always taken");
+    let mut table = group.lock();
+    if *is_served {
+        table.background.served += 1;
+        table.member(ticket.key(), |cleanup, _| cleanup.serve());
+    }
+    table.member(ticket.key(), |cleanup, _| cleanup.begin());
+    drop(table);
     let (result, held) = (Arc::new(Lock::new(None)), Held::child(group.clone(), ticket));
     let given = result.clone();
     let future = async move {
@@ -211,8 +237,8 @@ where
             Err(never) => match never {},
         }
     };
-    let child = Child::new(&group, ticket, future, Discard(PhantomData::<fn(E)>));
-    Some(Orphan { result, child: Box::pin(child) })
+    let child = Child::new(group, ticket, future, Discard(PhantomData::<fn(E)>));
+    Orphan { result, child: Box::pin(child) }
 }
 
 impl<O> Orphan<O> {

@@ -10,7 +10,7 @@ use async_task::Task;
 
 use crate::adopt::{Adopt, Adopted, MemberCancelled};
 use crate::backend::handing_over;
-use crate::blocking;
+use crate::blocking::{self, Host};
 use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::entry::Entered;
 use crate::error::{Name, Refusal, SpawnError};
@@ -401,7 +401,13 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         Value<O, E>: Send + 'static,
     {
         let cancelled = MemberCancelled::unless(self.shielded);
-        let output = blocking::on_thread::<_, _, _, E>(self.group.spawner(), work, cancelled);
+        let host = Host {
+            group: self.group.state().clone(),
+            location: Location::caller(),
+            name: self.name.clone(),
+            is_served: self.kind == Kind::Ordinary,
+        };
+        let output = blocking::on_thread::<_, _, _, E>(self.group.spawner(), work, host, cancelled);
         self.work = Work::Blocking;
         self.spawn(shield(output))
     }

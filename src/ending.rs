@@ -94,6 +94,21 @@ impl State {
         self.finish()
     }
 
+    /// Ends the background children once nothing else is left, and concludes.
+    ///
+    /// For an owner who will be told of whatever leaves from now on. It looks twice: a background child may come between
+    /// the two steps. Nobody is told of that, and it does not end by itself.
+    pub(crate) fn wind_up(
+        self: &Arc<Self>,
+        withheld: &mut Withheld,
+        cx: &task::Context<'_>,
+    ) -> Option<(Outcome, Option<CancelReason>)> {
+        (0..2).find_map(|_| {
+            self.end_background();
+            self.conclude(withheld, cx)
+        })
+    }
+
     /// Closes the group permanently and takes the outcome, if nothing is left.
     fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
         let mut table = self.lock();

@@ -139,7 +139,7 @@ where
     /// The old child may not have ended yet when the new one starts, nor when that ends, for example under a shield: from here
     /// on the key is the new child's. If that matters, cancel the old child and await its handle first.
     ///
-    /// If the group takes no more children, the new child is refused, and the old one stays where it is.
+    /// If the group took no more children before this call, the new child is refused, and the old one stays where it is.
     ///
     /// # Panics
     ///

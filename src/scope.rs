@@ -283,8 +283,7 @@ where
             }
             if this.body.is_none() {
                 state.watch();
-                state.end_background();
-                let Some((outcome, reason)) = state.conclude(this.withheld, cx) else { return Poll::Pending };
+                let Some((outcome, reason)) = state.wind_up(this.withheld, cx) else { return Poll::Pending };
                 *this.state = None;
                 // A panic of its destructor must not lose the outcome.
                 this.watch.take().into_iter().for_each(drop_quietly);

@@ -220,7 +220,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// is a failure of the group, whereas an explicit cancel is not an error.
     ///
     /// If the runtime goes away, the child is lost, but the group waits for work that has begun all the same. The handle does not
-    /// get its value; an error or panic of it goes to the group.
+    /// get its value; an error or panic of it goes to the group. From then on the work is counted and shown as a clean-up: not
+    /// among the [children](Self::len), under a limit, or in the report of a shutdown.
     ///
     /// # Panics
     ///

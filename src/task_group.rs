@@ -371,8 +371,7 @@ impl<S, E> Join<S, E> {
         let ended = state.conclude(&mut self.withheld, cx).or_else(|| {
             state.watch();
             state.signal().wake_owner(cx.waker());
-            state.end_background();
-            state.conclude(&mut self.withheld, cx)
+            state.wind_up(&mut self.withheld, cx)
         });
         let Some((outcome, reason)) = ended else {
             if let Some(patience) = &mut self.patience {

@@ -11,6 +11,9 @@ use taskgroup_conformance::ledger::{Ledger, Log, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
 use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 
+#[cfg(any(feature = "smol", feature = "tokio"))]
+mod outlives_its_runtime;
+
 macro_rules! suite {
     ($($case:ident)*) => {
         #[cfg(feature = "smol")]
@@ -224,6 +227,47 @@ impl<O: Send + 'static> Adopt for Waiting<O> {
     }
 }
 
+/// Begins work at once, and not when the child is polled first.
+#[derive(Clone)]
+struct Eager;
+
+impl Spawner for Eager {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ThreadEach.spawn(future)
+    }
+}
+
+impl SpawnBlocking for Eager {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        let (give, result) = async_channel::bounded(1);
+        drop(give.try_send(work()));
+        Waiting { result, awaited: Tally::new(), cancel_waits: false }
+    }
+}
+
+/// It happens in a child of another group, whose error type is another.
+#[test]
+fn the_error_of_work_that_has_begun_for_a_refused_child_is_nobodys() {
+    watched(|| {
+        let outer = TaskGroup::fallible::<&str>(ThreadEach);
+        outer.launch(async {
+            let group = TaskGroup::fallible::<u32>(Eager);
+            group.close();
+            let refused = group.spawn_blocking(|| Err::<(), _>(7));
+            assert!(refused.await.unwrap_err().is_cancelled());
+            group.join().await.unwrap();
+        });
+        block_on(outer.join()).unwrap();
+    });
+}
+
 /// On async-std a cancel does not wait for what its threads have queued; on Tokio it does.
 #[test]
 fn what_is_cancelled_before_it_begins_is_gone_whatever_is_queued() {
@@ -250,184 +294,4 @@ fn what_is_cancelled_before_it_begins_is_gone_whatever_is_queued() {
         queued.into_iter().for_each(|queued| queued());
         assert_eq!(log.lines(), [""; 0]);
     });
-}
-
-/// The runtime goes away while the work runs: the group waits for the work, and loses nothing.
-#[cfg(any(feature = "smol", feature = "tokio"))]
-mod outlives_its_runtime {
-    use taskgroup::GroupError;
-
-    use super::*;
-
-    /// `until` runs the runtime until a tally is there, and `end` ends it.
-    fn outlived<S: Spawner + SpawnBlocking, R>(
-        spawner: S,
-        runtime: R,
-        until: fn(&R, &Tally),
-        end: fn(R),
-        ends: impl FnOnce(&Log) -> Result<Box<dyn Send>, &'static str> + Send + 'static,
-        joined: impl FnOnce(&mut dyn FnMut() -> Result<(), GroupError<&'static str>>),
-    ) {
-        let (group, log) = (TaskGroup::fallible(spawner), Log::default());
-        let ending = log.clone();
-        let (there, release, work) = held(&log, move || ends(&ending));
-        let handle = group.child().name("work").spawn_blocking(work);
-        until(&runtime, &there);
-        end(runtime);
-        assert!(block_on(handle).err().expect("it has no result yet").is_lost());
-        while !group.is_empty() {
-            std::thread::yield_now();
-        }
-        let own = group.group();
-        let mut join = group.join();
-        for _ in 0..10 {
-            assert!(block_on(poll_once(&mut join)).is_none());
-        }
-        let left = own.snapshot().to_string();
-        assert!(left.contains("work"), "{left}");
-        release.send(()).unwrap();
-        joined(&mut || block_on(&mut join));
-        let mut gone = log.lines();
-        gone.retain(|line| line.ends_with("gone"));
-        assert_eq!(
-            gone,
-            if log.count("returns") > 0 {
-                vec!["captures gone", "value gone"]
-            } else {
-                vec!["captures gone"]
-            }
-        );
-    }
-
-    fn with<S: Spawner + SpawnBlocking, R: 'static>(
-        start: fn() -> (S, R),
-        until: fn(&R, &Tally),
-        end: fn(R),
-    ) {
-        watched(move || {
-            let value = |log: &Log| -> Result<Box<dyn Send>, _> {
-                log.write("returns");
-                Ok(Box::new(log.on_drop("value gone")))
-            };
-            let ((spawner, runtime), lost) =
-                (start(), |join: &mut dyn FnMut() -> Result<(), GroupError<_>>| {
-                    let error = join().unwrap_err();
-                    assert!(error.is_lost() && error.failures().len() == 0, "{error:?}");
-                });
-            outlived(spawner, runtime, until, end, value, lost);
-            let (spawner, runtime) = start();
-            outlived(
-                spawner,
-                runtime,
-                until,
-                end,
-                |_| Err("broken"),
-                |join| {
-                    let error = join().unwrap_err();
-                    assert_eq!(errors(&error), ["broken"]);
-                    assert_eq!(error.origin().unwrap().name(), Some("work"));
-                },
-            );
-            let (spawner, runtime) = start();
-            outlived(
-                spawner,
-                runtime,
-                until,
-                end,
-                |_| quiet_panic("boom"),
-                |join| {
-                    assert_eq!(block_on(panic_text(async { join() })), "boom");
-                },
-            );
-        });
-    }
-
-    /// The work ends at about the same time. Whoever comes first, its error is told once, and nothing of it is left.
-    fn meets<S: Spawner + SpawnBlocking, R: Send + 'static>(
-        start: fn() -> (S, R),
-        until: fn(&R, &Tally),
-        end: fn(R),
-    ) {
-        watched(move || {
-            let ledger = Ledger::default();
-            for round in 0..200_u32 {
-                let (spawner, runtime) = start();
-                let (group, there) = (TaskGroup::fallible(spawner), Tally::new());
-                let (begun, captured, returned) = (there.clone(), ledger.capture(), ledger.capture());
-                group.spawn_blocking(move || {
-                    begun.add();
-                    (0..round % 20 * 100).for_each(|_| std::hint::spin_loop());
-                    drop(captured);
-                    Err::<(), _>(returned)
-                });
-                until(&runtime, &there);
-                let ending = std::thread::spawn(move || {
-                    (0..round % 19 * 100).for_each(|_| std::hint::spin_loop());
-                    end(runtime);
-                });
-                let error = block_on(group.join()).unwrap_err();
-                assert_eq!((error.failures().len(), ledger.read().alive()), (1, 1));
-                drop(error);
-                assert_eq!(ledger.read().alive(), 0);
-                ending.join().unwrap();
-            }
-        });
-    }
-
-    #[cfg(feature = "smol")]
-    #[test]
-    fn an_executor_of_smol() {
-        let start = || {
-            let executor = Arc::new(smol::Executor::new());
-            (Arc::downgrade(&executor), executor)
-        };
-        with(start, |executor, there| block_on(executor.run(there.take(1))), drop);
-        meets(start, |executor, there| block_on(executor.run(there.take(1))), drop);
-    }
-
-    #[cfg(feature = "tokio")]
-    mod on_tokio {
-        use ::tokio::runtime::{Builder, Runtime};
-
-        use super::*;
-
-        fn until(runtime: &Runtime, there: &Tally) {
-            runtime.block_on(there.take(1));
-        }
-
-        fn workers() -> Runtime {
-            Builder::new_multi_thread().worker_threads(2).build().unwrap()
-        }
-
-        #[test]
-        fn two_workers() {
-            let start = || {
-                let runtime = workers();
-                (runtime.handle().clone(), runtime)
-            };
-            with(start, until, Runtime::shutdown_background);
-            meets(start, until, Runtime::shutdown_background);
-        }
-
-        #[test]
-        fn on_the_current_thread() {
-            let start = || {
-                let runtime = Builder::new_current_thread().build().unwrap();
-                (runtime.handle().clone(), runtime)
-            };
-            with(start, until, Runtime::shutdown_background);
-            meets(start, until, Runtime::shutdown_background);
-        }
-
-        #[cfg(feature = "pool")]
-        #[test]
-        fn a_pool() {
-            let start = || {
-                let runtime = workers();
-                (taskgroup::Pool::new(runtime.handle().clone()), runtime)
-            };
-            with(start, until, Runtime::shutdown_background);
-            meets(start, until, Runtime::shutdown_background);
-        }
-    }
 }

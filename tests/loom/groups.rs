@@ -37,6 +37,28 @@ fn a_child_comes_while_the_background_is_being_ended() {
     });
 }
 
+/// One that comes alone wakes nobody, and does not end by itself.
+///
+/// Red if `State::wind_up` looks only once.
+#[test]
+fn one_for_the_background_comes_while_a_group_is_joined() {
+    bounded(3, || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let group = TaskGroup::new(Threads);
+        let (outside, background) = (group.group(), Capture::new(&alive));
+        group.launch(async {});
+        let other = thread::spawn(move || {
+            outside.child().background().launch(async move {
+                let _background = background;
+                pending::<()>().await
+            });
+        });
+        block_on(group.join()).unwrap();
+        other.join().unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
 /// A child inside cuts its host, and leaves while the host checks whether any child is left.
 ///
 /// Red if `State::conclude` checks the count a second time where it did not check for the cut the first time.
