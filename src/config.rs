@@ -203,7 +203,8 @@ macro_rules! settings {
         ///
         /// If the policy cancels the siblings, that is decided before the hook is called, and seen by
         /// [`is_cancelled`](crate::Group::is_cancelled). But they are dropped and woken after the hook has returned, so it must
-        /// not wait for them. The hook may spawn and cancel. A panic of the hook is one more failure, for which the hook is not called.
+        /// not wait for them. The hook may spawn and cancel. A panic of the hook is one more failure, for which the hook is not
+        /// called.
         ///
         /// Values captured by the hook are dropped with the last handle of the group. A panic while dropping them is ignored;
         /// only std's panic hook reports it.

@@ -1,8 +1,21 @@
 //! The runtime goes away while the work runs: the group waits for the work, and loses nothing.
 
 use taskgroup::GroupError;
+use taskgroup::future::Join;
 
 use super::*;
+
+/// Joins a group whose children have ended, while the work of one of them runs on.
+fn pending_join<S, E: 'static>(group: TaskGroup<S, E>) -> Join<S, E> {
+    while !group.is_empty() {
+        std::thread::yield_now();
+    }
+    let mut join = group.join();
+    for _ in 0..10 {
+        assert!(block_on(poll_once(&mut join)).is_none());
+    }
+    join
+}
 
 /// `until` runs the runtime until a tally is there, and `end` ends it.
 fn outlived<S: Spawner + SpawnBlocking, R>(
@@ -20,14 +33,8 @@ fn outlived<S: Spawner + SpawnBlocking, R>(
     until(&runtime, &there);
     end(runtime);
     assert!(block_on(handle).err().expect("it has no result yet").is_lost());
-    while !group.is_empty() {
-        std::thread::yield_now();
-    }
     let own = group.group();
-    let mut join = group.join();
-    for _ in 0..10 {
-        assert!(block_on(poll_once(&mut join)).is_none());
-    }
+    let mut join = pending_join(group);
     let left = own.snapshot().to_string();
     assert!(left.contains("work"), "{left}");
     release.send(()).unwrap();
@@ -149,14 +156,8 @@ mod on_tokio {
             handle.cancel();
             runtime.shutdown_background();
             assert!(block_on(handle).unwrap_err().is_cancelled());
-            while !group.is_empty() {
-                std::thread::yield_now();
-            }
             let own = group.group();
-            let mut join = group.join();
-            for _ in 0..10 {
-                assert!(block_on(poll_once(&mut join)).is_none());
-            }
+            let join = pending_join(group);
             assert_eq!(
                 (own.is_closed(), ledger.read().alive()),
                 (false, 1),
