@@ -13,7 +13,7 @@
 //! the child leaves a clean-up behind in its group, which has no task: the thread itself ends it, with the result, when the
 //! work has returned. So the group waits for the work, and does not lose its error or panic.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{Location, resume_unwind};
 use std::pin::{Pin, pin};
@@ -65,6 +65,11 @@ where
 }
 
 type Outcome<O> = Box<Result<O, Payload>>;
+
+/// Returns what the work has returned, or resumes its panic.
+fn output_of<O>(outcome: Result<O, Payload>) -> O {
+    outcome.unwrap_or_else(|payload| resume_unwind(payload))
+}
 
 enum Stage<W, O> {
     /// The work is in a box, because what a runtime has queued keeps a claim until a thread comes to it.
@@ -142,10 +147,7 @@ struct Done<W, O> {
 impl<W, O> Done<W, O> {
     fn take(mut self) -> O {
         self.claim.0.lock().stage = Stage::Over;
-        match *self.result.take().expect("taken once") {
-            Ok(output) => output,
-            Err(payload) => resume_unwind(payload),
-        }
+        output_of(*self.result.take().expect("taken once"))
     }
 }
 
@@ -156,7 +158,7 @@ impl<W, O> Drop for Done<W, O> {
         match std::mem::replace(&mut shared.stage, Stage::Over) {
             Stage::Orphaned(orphan) => {
                 drop(shared);
-                orphan.end(result);
+                orphan(result);
             }
             // The child is being dropped, and has let go of the runtime's handle.
             _ => shared.stage = Stage::Finished(result),
@@ -196,18 +198,15 @@ impl<W, O> Drop for Leave<W, O> {
         match std::mem::replace(&mut shared.stage, Stage::Over) {
             Stage::Finished(result) => {
                 drop(shared);
-                orphan.end(result);
+                orphan(result);
             }
             _ => shared.stage = Stage::Orphaned(orphan),
         }
     }
 }
 
-/// The clean-up that a child leaves behind while its work runs.
-struct Orphan<O> {
-    result: Arc<Lock<Option<Outcome<O>>>>,
-    child: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
+/// Ends the clean-up that a child leaves behind, with the result of its work.
+type Orphan<O> = Box<dyn FnOnce(Outcome<O>) + Send>;
 
 /// Enters the clean-up. The child is still counted, so the group has not ended.
 fn orphan<O, E>(Host { group, location, name, is_served }: &Host) -> Orphan<O>
@@ -227,24 +226,13 @@ where
     }
     table.member(ticket.key(), |cleanup, _| cleanup.begin());
     drop(table);
-    let (result, held) = (Arc::new(Lock::new(None)), Held::child(group.clone(), ticket));
-    let given = result.clone();
-    let future = async move {
-        let _held = held;
-        let taken = || -> Option<Outcome<O>> { given.lock().take() };
-        match poll_fn(|_| taken().map_or(Poll::Pending, Poll::Ready)).await.map_err(resume_unwind) {
-            Ok(output) => output,
-            Err(never) => match never {},
-        }
-    };
-    let child = Child::new(group, ticket, future, Discard(PhantomData::<fn(E)>));
-    Orphan { result, child: Box::pin(child) }
-}
-
-impl<O> Orphan<O> {
-    /// Ends the clean-up with the result of the work.
-    fn end(mut self, result: Outcome<O>) {
-        *self.result.lock() = Some(result);
-        let _ended = self.child.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    }
+    let (group, held) = (group.clone(), Held::child(group.clone(), ticket));
+    Box::new(move |outcome| {
+        let future = async move {
+            let _held = held;
+            output_of(*outcome)
+        };
+        let child = pin!(Child::new(&group, ticket, future, Discard(PhantomData::<fn(E)>)));
+        let _ended = child.poll(&mut Context::from_waker(Waker::noop()));
+    })
 }

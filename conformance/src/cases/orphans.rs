@@ -37,8 +37,9 @@ pub async fn no_capture_is_alive_after_the_outer_join(t: &Test) {
         assert_eq!(t.ledger.read().alive(), 0, "after round {round}");
     }
     let started = t.ledger.read().started;
-    // The number depends on how busy the machine is. Usually it is about 20 a round.
-    assert!(started > ROUNDS, "the trees did grow: {started} children");
+    // The number depends on how busy the machine is, and on whom the runtime runs first. Usually it is about 20 a round, and
+    // 4 where that is the newest task.
+    assert!(started > t.pick(3, 1) * ROUNDS, "the trees did grow: {started} children");
     println!("{started} children started in {ROUNDS} rounds");
 }
 

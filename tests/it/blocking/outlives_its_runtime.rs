@@ -1,6 +1,5 @@
 //! The runtime goes away while the work runs: the group waits for the work, and loses nothing.
 
-use taskgroup::GroupError;
 use taskgroup::future::Join;
 
 use super::*;
@@ -24,7 +23,7 @@ fn outlived<S: Spawner + SpawnBlocking, R>(
     until: fn(&R, &Tally),
     end: fn(R),
     ends: impl FnOnce(&Log) -> Result<Box<dyn Send>, &'static str> + Send + 'static,
-    joined: impl FnOnce(&mut dyn FnMut() -> Result<(), GroupError<&'static str>>),
+    joined: impl FnOnce(Join<S, &'static str>),
 ) {
     let (group, log) = (TaskGroup::fallible(spawner), Log::default());
     let ending = log.clone();
@@ -34,11 +33,11 @@ fn outlived<S: Spawner + SpawnBlocking, R>(
     end(runtime);
     assert!(block_on(handle).err().expect("it has no result yet").is_lost());
     let own = group.group();
-    let mut join = pending_join(group);
+    let join = pending_join(group);
     let left = own.snapshot().to_string();
     assert!(left.contains("work"), "{left}");
     release.send(()).unwrap();
-    joined(&mut || block_on(&mut join));
+    joined(join);
     let mut gone = log.lines();
     gone.retain(|line| line.ends_with("gone"));
     assert_eq!(
@@ -47,41 +46,33 @@ fn outlived<S: Spawner + SpawnBlocking, R>(
     );
 }
 
-fn with<S: Spawner + SpawnBlocking, R: 'static>(start: fn() -> (S, R), until: fn(&R, &Tally), end: fn(R)) {
+/// Runs all of it on runtimes that `start` starts.
+fn suite<S: Spawner + SpawnBlocking, R: Send + 'static>(
+    start: fn() -> (S, R),
+    until: fn(&R, &Tally),
+    end: fn(R),
+) {
     watched(move || {
         let value = |log: &Log| -> Result<Box<dyn Send>, _> {
             log.write("returns");
             Ok(Box::new(log.on_drop("value gone")))
         };
-        let ((spawner, runtime), lost) = (start(), |join: &mut dyn FnMut() -> Result<(), GroupError<_>>| {
-            let error = join().unwrap_err();
+        let (spawner, runtime) = start();
+        outlived(spawner, runtime, until, end, value, |join| {
+            let error = block_on(join).unwrap_err();
             assert!(error.is_lost() && error.failures().len() == 0, "{error:?}");
         });
-        outlived(spawner, runtime, until, end, value, lost);
-        let (spawner, runtime) = start();
-        outlived(
-            spawner,
-            runtime,
-            until,
-            end,
-            |_| Err("broken"),
-            |join| {
-                let error = join().unwrap_err();
-                assert_eq!(errors(&error), ["broken"]);
-                assert_eq!(error.origin().unwrap().name(), Some("work"));
-            },
-        );
-        let (spawner, runtime) = start();
-        outlived(
-            spawner,
-            runtime,
-            until,
-            end,
-            |_| quiet_panic("boom"),
-            |join| {
-                assert_eq!(block_on(panic_text(async { join() })), "boom");
-            },
-        );
+        let ((spawner, runtime), broken) = (start(), |_: &Log| Err("broken"));
+        outlived(spawner, runtime, until, end, broken, |join| {
+            let error = block_on(join).unwrap_err();
+            assert_eq!(errors(&error), ["broken"]);
+            assert_eq!(error.origin().unwrap().name(), Some("work"));
+        });
+        let ((spawner, runtime), panics) = (start(), |_: &Log| quiet_panic("boom"));
+        outlived(spawner, runtime, until, end, panics, |join| {
+            assert_eq!(block_on(panic_text(join)), "boom");
+        });
+        meets(start, until, end);
     });
 }
 
@@ -91,30 +82,28 @@ fn meets<S: Spawner + SpawnBlocking, R: Send + 'static>(
     until: fn(&R, &Tally),
     end: fn(R),
 ) {
-    watched(move || {
-        let ledger = Ledger::default();
-        for round in 0..200_u32 {
-            let (spawner, runtime) = start();
-            let (group, there) = (TaskGroup::fallible(spawner), Tally::new());
-            let (begun, captured, returned) = (there.clone(), ledger.capture(), ledger.capture());
-            group.spawn_blocking(move || {
-                begun.add();
-                (0..round % 20 * 100).for_each(|_| std::hint::spin_loop());
-                drop(captured);
-                Err::<(), _>(returned)
-            });
-            until(&runtime, &there);
-            let ending = std::thread::spawn(move || {
-                (0..round % 19 * 100).for_each(|_| std::hint::spin_loop());
-                end(runtime);
-            });
-            let error = block_on(group.join()).unwrap_err();
-            assert_eq!((error.failures().len(), ledger.read().alive()), (1, 1));
-            drop(error);
-            assert_eq!(ledger.read().alive(), 0);
-            ending.join().unwrap();
-        }
-    });
+    let ledger = Ledger::default();
+    for round in 0..200_u32 {
+        let (spawner, runtime) = start();
+        let (group, there) = (TaskGroup::fallible(spawner), Tally::new());
+        let (begun, captured, returned) = (there.clone(), ledger.capture(), ledger.capture());
+        group.spawn_blocking(move || {
+            begun.add();
+            (0..round % 20 * 100).for_each(|_| std::hint::spin_loop());
+            drop(captured);
+            Err::<(), _>(returned)
+        });
+        until(&runtime, &there);
+        let ending = std::thread::spawn(move || {
+            (0..round % 19 * 100).for_each(|_| std::hint::spin_loop());
+            end(runtime);
+        });
+        let error = block_on(group.join()).unwrap_err();
+        assert_eq!((error.failures().len(), ledger.read().alive()), (1, 1));
+        drop(error);
+        assert_eq!(ledger.read().alive(), 0);
+        ending.join().unwrap();
+    }
 }
 
 #[cfg(feature = "smol")]
@@ -124,8 +113,7 @@ fn an_executor_of_smol() {
         let executor = Arc::new(smol::Executor::new());
         (Arc::downgrade(&executor), executor)
     };
-    with(start, |executor, there| block_on(executor.run(there.take(1))), drop);
-    meets(start, |executor, there| block_on(executor.run(there.take(1))), drop);
+    suite(start, |executor, there| block_on(executor.run(there.take(1))), drop);
 }
 
 #[cfg(feature = "tokio")]
@@ -174,8 +162,7 @@ mod on_tokio {
             let runtime = workers();
             (runtime.handle().clone(), runtime)
         };
-        with(start, until, Runtime::shutdown_background);
-        meets(start, until, Runtime::shutdown_background);
+        suite(start, until, Runtime::shutdown_background);
     }
 
     #[test]
@@ -184,8 +171,7 @@ mod on_tokio {
             let runtime = Builder::new_current_thread().build().unwrap();
             (runtime.handle().clone(), runtime)
         };
-        with(start, until, Runtime::shutdown_background);
-        meets(start, until, Runtime::shutdown_background);
+        suite(start, until, Runtime::shutdown_background);
     }
 
     #[cfg(feature = "pool")]
@@ -195,7 +181,6 @@ mod on_tokio {
             let runtime = workers();
             (taskgroup::Pool::new(runtime.handle().clone()), runtime)
         };
-        with(start, until, Runtime::shutdown_background);
-        meets(start, until, Runtime::shutdown_background);
+        suite(start, until, Runtime::shutdown_background);
     }
 }

@@ -292,25 +292,26 @@ pub async fn it_reaches_a_shielded_child_in_the_background(t: &Test) {
             log.write("cancelled");
         }));
     };
-    let late = async |group: Group<Cranked>, deadline| {
+    let closed = async |group: &Group<Cranked>| {
         while !group.is_closed() {
             yield_now().await;
         }
-        crank.to(deadline);
     };
     let group = TaskGroup::builder(spawner.clone()).deadline(at(5)).open();
     serve(&group);
     let own = group.group();
-    zip(group.join(), late(own, 5)).await.0.unwrap();
+    let driver = async {
+        closed(&own).await;
+        crank.to(5);
+    };
+    zip(group.join(), driver).await.0.unwrap();
 
     // A deadline that is set later.
     let group = TaskGroup::new(spawner.clone());
     serve(&group);
     let own = group.group();
     let driver = async {
-        while !own.is_closed() {
-            yield_now().await;
-        }
+        closed(&own).await;
         own.set_deadline(Some(at(7)));
         crank.to(7);
     };
@@ -322,7 +323,10 @@ pub async fn it_reaches_a_shielded_child_in_the_background(t: &Test) {
         give.try_send(group).unwrap();
         Ok::<_, Infallible>(())
     });
-    let driver = async { late(given.recv().await.unwrap(), 10).await };
+    let driver = async {
+        closed(&given.recv().await.unwrap()).await;
+        crank.to(10);
+    };
     zip(result.deadline(at(10)), driver).await.0.unwrap();
     assert_eq!((t.log.count("cancelled"), crank.sleeps()), (3, 0));
 }
