@@ -135,23 +135,31 @@ impl State {
     }
 
     /// Records a failure of a child that may not be counted any more.
-    ///
-    /// Something is counted meanwhile. Otherwise the group could end after it was cancelled because of the failure, and
-    /// before that is kept, and its owner would be told that all went well.
     pub(crate) fn record_late(self: &Arc<Self>, failure: Raw, origin: Origin) {
         let mut effects = Effects::default();
+        let held = self.hold_open();
+        self.record_into(failure, origin, &mut effects);
+        if held {
+            self.release(&mut self.lock(), &mut effects);
+        } else {
+            effects.settle(self);
+        }
+        effects.run();
+    }
+
+    /// Counts something, unless the group has ended, until the caller has recorded a failure and calls
+    /// [`release`](Self::release).
+    ///
+    /// Otherwise the group could end after it was cancelled because of the failure, and before that is kept. Its owner
+    /// would be told that all went well.
+    pub(crate) fn hold_open(&self) -> bool {
         let mut table = self.lock();
         let seen = self.word.look();
         if !seen.is_finished() {
             seen.check_room(Kind::Body);
             self.word.enter(&mut table.locked, Kind::Body);
         }
-        drop(table);
-        self.record_into(failure, origin, &mut effects);
-        if !seen.is_finished() {
-            self.release(&mut self.lock(), &mut effects);
-        }
-        effects.run();
+        !seen.is_finished()
     }
 
     /// Cancels everything, because the owner leaves, and notes that nobody will read the outcome.

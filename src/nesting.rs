@@ -263,24 +263,26 @@ impl State {
 
 /// Records the unread failures of a group in the group around it.
 ///
-/// A group that has ended has nobody to tell. So they go to the next group outwards that has not ended.
+/// A group that has ended has nobody to tell. So they go to the next group outwards that has not ended. That group may
+/// end meanwhile if nothing in it is counted: the body of a scope may be destroyed long after its host.
 fn hand_outwards(mut unread: Outcome, parent: &Parent, effects: &mut Effects) {
     if unread.is_empty() && unread.not_kept() == 0 {
         return;
     }
     let mut around = parent;
     unread.outward(&around.origin);
-    while around.group.is_finished() {
+    while !around.group.hold_open() {
         let Some(further) = around.group.parent() else { return };
         around = further;
         unread.outward(&around.origin);
     }
-    around.group.lock().outcome.add_not_kept(unread.not_kept());
+    let group = &around.group;
+    group.lock().outcome.add_not_kept(unread.not_kept());
     for (origin, failure) in unread.into_kept() {
-        around.group.record_into(failure, origin, effects);
+        group.record_into(failure, origin, effects);
     }
-    // That group may have been abandoned, and may be over.
-    effects.settle(&around.group);
+    // That group may have been abandoned, and may be over now.
+    group.release(&mut group.lock(), effects);
 }
 
 impl Drop for State {

@@ -36,8 +36,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// # Cancellation
     ///
     /// Dropping the future before it is ready cancels the child. The group still waits for the child. The child's error goes to
-    /// the group, also if the child has already returned it. If the group has ended by then, only the group's failure hook
-    /// sees the error.
+    /// the group, also if the child has already returned it. If the group has ended by then, its failure hook sees the error,
+    /// and the next group around that has not ended gets it.
     ///
     /// # Panics
     ///

@@ -402,6 +402,7 @@ macro_rules! __for_all_cases {
                 an_error_that_its_caller_did_not_stay_for_is_the_groups
                 the_group_does_not_end_before_it_has_that_error
                 a_hook_is_told_of_it_when_the_group_has_ended
+                the_group_around_gets_it_when_the_group_has_ended
                 its_group_is_cancelled_before_it_is_ready
                 a_sibling_fails_before_it_is_ready
                 a_shielded_child_is_ready_after_the_cancel

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -167,6 +168,37 @@ fn an_abandoned_group_fails_while_the_one_around_it_is_joined() {
             error.failures().all(|(_, failure)| matches!(failure, Failure::Foreign { .. }))
         };
         assert!(joined.err().is_none_or(foreign));
+    });
+}
+
+/// A scope that was carried away from its host is destroyed on another thread, and a destructor in it panics. The group
+/// around that is cancelled for it also reports it.
+///
+/// Red if `hand_outwards` does not hold that group open while it records the failure.
+#[test]
+fn a_body_that_was_carried_away_panics_while_the_group_around_is_joined() {
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("of a destructor"));
+        }
+    }
+
+    bounded(3, || {
+        let outer = TaskGroup::new(Threads);
+        let outside = outer.group();
+        outer.launch(async {
+            let bomb = Bomb;
+            let mut carried = Box::pin(scope(Threads, |_: Group<Threads, Infallible>| async move {
+                let _bomb = bomb;
+                pending::<Result<(), Infallible>>().await
+            }));
+            let _ = carried.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            thread::spawn(move || drop(carried));
+        });
+        let panicked = catch_unwind(AssertUnwindSafe(|| block_on(outer.join()))).is_err();
+        assert_eq!(panicked, outside.is_cancelled());
     });
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::error::StartError;
 use taskgroup::group::Ready;
-use taskgroup::{TaskGroup, shield};
+use taskgroup::{Group, TaskGroup, scope, shield};
 
 use crate::ledger::{Capture, Entry, Gate, Tally};
 use crate::test::{Test, errors, panic_text, quiet_panic};
@@ -224,6 +224,28 @@ pub async fn a_hook_is_told_of_it_when_the_group_has_ended(t: &Test) {
     group.join().await.unwrap();
     drop(started);
     assert_eq!(t.log.lines(), ["told"]);
+}
+
+pub async fn the_group_around_gets_it_when_the_group_has_ended(t: &Test) {
+    let outer = scope(t.spawner(), async |group: Group<_, &str>| {
+        let inner = scope(t.spawner(), async |inner: Group<_, &str>| {
+            Ok(inner.start(|ready: Ready<u16>| {
+                t.child(async move {
+                    let _ready = ready;
+                    Err::<(), _>("address in use")
+                })
+            }))
+        });
+        let started = inner.await.unwrap();
+        assert!(!group.is_cancelled(), "its caller may still ask");
+        drop(started);
+        assert!(group.is_cancelled());
+        Ok(())
+    });
+    let error = outer.await.unwrap_err();
+    let failures: Vec<_> = error.failures().map(|(_, failure)| failure.to_string()).collect();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].contains("address in use"), "{failures:?}");
 }
 
 /// Adds one to `begun` and never becomes ready, so its starter keeps waiting.
