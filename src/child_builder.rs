@@ -229,7 +229,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         Value<F::Output, E>: Send + 'static,
     {
         let packet = Packet::new();
-        let ticket = self.take_in(place, future, ToHandle::new(packet.clone()))?;
+        let ticket = self.take_in(place, future, |_| ToHandle::new(packet.clone()))?;
         Ok(self.handle(packet, ticket, Location::caller()))
     }
 
@@ -245,15 +245,22 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E>,
     {
-        if let Err(refused) = self.take_in(Place::Queue, future, Discard(PhantomData::<fn(E)>)) {
+        if let Err(refused) = self.take_in(Place::Queue, future, |_| Discard(PhantomData::<fn(E)>)) {
             drop_refused(refused);
         }
     }
 
     /// Enters a child and hands it to the runtime, or returns its future.
+    ///
+    /// `deliver` is called once the child is entered, perhaps under the lock.
     #[track_caller]
     #[inline]
-    fn take_in<F, D>(&self, place: Place, future: F, deliver: D) -> Result<Ticket, SpawnError<F>>
+    pub(crate) fn take_in<F, D>(
+        &self,
+        place: Place,
+        future: F,
+        deliver: impl FnOnce(Ticket) -> D,
+    ) -> Result<Ticket, SpawnError<F>>
     where
         S: Spawner,
         F: Future + Send + 'static,
@@ -268,7 +275,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         let ticket = entry.ticket();
         match counted {
             Some(counted) if size_of::<Child<F, D>>() <= SMALL => {
-                let child = Child::new(state, ticket, future, deliver);
+                let child = Child::new(state, ticket, future, deliver(ticket));
                 let (runnable, task) = group.spawner().make_task(child, counted);
                 entry.store(task).leave();
                 group.register();
@@ -276,7 +283,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
             }
             counted => {
                 entry.leave();
-                group.hand_over(Entered { ticket, counted }, future, deliver);
+                group.hand_over(Entered { ticket, counted }, future, deliver(ticket));
                 if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
                     state.relieve();
                 }

@@ -17,12 +17,14 @@ use crate::child::{Deliver, Returned, sort};
 use crate::error::{JoinError, Origin, Why};
 use crate::group::Group;
 use crate::handle::{CancelHandle, Spawned};
+use crate::limit::Place;
 use crate::lock::Lock;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::signal::Waiter;
 use crate::spare::shrink;
 use crate::spawner::Spawner;
+use crate::sync::{AtomicU64, Ordering};
 use crate::unwind::{drop_quietly, drop_refused, wake};
 
 mod added;
@@ -71,6 +73,8 @@ pub use self::in_order::InOrder;
 pub struct Results<S, T, E = Infallible> {
     group: Group<S, E>,
     queue: Arc<Queue<T>>,
+    /// How many children were spawned or added. Nobody takes a result meanwhile: that needs a mutable reference.
+    spawned: AtomicU64,
     waiter: Waiter,
     taken: Taken,
 }
@@ -79,8 +83,6 @@ type Queue<T> = Lock<Inner<T>>;
 
 struct Inner<T> {
     finished: VecDeque<(u64, Finished<T>)>,
-    spawned: u64,
-    outstanding: usize,
     waker: Option<Waker>,
     /// Handles that were added, whose children have not ended.
     added: BTreeMap<u64, Arc<Added<T>>>,
@@ -89,13 +91,6 @@ struct Inner<T> {
 }
 
 impl<T> Inner<T> {
-    /// Returns the number of a result that is outstanding from now on.
-    fn expect_one(&mut self) -> u64 {
-        self.outstanding += 1;
-        self.spawned += 1;
-        self.spawned - 1
-    }
-
     fn pop(&mut self) -> Option<(u64, Finished<T>)> {
         let first = self.finished.pop_front();
         shrink(&mut self.finished);
@@ -103,28 +98,41 @@ impl<T> Inner<T> {
     }
 }
 
-/// The results that were taken as they came, as ranges from a number to before another one. There is at most one gap for each
-/// result that is left.
+/// The results that were taken as they came.
 #[derive(Default)]
-struct Taken(BTreeMap<u64, u64>);
+struct Taken {
+    count: u64,
+    /// All before this one.
+    before: u64,
+    /// And these, as ranges from a number to before another one. There is at most one gap for each result that is left.
+    beyond: BTreeMap<u64, u64>,
+}
 
 impl Taken {
     fn note(&mut self, number: u64) {
-        let end = self.0.remove(&(number + 1)).unwrap_or(number + 1);
-        match self.0.range_mut(..number).next_back() {
+        let end = self.beyond.remove(&(number + 1)).unwrap_or(number + 1);
+        if number == self.before {
+            self.before = end;
+            return;
+        }
+        match self.beyond.range_mut(..number).next_back() {
             Some((_, before)) if *before == number => *before = end,
-            _ => drop(self.0.insert(number, end)),
+            _ => drop(self.beyond.insert(number, end)),
         }
     }
 
     /// Returns the first result from this one on that is left.
     fn first_left(&self, number: u64) -> u64 {
-        self.0.range(..=number).next_back().map_or(number, |(_, end)| number.max(*end))
+        let number = number.max(self.before);
+        self.beyond.range(..=number).next_back().map_or(number, |(_, end)| number.max(*end))
     }
 }
 
-struct Finished<T> {
-    result: Result<T, Why>,
+type Finished<T> = Result<T, Box<Missing>>;
+
+/// Why there is no value, and of which child.
+struct Missing {
+    why: Why,
     child: Source,
 }
 
@@ -132,23 +140,21 @@ struct Finished<T> {
 enum Source {
     /// It was spawned here, and has no name.
     Here { id: u64, location: &'static Location<'static> },
-    /// Its handle was added. Known if there is no value, and the child was not refused.
-    Added(Option<Box<Origin>>),
+    /// Its handle was added. Known if the child was not refused.
+    Added(Option<Origin>),
 }
 
 impl<S, E> Group<S, E> {
     /// Returns a place for the results of many children, which are taken as they come or in the order of spawning.
     pub fn results<T>(&self) -> Results<S, T, E> {
-        let inner = Inner {
-            finished: VecDeque::new(),
-            spawned: 0,
-            outstanding: 0,
-            waker: None,
-            added: BTreeMap::new(),
-            gone: false,
-        };
-        let queue = Arc::new(Lock::new(inner));
-        Results { group: self.clone(), queue, waiter: Waiter::default(), taken: Taken::default() }
+        let inner = Inner { finished: VecDeque::new(), waker: None, added: BTreeMap::new(), gone: false };
+        Results {
+            group: self.clone(),
+            queue: Arc::new(Lock::new(inner)),
+            spawned: AtomicU64::new(0),
+            waiter: Waiter::default(),
+            taken: Taken::default(),
+        }
     }
 }
 
@@ -163,22 +169,23 @@ impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
         F: Future + Send + 'static,
         F::Output: ChildOutput<E, Value = T>,
     {
-        let builder = self.group.child();
-        let Ok(entered) = builder.enter() else {
-            drop_refused(future);
-            return CancelHandle::refused();
-        };
-        let (ticket, location) = (entered.ticket, Location::caller());
-        let number = self.queue.lock().expect_one();
-        let deliver = ToResults {
+        let location = Location::caller();
+        let taken_in = self.group.child().take_in(Place::Queue, future, |ticket| ToResults {
             queue: self.queue.clone(),
-            number,
+            number: self.expect_one(),
             id: ticket.id(),
             location,
             error: PhantomData::<fn(E)>,
-        };
-        self.group.hand_over(entered, future, deliver);
-        CancelHandle::new(self.group.state().clone(), ticket, Spawned { location, name: None })
+        });
+        match taken_in {
+            Ok(ticket) => {
+                CancelHandle::new(self.group.state().clone(), ticket, Spawned { location, name: None })
+            }
+            Err(refused) => {
+                drop_refused(refused);
+                CancelHandle::refused()
+            }
+        }
     }
 }
 
@@ -251,11 +258,21 @@ impl<S, T, E> Results<S, T, E> {
 
     /// Returns how many results are still to be taken, of children that live and of those that have ended.
     pub fn outstanding(&self) -> usize {
-        let inner = self.queue.lock();
-        inner.outstanding + inner.finished.len()
+        (self.spawned.load(Ordering::Relaxed) - self.taken.count) as usize
+    }
+
+    /// Returns the number of a result that is outstanding from now on.
+    fn expect_one(&self) -> u64 {
+        self.spawned.fetch_add(1, Ordering::Relaxed)
     }
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
+        let next = std::task::ready!(self.poll_queue(cx));
+        self.taken.count += u64::from(next.is_some());
+        Poll::Ready(next)
+    }
+
+    fn poll_queue(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
         if let Some(next) = self.queue.lock().pop() {
             return Poll::Ready(Some(next));
         }
@@ -264,14 +281,13 @@ impl<S, T, E> Results<S, T, E> {
         let mut waker = Some(cx.waker().clone());
         let mut inner = self.queue.lock();
         let next = inner.pop();
-        let none_left = next.is_none() && inner.outstanding == 0;
         let stale = if next.is_none() { std::mem::replace(&mut inner.waker, waker.take()) } else { None };
         drop(inner);
         drop_quietly(waker);
         drop_quietly(stale);
         match next {
             Some(next) => Poll::Ready(Some(next)),
-            None if none_left && self.group.is_closed() => Poll::Ready(None),
+            None if self.outstanding() == 0 && self.group.is_closed() => Poll::Ready(None),
             None => Poll::Pending,
         }
     }
@@ -286,13 +302,12 @@ impl<S, T, E> Results<S, T, E> {
     }
 
     fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {
-        let Finished { result, child } = finished;
-        result.map_err(|why| {
-            let origin = match child {
+        finished.map_err(|missing| {
+            let origin = match missing.child {
                 Source::Here { id, location } => Some(self.group.state().origin_of_child(id, location, None)),
-                Source::Added(origin) => origin.map(|origin| *origin),
+                Source::Added(origin) => origin,
             };
-            JoinError { why, origin }
+            JoinError { why: missing.why, origin }
         })
     }
 }
@@ -346,7 +361,7 @@ struct ToResults<T, E> {
 impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToResults<O::Value, E> {
     type Value = O::Value;
     /// The result, if nobody takes it any more.
-    type Rest = Option<Result<O::Value, Why>>;
+    type Rest = Option<Finished<O::Value>>;
 
     fn sort(&self, output: O) -> Result<Returned<O::Value>, Raw> {
         sort(output)
@@ -354,14 +369,13 @@ impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToResults<O::Value, E>
 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {
         let child = Source::Here { id: self.id, location: self.location };
-        leave(&self.queue, self.number, Finished { result, child }).map(|finished| finished.result)
+        leave(&self.queue, self.number, result.map_err(|why| Box::new(Missing { why, child })))
     }
 }
 
-/// Leaves a result that was outstanding, or returns it if nobody takes it any more.
+/// Leaves a result, or returns it if nobody takes it any more.
 fn leave<T>(queue: &Queue<T>, number: u64, finished: Finished<T>) -> Option<Finished<T>> {
     let mut inner = queue.lock();
-    inner.outstanding -= 1;
     let rest = if inner.gone {
         Some(finished)
     } else {

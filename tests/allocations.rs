@@ -68,9 +68,23 @@ fn a_launched_child_allocates_what_the_executors_spawn_does() {
         }
         group.join().await.unwrap();
     });
-    println!("allocations a child: {raw:.4} by Executor::spawn, {grouped:.4} by Group::launch");
+    let taken = allocations_each(|executor| async move {
+        let group = TaskGroup::new(executor);
+        let mut results = group.results();
+        for _ in 0..CHILDREN {
+            results.spawn(yield_now());
+        }
+        while let Some(result) = results.join_next().await {
+            result.unwrap();
+        }
+        group.join().await.unwrap();
+    });
+    println!(
+        "allocations a child: {raw:.4} by Executor::spawn, {grouped:.4} by Group::launch, {taken:.4} by Results::spawn"
+    );
     assert!(raw >= 1.0, "the counter counts");
     assert!(grouped - raw <= 0.05, "{grouped} against {raw}");
+    assert!(taken - raw <= 0.05, "{taken} against {raw}");
 }
 
 fn a_finished_child_leaves_nothing_behind() {

@@ -21,7 +21,7 @@ use self::features::{
 use self::handles::Handles;
 use self::join_set::{Set, SharedSet};
 use self::nursery::InNursery;
-use self::ours::{Native, OnPool, Ours, Place};
+use self::ours::{InHandles, Native, OnPool, Ours, Place};
 use self::raw::Raw;
 use self::tracker::{Tracker, TrackerAndToken};
 use self::unordered::Unordered;
@@ -71,6 +71,8 @@ fn ours<R: Runtime>() -> Vec<Entry<R>> {
         ours_on::<R, OnPool>("ours-pool"),
         ours_on::<R, Native>("ours+inside").inside::<Native>(),
         ours_on::<R, OnPool>("ours-pool+inside").inside::<OnPool>(),
+        ours_on::<R, Native>("ours+handles").collects::<InHandles<Native>>(),
+        ours_on::<R, OnPool>("ours-pool+handles").collects::<InHandles<OnPool>>(),
         ours_with::<R, Named>("ours+name"),
         ours_with::<R, Limited>("ours+limit"),
         ours_with::<R, Queued>("ours+queue"),

@@ -7,7 +7,7 @@
 //! | W3 | churn: 10⁶ children, at most 1,000 alive |
 //! | W4 | 5·10⁴ pending children, all polled: cancel, until every future is destroyed; starting them is not timed |
 //! | W5 | children spawn children: a binary tree of 17 levels |
-//! | W6 | a value from each child, added up |
+//! | W6 | a value from each child, as the children end if the contestant can do that; added up |
 //! | W7 | live bytes per pending child; not timed |
 //! | W8 | one child at a time, each waited for |
 //! | W9a, W9b | a new group for 8 children, for each child |

@@ -8,7 +8,7 @@ use futures_core::FusedFuture;
 use crate::error::Why;
 use crate::handle::JoinHandle;
 use crate::lock::Lock;
-use crate::results::{Finished, Queue, Results, Source, leave};
+use crate::results::{Missing, Queue, Results, Source, leave};
 use crate::unwind::drop_quietly;
 
 /// A handle that was added. It is the waker that the handle wakes when the result is there.
@@ -48,11 +48,9 @@ impl<S, T: Send + 'static, E> Results<S, T, E> {
     pub fn add(&self, handle: JoinHandle<T>) {
         let packet = handle.packet().clone();
         assert!(!handle.is_terminated(), "a `JoinHandle` was added to results after it had given its result");
-        let mut inner = self.queue.lock();
-        let number = inner.expect_one();
+        let number = self.expect_one();
         let added = Arc::new(Added { handle: Lock::new(Some(handle)), queue: self.queue.clone(), number });
-        inner.added.insert(number, added.clone());
-        drop(inner);
+        self.queue.lock().added.insert(number, added.clone());
         if let Poll::Ready(result) = packet.poll(&Waker::from(added.clone())) {
             added.leave(result);
         }
@@ -71,8 +69,9 @@ impl<T> Added<T> {
         let Some(handle) = self.handle.lock().take() else { return drop_quietly(result) };
         let itself = self.queue.lock().added.remove(&self.number);
         drop(itself);
-        let origin = result.is_err().then(|| handle.cancel_handle().origin().map(Box::new)).flatten();
-        drop_quietly(leave(&self.queue, self.number, Finished { result, child: Source::Added(origin) }));
+        let finished = result
+            .map_err(|why| Box::new(Missing { why, child: Source::Added(handle.cancel_handle().origin()) }));
+        drop_quietly(leave(&self.queue, self.number, finished));
     }
 }
 

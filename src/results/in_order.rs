@@ -57,7 +57,7 @@ impl<S, T, E> Results<S, T, E> {
         let early = std::mem::take(&mut kept.early).into_values();
         // It may be the last to hold a spawner, whose destructor is the user's. If that panicked later, the values would be leaked.
         match catch(|| drop(kept)) {
-            Ok(()) => early.filter_map(|finished| finished.result.ok()).collect(),
+            Ok(()) => early.filter_map(Result::ok).collect(),
             Err(payload) => {
                 early.for_each(drop_quietly);
                 resume_unwind(payload)

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -114,6 +115,25 @@ impl<S: Spawner> Nest for Group<S> {
 }
 
 impl<R: Runtime, P: Place<R>> Collects<R> for Ours<R, P> {
+    async fn sum(runtime: R, values: Range<u64>) -> u64 {
+        let group = TaskGroup::new(P::spawner(&runtime));
+        let mut results = group.results();
+        for value in values {
+            results.spawn(Valued::new(value).map(Ok));
+        }
+        let mut sum = 0;
+        while let Some(value) = results.join_next().await {
+            sum += value.expect("nothing fails");
+        }
+        group.join().await.expect("nothing fails");
+        sum
+    }
+}
+
+/// Values are taken from handles, in the order of spawning.
+pub struct InHandles<P>(PhantomData<P>);
+
+impl<R: Runtime, P: Place<R>> Collects<R> for InHandles<P> {
     async fn sum(runtime: R, values: Range<u64>) -> u64 {
         let group = TaskGroup::new(P::spawner(&runtime));
         let handles: Vec<_> = values.map(|value| group.spawn(Valued::new(value).map(Ok))).collect();
