@@ -18,9 +18,11 @@ use std::marker::PhantomData;
 use std::panic::{Location, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use crate::adopt::{Adopt, Adopted, MemberCancelled, unless};
+use pin_project_lite::pin_project;
+
+use crate::adopt::{Adopt, Adopted, MemberCancelled};
 use crate::child::{Child, Discard};
 use crate::error::Name;
 use crate::keeping::{Keeping, Mapped};
@@ -49,16 +51,17 @@ where
     E: Send + 'static,
 {
     let claim = Claim(Arc::new(Lock::new(Shared { stage: Stage::Waiting(Box::new(work)), is_child: false })));
-    let cancelled = CancelledBefore(claim.clone(), cancel);
     let leave = GivesWay::new(Leave { claim: claim.clone(), host, orphan: orphan::<O, E> });
+    let of_thread = claim.clone();
     let begin = move || {
-        let work = claim.begin()?;
+        let work = of_thread.begin()?;
         // Caught, as the runtime may be gone before it has told the child of the panic.
-        Some(Done { result: Some(Box::new(catch(work))), claim })
+        Some(Done { result: Some(Box::new(catch(work))), claim: of_thread })
     };
     // The work's task is never asked to end: that would wait for what the runtime has queued, and for a free thread.
     let run = spawner.spawn_blocking(begin).run(std::future::pending());
-    let output = Mapped::new(unless(run, cancelled), |done: Option<Option<Option<Done<W, O>>>>| {
+    let waits = Waits { claim, cancel, run };
+    let output = Mapped::new(waits, |done: Option<Option<Option<Done<W, O>>>>| {
         Adopted(done.flatten().flatten().map(Done::take))
     });
     Keeping::new(output, leave.into_inner())
@@ -117,20 +120,34 @@ impl<W, O> Clone for Claim<W, O> {
     }
 }
 
-/// Ready when the child that polls it is cancelled and the work has not begun; then it never begins. Work that has begun is
-/// waited for, and what it returns counts: some runtimes would throw that away if they were asked to end it.
-struct CancelledBefore<W, O>(Claim<W, O>, MemberCancelled);
+pin_project! {
+    /// The child: it waits for the work, unless it is cancelled before the work begins; then it never begins.
+    ///
+    /// Work that has begun is waited for, and what it returns counts: some runtimes would throw that away if they were asked
+    /// to end it.
+    struct Waits<W, O, R> {
+        claim: Claim<W, O>,
+        cancel: MemberCancelled,
+        #[pin]
+        run: R,
+    }
+}
 
-impl<W, O> Future for CancelledBefore<W, O> {
-    type Output = ();
+impl<W, O, R: Future> Future for Waits<W, O, R> {
+    type Output = Option<R::Output>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.0.lock().is_child = true;
-        std::task::ready!(pin!(self.1).poll(cx));
-        match self.0.withdraw() {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // First: an adapter may begin the work, and panic or give up, in one poll.
+        this.claim.0.lock().is_child = true;
+        if let Poll::Ready(output) = this.run.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        ready!(pin!(*this.cancel).poll(cx));
+        match this.claim.withdraw() {
             Some(work) => {
                 drop(work);
-                Poll::Ready(())
+                Poll::Ready(None)
             }
             None => Poll::Pending,
         }

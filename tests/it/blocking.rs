@@ -252,6 +252,78 @@ impl SpawnBlocking for Eager {
     }
 }
 
+/// Begins work in the child's first poll, and ends in that poll without its result.
+#[derive(Clone)]
+struct Hasty {
+    there: Tally,
+    panics: bool,
+}
+
+impl Spawner for Hasty {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        ThreadEach.spawn(future)
+    }
+}
+
+impl SpawnBlocking for Hasty {
+    fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
+    where
+        W: FnOnce() -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        Begins { work, how: self.clone() }
+    }
+}
+
+struct Begins<W> {
+    work: W,
+    how: Hasty,
+}
+
+impl<W, O> Adopt for Begins<W>
+where
+    W: FnOnce() -> O + Send + 'static,
+    O: Send + 'static,
+{
+    type Output = O;
+
+    async fn run(self, _: impl Future<Output = ()> + Send + 'static) -> Option<O> {
+        let Self { work, how } = self;
+        std::thread::spawn(move || drop(work()));
+        block_on(how.there.take(1));
+        if how.panics { quiet_panic("of the adapter") } else { None }
+    }
+}
+
+#[test]
+fn work_that_has_begun_is_waited_for_whatever_its_adapter_does() {
+    watched(|| {
+        for panics in [false, true] {
+            let log = Log::default();
+            let (there, release, work) = held(&log, || Err::<(), _>("broken"));
+            let group = TaskGroup::fallible(Hasty { there, panics });
+            let outside = group.group();
+            let handle = group.spawn_blocking(work);
+            let mut join = group.join();
+            assert!(block_on(handle).is_err());
+            while !outside.is_empty() {
+                std::thread::yield_now();
+            }
+            assert!(block_on(poll_once(&mut join)).is_none());
+            release.send(()).unwrap();
+            if panics {
+                assert_eq!(block_on(panic_text(join)), "of the adapter");
+            } else {
+                assert_eq!(errors(&block_on(join).unwrap_err()), ["broken"]);
+            }
+            assert_eq!(log.lines(), ["released", "captures gone"]);
+        }
+    });
+}
+
 /// It happens in a child of another group, whose error type is another.
 #[test]
 fn the_error_of_work_that_has_begun_for_a_refused_child_is_nobodys() {
