@@ -56,7 +56,8 @@ impl Timer for AsyncStd {
     }
 
     fn sleep_until(&self, at: Duration) -> Self::Sleep {
-        Box::pin(task::sleep(at.saturating_sub(self.now())))
+        // A sleep of async-std begins with its first poll.
+        Box::pin(async move { task::sleep(at.saturating_sub(AsyncStd.now())).await })
     }
 }
 

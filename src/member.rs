@@ -277,10 +277,10 @@ impl Member {
 
     /// Marks the member as cancelled, and cuts it unless a shield forbids it.
     ///
-    /// Returns its `Task` if that is to be dropped now.
+    /// Returns its `Task` if that is to be dropped now. Does nothing to a member that is gone: what is in it was cancelled then.
     #[must_use = "to drop it is what cancels the child"]
     pub(crate) fn cancel(&mut self, task: &mut Option<Task<()>>, effects: &mut Effects) -> Option<Task<()>> {
-        if self.is(Fact::CANCELLED) {
+        if self.is(Fact::CANCELLED) || self.is(Fact::GONE) {
             return None;
         }
         self.facts.set(Fact::CANCELLED);

@@ -135,8 +135,10 @@ impl<'a> Tree<'a> {
                 }
                 What::More(more) => writeln!(f, "… and {} more like it", Number(more))?,
                 What::Deeper(groups, members) => {
+                    let [of_members, of_groups] =
+                        [members, groups].map(|count| if count == 1 { "" } else { "s" });
                     let (groups, members) = (Number(groups), Number(members));
-                    writeln!(f, "… {members} members in {groups} groups, further in")?;
+                    writeln!(f, "… {members} member{of_members} in {groups} group{of_groups}, further in")?;
                 }
             }
         }
@@ -353,12 +355,14 @@ fn why(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
 }
 
 /// Why the groups around this one were cancelled in the first place, as far as the snapshot goes.
+///
+/// An opener that was not cancelled before it ended is the reason itself, whatever becomes of its group later.
 fn source(group: GroupView<'_>) -> &CancelReason {
     let mut reason = &CancelReason::Parent;
     let mut around = Some(group);
     while let (CancelReason::Parent, Some(group)) = (reason, around) {
         reason = group.reason().unwrap_or(reason);
-        around = group.opener().map(MemberView::group);
+        around = group.opener().filter(|opener| opener.is_cancelled()).map(MemberView::group);
     }
     reason
 }

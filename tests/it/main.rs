@@ -23,6 +23,8 @@ mod blocking;
 #[cfg(feature = "smol")]
 mod borrowing;
 mod brittle;
+#[cfg(any(feature = "smol", feature = "async-std", feature = "tokio"))]
+mod clocks;
 mod dropping;
 mod faults;
 mod hostile;

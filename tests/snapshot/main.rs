@@ -283,6 +283,25 @@ fn groups_inside_are_observed_as_well() {
 }
 
 #[test]
+fn a_group_whose_opener_has_ended_is_not_cancelled_for_what_comes_later() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        let (on, (carry, carried)) = (executor.clone(), mpsc::channel());
+        group.launch(async move {
+            let inner = TaskGroup::new(on);
+            inner.child().shielded().launch(pending::<()>());
+            carry.send(inner).unwrap();
+        });
+        settle(&executor);
+        let _inner = carried.recv().unwrap();
+        group.cancel_with("much later");
+        let text = group.snapshot().to_string();
+        assert!(text.contains("asked to end along with what is around its group\n"), "{text}");
+    });
+}
+
+#[test]
 fn a_group_that_nobody_joins_says_so() {
     let group = TaskGroup::new(Smol);
     let snapshot = group.snapshot();

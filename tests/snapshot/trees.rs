@@ -45,6 +45,18 @@ fn a_tree_of_any_depth_fits_on_a_small_stack() {
 }
 
 #[test]
+fn what_is_not_drawn_of_a_tree_is_counted() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        group.launch(nest(executor.clone(), 15));
+        settle(&executor);
+        let text = group.snapshot().to_string();
+        assert!(text.contains("… 1 member in 1 group, further in"), "{text}");
+    });
+}
+
+#[test]
 fn the_path_of_a_member_that_is_deep_inside_stays_short() {
     /// Each character of a name takes several bytes, so that a cut could fall into the middle of one.
     fn nest(executor: Ex, depth: usize) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -1,0 +1,54 @@
+//! The clocks of the runtimes themselves. What is done with a clock is in the cases for every runtime, on one that is cranked.
+
+use std::time::Duration;
+
+use futures_lite::future::or;
+use taskgroup::Spawner;
+use taskgroup::runtime::{Timed, Timer};
+use taskgroup_conformance::Test;
+
+macro_rules! suite {
+    ($($case:ident)*) => {
+        #[cfg(feature = "smol")]
+        on!(smol_global: $($case)*);
+        #[cfg(feature = "smol")]
+        on!(smol_executor_1: $($case)*);
+        #[cfg(feature = "smol")]
+        on!(smol_static: $($case)*);
+        #[cfg(feature = "async-std")]
+        on!(async_std: $($case)*);
+        #[cfg(feature = "tokio")]
+        on!(tokio_current_thread: $($case)*);
+        #[cfg(feature = "tokio")]
+        on!(tokio_4_workers: $($case)*);
+        #[cfg(all(feature = "pool", feature = "smol"))]
+        on!(pool_on_smol: $($case)*);
+        #[cfg(all(feature = "pool", feature = "async-std"))]
+        on!(pool_on_async_std: $($case)*);
+        #[cfg(all(feature = "pool", feature = "tokio"))]
+        on!(pool_on_tokio: $($case)*);
+    };
+}
+
+suite! {
+    a_sleep_begins_when_it_is_asked_for
+}
+
+async fn a_sleep_begins_when_it_is_asked_for<S: Spawner + Timed>(t: &Test<S>) {
+    const TIME: Duration = Duration::from_millis(200);
+    let timer = t.spawner().timer();
+    let due = timer.sleep(TIME);
+    timer.sleep(TIME).await;
+    let another = timer.sleep(TIME / 2);
+    let is_first = or(
+        async {
+            due.await;
+            true
+        },
+        async {
+            another.await;
+            false
+        },
+    );
+    assert!(is_first.await, "it is due before its first poll");
+}
