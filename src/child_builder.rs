@@ -357,7 +357,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
     /// # Panics
     ///
     /// Panics if the spawner does, which runs the child that waits for the task. That child is lost then, which cancels the
-    /// group.
+    /// group, and the task is only asked to end.
     ///
     /// # Examples
     ///

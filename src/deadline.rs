@@ -10,10 +10,13 @@ use std::time::Duration;
 use crate::effects::Effects;
 use crate::error::CancelReason;
 use crate::facts::Fact;
+use crate::group::Group;
+use crate::member::Kind;
 use crate::signal::Waiter;
+use crate::spawner::Spawner;
 use crate::state::State;
 use crate::table::Table;
-use crate::timer::{AnyTimer, ClockGone, Sleep, Timer, poll_sleep};
+use crate::timer::{AnyTimer, ClockGone, Sleep, Timed, Timer, poll_sleep};
 use crate::unwind::drop_quietly;
 use crate::word::Seen;
 
@@ -31,6 +34,51 @@ impl Deadline {
     /// A deadline that is watched from the beginning.
     pub(crate) fn new(at: Duration, clock: AnyTimer) -> Box<Self> {
         Box::new(Self { at: Some(at), clock: Some(clock), watched: true })
+    }
+}
+
+impl<S, E: Send + 'static> Group<S, E> {
+    /// Moves the deadline to a time of the spawner's clock, or removes it.
+    ///
+    /// The clock is that of this handle's spawner. It need not be the clock of the previous deadline: a handle from
+    /// [`on`](Self::on) has the clock of the other runtime. A group without a deadline gets one. A deadline that has passed
+    /// cannot be moved any more.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does, which runs the child that watches the deadline. That child is lost then, which cancels the
+    /// group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::time::Duration;
+    /// # use taskgroup::{CancelReason, Smol, TaskGroup, runtime::Timer};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// group.launch(std::future::pending::<()>());
+    /// group.set_deadline(Some(Smol.now() + Duration::from_millis(1)));
+    /// let cut = group.join().await.unwrap_err();
+    /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
+    /// # });
+    /// # }
+    /// ```
+    pub fn set_deadline(&self, at: Option<Duration>)
+    where
+        S: Spawner + Timed,
+    {
+        if self.state().set_deadline(at, AnyTimer::of(self.spawner())) {
+            self.watch_deadline();
+        }
+    }
+
+    /// Starts the child that keeps the deadline.
+    pub(crate) fn watch_deadline(&self)
+    where
+        S: Spawner,
+    {
+        self.child().of_kind(Kind::Watch).launch(Watch::default().run(self.state().clone()));
     }
 }
 

@@ -24,14 +24,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::context;
-use crate::deadline::Watch;
 use crate::elsewhere::Elsewhere;
 use crate::error::CancelReason;
-use crate::member::{BODY, Kind};
+use crate::member::BODY;
 use crate::signal::Waiter;
-use crate::spawner::Spawner;
 use crate::state::State;
-use crate::timer::{AnyTimer, Timed};
 use crate::unwind::GivesWay;
 
 /// A handle to a group, with which children are spawned into it.
@@ -420,46 +417,6 @@ impl<S, E> Group<S, E> {
             refuse_own_child(state, "waits for its own group to be idle");
             state.len() == 0
         })
-    }
-}
-
-impl<S, E: Send + 'static> Group<S, E> {
-    /// Moves the deadline to a time of the spawner's clock, or removes it.
-    ///
-    /// The clock is that of this handle's spawner. It need not be the clock of the previous deadline: a handle from
-    /// [`on`](Self::on) has the clock of the other runtime. A group without a deadline gets one. A deadline that has passed
-    /// cannot be moved any more.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use std::time::Duration;
-    /// # use taskgroup::{CancelReason, Smol, TaskGroup, runtime::Timer};
-    /// # smol::block_on(async {
-    /// let group = TaskGroup::new(Smol);
-    /// group.launch(std::future::pending::<()>());
-    /// group.set_deadline(Some(Smol.now() + Duration::from_millis(1)));
-    /// let cut = group.join().await.unwrap_err();
-    /// assert_eq!(cut.reason(), Some(&CancelReason::Deadline));
-    /// # });
-    /// # }
-    /// ```
-    pub fn set_deadline(&self, at: Option<Duration>)
-    where
-        S: Spawner + Timed,
-    {
-        if self.state().set_deadline(at, AnyTimer::of(self.spawner())) {
-            self.watch_deadline();
-        }
-    }
-
-    /// Starts the child that keeps the deadline.
-    pub(crate) fn watch_deadline(&self)
-    where
-        S: Spawner,
-    {
-        self.child().of_kind(Kind::Watch).launch(Watch::default().run(self.state().clone()));
     }
 }
 

@@ -16,6 +16,10 @@ use crate::unwind::GivesWay;
 /// spawned, so it sees the context of the code that spawns. The future that it returns is polled and dropped where the child
 /// is, so it can set that context around every poll and around the destructor.
 ///
+/// A child that is started by a future, as by [`Group::spawn_when_free`](crate::Group::spawn_when_free), is spawned where that
+/// future is polled. For [blocking work](crate::Group::spawn_blocking) and [adopted](crate::Group::adopt) tasks, the child that
+/// waits for them is wrapped, and they themselves are not: the work runs outside of that context.
+///
 /// The future inside is the whole child: it ends by itself and does not panic. If the destructor of what is around it
 /// panics, the panic is caught and not reported to anybody.
 ///

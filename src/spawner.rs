@@ -296,6 +296,11 @@ pub trait LocalSpawner: Clone + 'static {
 /// }
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no threads for work that blocks",
+    label = "no such threads",
+    note = "the spawners of smol, async-std and Tokio have them, and so has a `Pool`; from an `AnySpawner`, use `group.on(runtime)`"
+)]
 pub trait SpawnBlocking {
     /// Makes a task that runs `work` on such a thread.
     ///

@@ -238,7 +238,8 @@ impl<S, E: 'static> TaskGroup<S, E> {
     /// # Cancellation, panics, errors
     ///
     /// As for [`shutdown`](Self::shutdown). A panic of `signal` cancels the group, and is raised when the group has ended,
-    /// unless a child has panicked before. A panic of its destructor is contained.
+    /// unless a child has panicked before; so does a panic of the destructor of what it resolves to. A panic of the destructor
+    /// of `signal` itself is contained.
     ///
     /// # Examples
     ///
@@ -457,6 +458,10 @@ impl<S, E> Builder<S, E> {
     /// Opens the group.
     ///
     /// Unless it is a [`root`](Self::root), it is linked to the child or body that is being polled on this thread.
+    ///
+    /// # Panics
+    ///
+    /// With a deadline, panics if the spawner does, which runs the child that watches it.
     pub fn open(self) -> TaskGroup<S, E> {
         let state = if self.root {
             State::open_root(self.config, false, None)
