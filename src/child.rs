@@ -23,7 +23,6 @@ use crate::context::run_as;
 use crate::error::Why;
 use crate::handle::Packet;
 use crate::kept::Kept;
-use crate::observe::Polling;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
@@ -113,7 +112,7 @@ where
         let mut this = self.as_mut().project();
         let Some(group) = this.group.as_ref() else { return Poll::Ready(()) };
         let key = this.standing.key();
-        let mut polling = Polling::default();
+        let mut polling = None;
         if this.standing.is_queued() || !group.is_undisturbed() {
             // The child is cut. Its `Task` is dropped by the thread that cancelled it, or by the one that ends the last
             // hold.

@@ -55,7 +55,6 @@ impl Marks {
 }
 
 /// A poll that is under way.
-#[derive(Default)]
 #[must_use = "a poll that begins ends"]
 pub(crate) struct Polling {
     /// The span that was entered. At the end of the poll the table may not have it any more: a body that is cut in its
@@ -73,16 +72,16 @@ impl State {
         self.opened.is_some()
     }
 
-    /// Notes that a poll of this member begins.
+    /// Notes that a poll of this member begins, if polls are marked.
     #[inline]
-    pub(crate) fn begin_poll(&self, key: Key) -> Polling {
-        if self.is_observed() { self.begin_observed(key) } else { Polling::default() }
+    pub(crate) fn begin_poll(&self, key: Key) -> Option<Polling> {
+        self.is_observed().then(|| self.begin_observed(key))
     }
 
-    /// Notes that a poll of this member has ended.
+    /// Notes that a poll of this member has ended, if it was noted that it began.
     #[inline]
-    pub(crate) fn end_poll(&self, key: Key, polling: Polling) {
-        if self.is_observed() {
+    pub(crate) fn end_poll(&self, key: Key, polling: Option<Polling>) {
+        if let Some(polling) = polling {
             self.end_observed(key, polling);
         }
     }

@@ -89,8 +89,8 @@ pub(crate) enum BodyFate {
 ///
 /// The fields are ordered for children on several threads. A thread that spins at the lock must not take the cache line
 /// that the holder is writing to. So everything that each child writes lies together, at the end of the table and behind
-/// it, with the rest of the table between that and the lock. The flags, which children only read, are a cache line away
-/// from those fields, from `ended`, and from the reference count in front of this struct.
+/// it, with the rest of the table between that and the lock. The flags and `opened`, which children only read, are a cache
+/// line away from those fields, and the flags from `ended` and from the reference count in front of this struct, too.
 #[repr(C)]
 pub(crate) struct State {
     /// Dropped before the other fields.
@@ -100,12 +100,12 @@ pub(crate) struct State {
     /// The names of the groups around this one, and its own, if any of them has a name.
     pub(crate) path: Option<Name>,
     pub(crate) flags: Flags,
+    /// Set if polls are marked, so exactly in observed groups.
+    pub(crate) opened: Option<Instant>,
     pub(crate) parent: Option<Box<Parent>>,
     /// How many groups are around this one.
     depth: u32,
     _apart: MaybeUninit<[u64; 3]>,
-    /// Set if polls are marked, so exactly in observed groups.
-    pub(crate) opened: Option<Instant>,
     pub(crate) ended: Ended,
     changed: Signal,
     pub(crate) table: Lock<Table>,
