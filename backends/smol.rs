@@ -62,7 +62,8 @@ impl Spawner for Arc<Executor<'static>> {
 
 /// An executor of your own that groups do not keep alive.
 ///
-/// When it is gone, new children are lost at once.
+/// When it is gone, new children are lost at once. Let groups end before the executor is dropped, as with an
+/// [`Arc<Executor>`](Executor).
 impl Spawner for Weak<Executor<'static>> {
     fn spawn<F>(&self, future: F) -> Task<()>
     where
