@@ -94,19 +94,21 @@ impl State {
         self.finish()
     }
 
-    /// Ends the background children once nothing else is left, and concludes.
+    /// Concludes, and ends the background children once nothing else is left.
     ///
-    /// For an owner who will be told of whatever leaves from now on. It looks twice: a background child may come between
-    /// the two steps. Nobody is told of that, and it does not end by itself.
+    /// For an owner who will be told of whatever leaves from now on. A background child may come when nothing else is there.
+    /// Nobody is told of that, and it does not end by itself. But it is found here: the owner was told of what left before it.
     pub(crate) fn wind_up(
         self: &Arc<Self>,
         withheld: &mut Withheld,
         cx: &task::Context<'_>,
     ) -> Option<(Outcome, Option<CancelReason>)> {
-        (0..2).find_map(|_| {
-            self.end_background();
-            self.conclude(withheld, cx)
-        })
+        let concluded = self.conclude(withheld, cx);
+        if concluded.is_some() {
+            return concluded;
+        }
+        self.end_background();
+        self.conclude(withheld, cx)
     }
 
     /// Closes the group permanently and takes the outcome, if nothing is left.

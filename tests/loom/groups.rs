@@ -40,7 +40,7 @@ fn a_child_comes_while_the_background_is_being_ended() {
 
 /// One that comes alone wakes nobody, and does not end by itself.
 ///
-/// Red if `State::wind_up` looks only once.
+/// Red if `State::wind_up` ends the background before it looks.
 #[test]
 fn one_for_the_background_comes_while_a_group_is_joined() {
     bounded(3, || {
