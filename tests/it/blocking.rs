@@ -14,26 +14,7 @@ use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 #[cfg(any(feature = "smol", feature = "tokio"))]
 mod outlives_its_runtime;
 
-macro_rules! suite {
-    ($($case:ident)*) => {
-        #[cfg(feature = "smol")]
-        on!(smol_global: $($case)*);
-        #[cfg(feature = "smol")]
-        on!(smol_executor_1: $($case)*);
-        #[cfg(feature = "smol")]
-        on!(smol_executor_4: $($case)*);
-        #[cfg(feature = "smol")]
-        on!(smol_static: $($case)*);
-        #[cfg(feature = "async-std")]
-        on!(async_std: $($case)*);
-        #[cfg(feature = "tokio")]
-        on!(tokio_current_thread: $($case)*);
-        #[cfg(feature = "tokio")]
-        on!(tokio_4_workers: $($case)*);
-    };
-}
-
-suite! {
+on_the_runtimes! {
     its_value_is_the_handles
     its_error_is_the_groups
     its_panic_is_resumed

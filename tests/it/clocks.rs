@@ -7,32 +7,16 @@ use taskgroup::Spawner;
 use taskgroup::runtime::{Timed, Timer};
 use taskgroup_conformance::Test;
 
-macro_rules! suite {
-    ($($case:ident)*) => {
-        #[cfg(feature = "smol")]
-        on!(smol_global: $($case)*);
-        #[cfg(feature = "smol")]
-        on!(smol_executor_1: $($case)*);
-        #[cfg(feature = "smol")]
-        on!(smol_static: $($case)*);
-        #[cfg(feature = "async-std")]
-        on!(async_std: $($case)*);
-        #[cfg(feature = "tokio")]
-        on!(tokio_current_thread: $($case)*);
-        #[cfg(feature = "tokio")]
-        on!(tokio_4_workers: $($case)*);
-        #[cfg(all(feature = "pool", feature = "smol"))]
-        on!(pool_on_smol: $($case)*);
-        #[cfg(all(feature = "pool", feature = "async-std"))]
-        on!(pool_on_async_std: $($case)*);
-        #[cfg(all(feature = "pool", feature = "tokio"))]
-        on!(pool_on_tokio: $($case)*);
-    };
-}
-
-suite! {
+on_the_runtimes! {
     a_sleep_begins_when_it_is_asked_for
 }
+
+#[cfg(all(feature = "pool", feature = "smol"))]
+on!(pool_on_smol: a_sleep_begins_when_it_is_asked_for);
+#[cfg(all(feature = "pool", feature = "async-std"))]
+on!(pool_on_async_std: a_sleep_begins_when_it_is_asked_for);
+#[cfg(all(feature = "pool", feature = "tokio"))]
+on!(pool_on_tokio: a_sleep_begins_when_it_is_asked_for);
 
 async fn a_sleep_begins_when_it_is_asked_for<S: Spawner + Timed>(t: &Test<S>) {
     const TIME: Duration = Duration::from_millis(200);

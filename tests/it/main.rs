@@ -17,6 +17,27 @@ macro_rules! on {
     };
 }
 
+/// Defines tests for these cases on the runtimes themselves, without what is built on them.
+#[allow(unused_macros, reason = "each needs a runtime")]
+macro_rules! on_the_runtimes {
+    ($($case:ident)*) => {
+        #[cfg(feature = "smol")]
+        on!(smol_global: $($case)*);
+        #[cfg(feature = "smol")]
+        on!(smol_executor_1: $($case)*);
+        #[cfg(feature = "smol")]
+        on!(smol_executor_4: $($case)*);
+        #[cfg(feature = "smol")]
+        on!(smol_static: $($case)*);
+        #[cfg(feature = "async-std")]
+        on!(async_std: $($case)*);
+        #[cfg(feature = "tokio")]
+        on!(tokio_current_thread: $($case)*);
+        #[cfg(feature = "tokio")]
+        on!(tokio_4_workers: $($case)*);
+    };
+}
+
 mod api;
 #[cfg(any(feature = "smol", feature = "async-std", feature = "tokio"))]
 mod blocking;
