@@ -149,8 +149,8 @@ impl State {
         effects.run();
     }
 
-    /// Counts something, unless the group has ended, until the caller has recorded a failure and calls
-    /// [`release`](Self::release).
+    /// Counts something until the caller has recorded a failure and calls [`release`](Self::release). Returns `false` if the
+    /// group has ended already.
     ///
     /// Otherwise the group could end after it was cancelled because of the failure, and before that is kept. Its owner
     /// would be told that all went well.

@@ -98,11 +98,12 @@ impl<T> Inner<T> {
     }
 }
 
-/// The results that were taken as they came.
+/// Which results were taken.
 #[derive(Default)]
 struct Taken {
+    /// How many, as they came or in order.
     count: u64,
-    /// All before this one.
+    /// As they came: all before this one.
     before: u64,
     /// And these, as ranges from a number to before another one. There is at most one gap for each result that is left.
     beyond: BTreeMap<u64, u64>,
