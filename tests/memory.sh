@@ -39,7 +39,7 @@ valgrind_memcheck() {
     # Most of the skipped cases have ten thousand children or thousands of trees, and the watch-dog would end them.
     cargo test --all-features --test it -- --test-threads=2 "$@" \
         --skip a_schedule_function_that_panics --skip orphans --skip matrix --skip o_07 --skip two_thousand --skip no_wake_up_is_lost \
-        --skip no_spawn_is_lost --skip nothing_is_left --skip races
+        --skip no_spawn_is_lost --skip nothing_is_left --skip races --skip nobody_who_comes
 }
 
 case $tool in
