@@ -143,7 +143,7 @@ impl<W, O, R: Future> Future for Waits<W, O, R> {
         if let Poll::Ready(output) = this.run.poll(cx) {
             return Poll::Ready(Some(output));
         }
-        ready!(pin!(*this.cancel).poll(cx));
+        ready!(Pin::new(this.cancel).poll(cx));
         match this.claim.withdraw() {
             Some(work) => {
                 drop(work);

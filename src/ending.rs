@@ -103,12 +103,10 @@ impl State {
         withheld: &mut Withheld,
         cx: &task::Context<'_>,
     ) -> Option<(Outcome, Option<CancelReason>)> {
-        let concluded = self.conclude(withheld, cx);
-        if concluded.is_some() {
-            return concluded;
-        }
-        self.end_background();
-        self.conclude(withheld, cx)
+        self.conclude(withheld, cx).or_else(|| {
+            self.end_background();
+            self.conclude(withheld, cx)
+        })
     }
 
     /// Closes the group permanently and takes the outcome, if nothing is left.

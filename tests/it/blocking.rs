@@ -157,6 +157,22 @@ async fn the_panic_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBloc
     assert_eq!(panic_text(group.join()).await, "boom");
 }
 
+/// Gives each child a thread of its own. What differs is how these spawners do work that blocks.
+macro_rules! with_a_thread_each {
+    ($($spawner:ident)*) => {
+        $(impl Spawner for $spawner {
+            fn spawn<F>(&self, future: F) -> Task<()>
+            where
+                F: Future<Output = ()> + Send + 'static,
+            {
+                ThreadEach.spawn(future)
+            }
+        })*
+    };
+}
+
+with_a_thread_each!(Queueing Eager Hasty);
+
 /// Its threads run nothing until the test runs the queue.
 #[derive(Clone, Default)]
 struct Queueing {
@@ -167,15 +183,6 @@ struct Queueing {
 }
 
 type Queued = Box<dyn FnOnce() + Send>;
-
-impl Spawner for Queueing {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        ThreadEach.spawn(future)
-    }
-}
 
 impl SpawnBlocking for Queueing {
     fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
@@ -212,15 +219,6 @@ impl<O: Send + 'static> Adopt for Waiting<O> {
 #[derive(Clone)]
 struct Eager;
 
-impl Spawner for Eager {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        ThreadEach.spawn(future)
-    }
-}
-
 impl SpawnBlocking for Eager {
     fn spawn_blocking<W, O>(&self, work: W) -> impl Adopt<Output = O> + use<W, O>
     where
@@ -238,15 +236,6 @@ impl SpawnBlocking for Eager {
 struct Hasty {
     there: Tally,
     panics: bool,
-}
-
-impl Spawner for Hasty {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        ThreadEach.spawn(future)
-    }
 }
 
 impl SpawnBlocking for Hasty {

@@ -22,14 +22,7 @@ use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
 macro_rules! suite {
     ($($case:ident)*) => {
         on!(inline: $($case)*);
-        on!(smol_executor_1: $($case)*);
-        on!(smol_executor_4: $($case)*);
-        #[cfg(feature = "async-std")]
-        on!(async_std: $($case)*);
-        #[cfg(feature = "tokio")]
-        on!(tokio_current_thread: $($case)*);
-        #[cfg(feature = "tokio")]
-        on!(tokio_4_workers: $($case)*);
+        on_the_runtimes!($($case)*);
     };
 }
 
