@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::child::ToHandle;
 use crate::child_builder::ChildBuilder;
+use crate::entry::Entered;
 use crate::error::Name;
 use crate::group::Group;
 use crate::handle::{CancelHandle, JoinHandle, Packet};
@@ -17,6 +18,7 @@ use crate::keeping::Keeping;
 use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
+use crate::state::{End, State};
 use crate::sync::{Mutex, MutexGuard};
 use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 
@@ -139,7 +141,7 @@ where
     /// The old child may not have ended yet when the new one starts, nor when that ends, for example under a shield: from here
     /// on the key is the new child's. If that matters, cancel the old child and await its handle first.
     ///
-    /// If the group took no more children before this call, the new child is refused, and the old one stays where it is.
+    /// If the group refuses the new child, the old one stays where it is.
     ///
     /// # Panics
     ///
@@ -155,9 +157,13 @@ where
         let (key, future) = (Quiet::new(key), Quiet::new(future));
         // Neither cloned nor dropped under the lock.
         let (own, entry, child) = (Quiet::new(K::clone(&key)), Arc::<Entry>::default(), self.child(&key));
-        if self.group.state().refusal().is_some() {
-            return self.start(child, own.into_inner(), entry, future.into_inner());
-        }
+        // Before the old child is cancelled: a group that is closed meanwhile takes the new one, or refuses it here.
+        let Ok(entered) = child.enter() else {
+            return self.start(child, None, own.into_inner(), entry, future.into_inner());
+        };
+        let entered = Unstarted { group: self.group.state(), entered: Some(entered) };
+        // If a key panics, these are dropped before the child leaves the count.
+        let (key, own, future) = (key, own, future);
         let mut map = self.children.lock();
         let (before, spare) = match map.get_mut(&*key) {
             Some(there) => (Some(std::mem::replace(there, entry.clone())), Some(key)),
@@ -168,7 +174,7 @@ where
         if let Some(before) = before {
             before.cancel();
         }
-        self.start(child, own.into_inner(), entry, future.into_inner())
+        self.start(child, Some(entered.into_inner()), own.into_inner(), entry, future.into_inner())
     }
 
     /// Starts a child under `key`, unless there is one already.
@@ -204,7 +210,8 @@ where
         }
         map.insert(key, entry.clone());
         drop(map);
-        Some(self.start(child, own.into_inner(), entry, future.into_inner()))
+        let entered = child.enter().ok();
+        Some(self.start(child, entered, own.into_inner(), entry, future.into_inner()))
     }
 
     fn child(&self, key: &K) -> ChildBuilder<'_, S, E> {
@@ -215,10 +222,12 @@ where
         }
     }
 
+    /// Starts the child that was entered, or refuses it.
     #[track_caller]
     fn start<F>(
         &self,
         builder: ChildBuilder<'_, S, E>,
+        entered: Option<Entered>,
         key: K,
         entry: Arc<Entry>,
         future: F,
@@ -230,7 +239,7 @@ where
     {
         let place = Place { children: self.children.clone(), key: Some(key), entry: entry.clone() };
         let child = Keeping::new(future, place);
-        let Ok(entered) = builder.enter() else { return JoinHandle::refused(child) };
+        let Some(entered) = entered else { return JoinHandle::refused(child) };
         let packet = Packet::new();
         let handle = builder.handle(packet.clone(), entered.ticket, Location::caller());
         // Before the child can run, so that it can be cancelled by its key from its first poll on.
@@ -288,6 +297,26 @@ impl<S, K, E> Keyed<S, K, E> {
     /// Returns whether there is no key.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// A child that was entered, and ends without having started if the user's code panics before it is handed over.
+struct Unstarted<'a> {
+    group: &'a Arc<State>,
+    entered: Option<Entered>,
+}
+
+impl Unstarted<'_> {
+    fn into_inner(mut self) -> Entered {
+        self.entered.take().expect("taken once")
+    }
+}
+
+impl Drop for Unstarted<'_> {
+    fn drop(&mut self) {
+        if let Some(entered) = self.entered.take() {
+            self.group.end(entered.ticket.standing(), End::Returned);
+        }
     }
 }
 

@@ -384,6 +384,7 @@ macro_rules! __for_all_cases {
                 a_hash_and_a_capture_that_both_panic_are_one_panic
                 a_closed_group_takes_no_child_and_keeps_no_key
                 a_closed_group_refuses_a_replacement_and_keeps_what_is_there
+                a_replacement_that_meets_a_close_does_not_leave_the_key_without_a_child
                 many_who_replace_one_key_leave_nothing
                 children_are_named_after_their_keys
                 keys_that_panic_when_dropped_do_so_once

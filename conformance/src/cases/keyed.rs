@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use futures_lite::future::yield_now;
 use taskgroup::group::Keyed;
-use taskgroup::{AnySpawner, TaskGroup, shield};
+use taskgroup::{AnySpawner, Group, TaskGroup, shield};
 
 use super::limits::limited;
 use crate::ledger::{Entry, Gate, Log, Tally};
@@ -233,6 +233,36 @@ pub async fn a_closed_group_refuses_a_replacement_and_keeps_what_is_there(t: &Te
     gate.open();
     assert_eq!(first.await.unwrap(), 1);
     group.join().await.unwrap();
+}
+
+/// Closes a group when it is hashed.
+#[derive(Clone)]
+struct Closes(Option<Group<AnySpawner>>);
+
+impl PartialEq for Closes {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Closes {}
+
+impl Hash for Closes {
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        self.0.iter().for_each(Group::close);
+    }
+}
+
+pub async fn a_replacement_that_meets_a_close_does_not_leave_the_key_without_a_child(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let peers = group.keyed();
+    let first = peers.replace(Closes(None), t.waiting(&there));
+    there.take(1).await;
+    let second = peers.replace(Closes(Some(group.group())), t.child(async { Ok(2) }));
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(second.await.unwrap(), 2, "it came before the close");
+    group.join().await.unwrap();
+    assert!(peers.is_empty());
 }
 
 pub async fn many_who_replace_one_key_leave_nothing(t: &Test) {
