@@ -91,8 +91,9 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     /// # Panics
     ///
     /// Starting the child panics if the group has 134,217,727 background children, clean-ups and groups opened in its body.
-    pub fn background(self) -> Self {
-        self.of_kind(Kind::Background)
+    pub fn background(mut self) -> Self {
+        self.kind = Kind::Background;
+        self
     }
 
     /// Puts the whole child under a [shield](crate::shield): once it has been started, no cancel drops it, and it runs to its
@@ -133,11 +134,6 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     /// ```
     pub fn shielded(mut self) -> Self {
         self.shielded = true;
-        self
-    }
-
-    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
         self
     }
 

@@ -3,21 +3,25 @@
 //! A deadline can be moved at any time before it has passed. The group's signal then wakes the watcher, which looks again. The
 //! deadline is checked *before* the body is polled, so a body is never polled after its deadline.
 
+use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use crate::child::Discard;
 use crate::effects::Effects;
 use crate::error::CancelReason;
 use crate::facts::Fact;
 use crate::group::Group;
-use crate::member::Kind;
+use crate::limit::Place;
+use crate::member::{Kind, Member};
 use crate::signal::Waiter;
 use crate::spawner::Spawner;
 use crate::state::State;
 use crate::table::Table;
 use crate::timer::{AnyTimer, ClockGone, Sleep, Timed, Timer, poll_sleep};
-use crate::unwind::drop_quietly;
+use crate::unwind::{drop_quietly, drop_refused};
 use crate::word::Seen;
 
 /// The deadline of a group.
@@ -64,21 +68,27 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// # });
     /// # }
     /// ```
+    #[track_caller]
     pub fn set_deadline(&self, at: Option<Duration>)
     where
         S: Spawner + Timed,
     {
         if self.state().set_deadline(at, AnyTimer::of(self.spawner())) {
-            self.watch_deadline();
+            self.watch_deadline(Location::caller());
         }
     }
 
-    /// Starts the child that keeps the deadline.
-    pub(crate) fn watch_deadline(&self)
+    /// Starts the child that keeps the deadline, which was set at `location`.
+    pub(crate) fn watch_deadline(&self, location: &'static Location<'static>)
     where
         S: Spawner,
     {
-        self.child().of_kind(Kind::Watch).launch(Watch::default().run(self.state().clone()));
+        let (state, member) = (self.state(), Member::of_kind(Kind::Watch).at(self.elsewhere()));
+        let watch = Watch::default().run(state.clone());
+        match state.enter(location, member, Place::Exempt) {
+            Ok(ticket) => self.hand_over(ticket.into(), watch, Discard(PhantomData::<fn(E)>)),
+            Err(_) => drop_refused(watch),
+        }
     }
 }
 

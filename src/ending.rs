@@ -12,6 +12,25 @@ use crate::outcome::{Entry, Outcome, Raw};
 use crate::state::State;
 use crate::unwind::{catch, drop_quietly};
 
+/// What its owner learns of a group.
+pub(crate) enum Conclusion {
+    /// Something is left.
+    NotYet,
+    /// The owner asks again in a later poll, which has been requested.
+    Withheld,
+    Over(Outcome, Option<CancelReason>),
+}
+
+impl Conclusion {
+    /// Asks once more if something was left.
+    pub(crate) fn or_else(self, f: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::NotYet => f(),
+            known => known,
+        }
+    }
+}
+
 impl State {
     /// Returns which member this is, for a report.
     pub(crate) fn origin(&self, key: Key) -> Origin {
@@ -81,15 +100,14 @@ impl State {
     ///
     /// The group may be cancelled because the member that awaits it is cut. That member was marked before the group
     /// was, so it is not too early to look here. In that case the outcome stays for [`abandon`](Self::abandon).
-    pub(crate) fn conclude(
-        self: &Arc<Self>,
-        withheld: &mut Withheld,
-        cx: &task::Context<'_>,
-    ) -> Option<(Outcome, Option<CancelReason>)> {
+    pub(crate) fn conclude(self: &Arc<Self>, withheld: &mut Withheld, cx: &task::Context<'_>) -> Conclusion {
         // One read for both questions: a member that was cut before the last child left is found cut here.
         let seen = self.word.look();
-        if !seen.is_clear() || (seen.is_cancelled() && context::is_cut() && withheld.again(cx)) {
-            return None;
+        if !seen.is_clear() {
+            return Conclusion::NotYet;
+        }
+        if seen.is_cancelled() && context::is_cut() && withheld.again(cx) {
+            return Conclusion::Withheld;
         }
         self.finish()
     }
@@ -98,11 +116,7 @@ impl State {
     ///
     /// For an owner who will be told of whatever leaves from now on. A background child may come when nothing else is there.
     /// Nobody is told of that, and it does not end by itself. But it is found here: the owner was told of what left before it.
-    pub(crate) fn wind_up(
-        self: &Arc<Self>,
-        withheld: &mut Withheld,
-        cx: &task::Context<'_>,
-    ) -> Option<(Outcome, Option<CancelReason>)> {
+    pub(crate) fn wind_up(self: &Arc<Self>, withheld: &mut Withheld, cx: &task::Context<'_>) -> Conclusion {
         self.conclude(withheld, cx).or_else(|| {
             self.end_background();
             self.conclude(withheld, cx)
@@ -110,12 +124,12 @@ impl State {
     }
 
     /// Closes the group permanently and takes the outcome, if nothing is left.
-    fn finish(self: &Arc<Self>) -> Option<(Outcome, Option<CancelReason>)> {
+    fn finish(self: &Arc<Self>) -> Conclusion {
         let mut table = self.lock();
         if !self.word.finish(&mut table.locked) {
-            return None;
+            return Conclusion::NotYet;
         }
-        let report = (std::mem::take(&mut table.outcome), table.reason.as_deref().cloned());
+        let (outcome, reason) = (std::mem::take(&mut table.outcome), table.reason.as_deref().cloned());
         let turned_away = table.limit.as_mut().map(|limit| {
             let mut effects = Effects::default();
             limit.turn_away(&mut effects);
@@ -131,7 +145,7 @@ impl State {
         if self.parent.is_some() {
             self.settle_now();
         }
-        Some(report)
+        Conclusion::Over(outcome, reason)
     }
 
     /// Records a failure of a child that may not be counted any more.

@@ -138,10 +138,11 @@ impl State {
                 return Err(refusal);
             }
         }
+        let bereft = member.is_bereft(table.bereft);
+        // Before it is counted: there may be no slot for it, and then this panics.
+        let ticket = table.insert(location, member);
         let seen = self.word.enter(&mut table.locked, kind);
         self.note_crowd(&mut table, seen);
-        let bereft = member.is_bereft(table.bereft);
-        let ticket = table.insert(location, member);
         table.keeper.get_or_insert_with(|| self.clone());
         Ok(Entry { group: self, table, ticket, kind, bereft })
     }

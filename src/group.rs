@@ -430,7 +430,8 @@ impl<S, E> fmt::Debug for Group<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group")
             .field("location", &self.state().location())
-            .field("len", &self.len())
+            // Without the lock, so it includes ended children that were put by.
+            .field("len", &self.state().word.look().children())
             .field("closed", &self.is_closed())
             .field("cancelled", &self.is_cancelled())
             .finish_non_exhaustive()

@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use crate::config::{Config, settings};
 use crate::context::{Withheld, run_as};
 use crate::deadline::{Watch, time_settings};
+use crate::ending::Conclusion;
 use crate::error::GroupError;
 use crate::group::{Group, refuse_own_child};
 use crate::member::BODY;
@@ -283,7 +284,9 @@ where
             }
             if this.body.is_none() {
                 state.watch();
-                let Some((outcome, reason)) = state.wind_up(this.withheld, cx) else { return Poll::Pending };
+                let Conclusion::Over(outcome, reason) = state.wind_up(this.withheld, cx) else {
+                    return Poll::Pending;
+                };
                 *this.state = None;
                 // A panic of its destructor must not lose the outcome.
                 this.watch.take().into_iter().for_each(drop_quietly);

@@ -135,7 +135,8 @@ impl Table {
         self.next_id = id.saturating_add(1);
         member.facts.identify(id.get());
         let entry = self.slots.vacant_entry();
-        let key = Key::try_from(entry.key()).expect("fewer than 2^32 children live at once");
+        assert!(entry.key() < BODY as usize, "fewer than 2^32 - 1 children live at once");
+        let key = entry.key() as Key;
         let ticket = Ticket::new(key, id, &member);
         let slot = entry.insert(Slot::EMPTY);
         slot.location = location;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::config::{Config, settings};
 use crate::context::Withheld;
 use crate::deadline::time_settings;
+use crate::ending::Conclusion;
 use crate::error::{CancelReason, GroupError, Origin};
 use crate::group::{Group, refuse_own_child};
 use crate::keeping::Brittle;
@@ -374,7 +375,7 @@ impl<S, E> Join<S, E> {
             state.signal().wake_owner(cx.waker());
             state.wind_up(&mut self.withheld, cx)
         });
-        let Some((outcome, reason)) = ended else {
+        let Conclusion::Over(outcome, reason) = ended else {
             if let Some(patience) = &mut self.patience {
                 patience.look(state, cx);
             }
@@ -442,7 +443,7 @@ pub struct Builder<S, E = Infallible> {
     config: Config,
     root: bool,
     /// Starts the child that keeps the deadline.
-    watch: Option<fn(&Group<S, E>)>,
+    watch: Option<fn(&Group<S, E>, &'static Location<'static>)>,
     error: PhantomData<fn(E) -> E>,
 }
 
@@ -470,7 +471,7 @@ impl<S, E> Builder<S, E> {
         };
         let group = TaskGroup { group: Group::new(self.spawner, state) };
         if let Some(watch) = self.watch {
-            watch(&group);
+            watch(&group, group.state().location());
         }
         group
     }

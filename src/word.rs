@@ -7,7 +7,8 @@
 //!
 //! Its 64 bits, the lowest first, are five flags, 27 bits for what the group waits for besides its children, and 32
 //! bits for the children. So at most 134,217,727 background children, clean-ups and groups opened in the body live at
-//! once. One more panics where it is started. The 2^32nd child panics too: the table has no slot for it.
+//! once. One more panics where it is started. The 2^32nd child panics too, before it is counted: the table has no slot for
+//! it.
 
 use crate::error::Refusal;
 use crate::member::Kind;

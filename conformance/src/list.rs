@@ -294,6 +294,7 @@ macro_rules! __for_all_cases {
                 o_87_a_shield_in_a_destructor
                 a_scope_in_a_destructor_is_born_cancelled
                 a_group_of_no_relation_in_a_destructor
+                every_answer_is_held_back_for_as_many_polls
                 a_group_that_its_owner_joins_in_its_destructor
             }
             races {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use taskgroup::group::MemberKind;
 use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{Smol, Spawner, Task, TaskGroup};
 
@@ -92,4 +93,18 @@ fn a_join_that_is_quick_does_not_warn() {
     group.launch(async {});
     let join = group.join().warn_after(Duration::from_secs(3600), |left| panic!("{left}"));
     watched(STACK, move || smol::block_on(join)).unwrap();
+}
+
+#[test]
+fn whoever_keeps_a_deadline_is_at_the_line_that_set_it() {
+    let clock = Hand::default();
+    let (at_open, builder) = (line!(), TaskGroup::builder::<()>(ByHand(Ex::default(), clock.clone())));
+    let opened = builder.deadline(Duration::from_secs(1)).open();
+    let later = TaskGroup::fallible(ByHand(Ex::default(), clock));
+    let (at_set, ()) = (line!(), later.set_deadline(Some(Duration::from_secs(1))));
+    for (group, line) in [(opened, at_open), (later, at_set)] {
+        let snapshot = group.snapshot();
+        let keeper = snapshot.members().find(|member| member.kind() == MemberKind::Deadline).unwrap();
+        assert_eq!((keeper.location().file(), keeper.location().line()), (file!(), line));
+    }
 }

@@ -2,7 +2,9 @@
 //! become ready.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending, ready};
+use std::pin::pin;
+use std::task::{Context, Waker};
 
 use futures_lite::future::{block_on, yield_now};
 use taskgroup::{Spawner, TaskGroup, scope, shield};
@@ -55,6 +57,24 @@ pub async fn a_group_of_no_relation_in_a_destructor(t: &Test) {
         let group = TaskGroup::root(spawner.clone());
         group.cancel();
         block_on(group.join()).unwrap();
+    })
+    .await;
+}
+
+/// As many as no combinator asks for in one poll, however deep they are nested.
+pub async fn every_answer_is_held_back_for_as_many_polls(t: &Test) {
+    fn pending_polls(future: impl Future) -> usize {
+        let (mut future, mut cx) = (pin!(future), Context::from_waker(Waker::noop()));
+        (0..).find(|_| future.as_mut().poll(&mut cx).is_ready()).unwrap()
+    }
+
+    let spawner = t.spawner();
+    in_a_destructor(t, move || {
+        let group = TaskGroup::root(spawner.clone());
+        group.cancel();
+        let scope = scope(spawner.clone(), |_| async { Ok::<_, Infallible>(()) });
+        let polls = [pending_polls(group.join()), pending_polls(scope), pending_polls(shield(ready(())))];
+        assert_eq!(polls, [16; 3]);
     })
     .await;
 }
