@@ -144,10 +144,8 @@ where
         group.end_poll(key, polling);
         let payload = match polled {
             Ok(Poll::Pending) => {
-                *this.standing = standing;
-                if standing.is_shielded() {
-                    group.after_shielded_poll(key, cx.waker().clone());
-                }
+                let shielded = standing.is_shielded() && group.after_shielded_poll(key, cx.waker());
+                *this.standing = if shielded { standing } else { standing.unshielded() };
                 return Poll::Pending;
             }
             Ok(Poll::Ready(())) => match ended {

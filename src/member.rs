@@ -443,6 +443,14 @@ impl Member {
         effects.wake(self.hold.as_mut().and_then(|hold| hold.waker.take()));
     }
 
+    /// Whether this waker has to be kept, as a cancel would have to call it and would not.
+    pub(crate) fn lacks_waker(&self, waker: &Waker) -> bool {
+        let Some(hold) = self.hold.as_ref().filter(|hold| hold.shields > 0 && !hold.told) else {
+            return false;
+        };
+        !hold.waker.as_ref().is_some_and(|kept| kept.will_wake(waker))
+    }
+
     /// Keeps the waker of a shielded poll.
     ///
     /// If a cancel came while no waker was kept, it calls the waker instead.

@@ -94,20 +94,27 @@ impl State {
         }
     }
 
-    /// Ends a poll under a shield.
+    /// Ends a poll under a shield, and returns whether a shield is left.
     ///
     /// Cuts the member if the last shield ended, or else keeps the waker.
-    pub(crate) fn after_shielded_poll(self: &Arc<Self>, key: Key, waker: Waker) {
+    pub(crate) fn after_shielded_poll(self: &Arc<Self>, key: Key, waker: &Waker) -> bool {
         let mut effects = Effects::default();
-        let mut waker = Some(waker);
-        self.lock().member(key, |member, task| {
+        let look = |member: &mut Member, task: &mut _| {
             member.cut_if_due(task, &mut effects);
-            member.keep_waker(waker.take().expect("called once"), &mut effects);
-        });
+            (member.shields() > 0, member.lacks_waker(waker))
+        };
+        let (shielded, lacks_waker) = self.lock().member(key, look).unwrap_or_default();
+        if lacks_waker {
+            // Cloned without the lock. A cancel may come in between: then the waker is called at once.
+            let mut waker = Some(waker.clone());
+            self.lock()
+                .member(key, |member, _| member.keep_waker(waker.take().expect("called once"), &mut effects));
+        }
         if key == BODY {
             self.settle_if_due(self.word.look(), &mut effects);
         }
         effects.run();
+        shielded
     }
 
     pub(crate) fn is_shielded(&self, key: Key) -> bool {

@@ -300,12 +300,9 @@ where
                     let polling = state.begin_poll(BODY);
                     let (shielded, polled) = as_body(&state, *this.shielded, || catch(|| body.poll(cx)));
                     state.end_poll(BODY, polling);
-                    *this.shielded = shielded;
                     match polled {
                         Ok(Poll::Pending) => {
-                            if shielded {
-                                state.after_shielded_poll(BODY, cx.waker().clone());
-                            }
+                            *this.shielded = shielded && state.after_shielded_poll(BODY, cx.waker());
                             match state.body_fate() {
                                 BodyFate::Drop => continue,
                                 _ => return Poll::Pending,

@@ -69,7 +69,7 @@ impl Ticket {
 pub(crate) struct Standing(u64);
 
 impl Standing {
-    /// A shield began in the member, so its holds are looked at.
+    /// A shield holds the member, so its holds are looked at; or the last one has ended in the poll that is under way.
     const SHIELDED: u64 = 1 << 32;
     /// The child may have to wait for a place under the limit.
     const QUEUED: u64 = 1 << 33;
@@ -114,6 +114,11 @@ impl Standing {
     #[inline]
     pub(crate) fn shielded(self) -> Self {
         Self(self.0 | Self::SHIELDED)
+    }
+
+    #[inline]
+    pub(crate) fn unshielded(self) -> Self {
+        Self(self.0 & !Self::SHIELDED)
     }
 
     pub(crate) fn placed(self) -> Self {

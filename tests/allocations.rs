@@ -16,7 +16,7 @@ use futures_lite::future::{block_on, poll_once, yield_now};
 use futures_util::FutureExt as _;
 use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::{Adopt, SpawnBlocking, lazily};
-use taskgroup::{Group, Spawner, Task, TaskGroup, scope};
+use taskgroup::{Group, Spawner, Task, TaskGroup, scope, shield};
 
 struct Counting;
 
@@ -367,6 +367,36 @@ impl Spawner for Queue {
     }
 }
 
+fn a_poll_under_a_shield_or_after_one_allocates_nothing() {
+    let executor = Arc::new(Executor::new());
+    block_on(executor.run(async {
+        let group = TaskGroup::<_, Infallible>::new(executor.clone());
+        // Returns the allocations in these polls.
+        let polls = || async {
+            yield_now().await;
+            let before = ALLOCATIONS.load(Relaxed);
+            for _ in 0..CHILDREN {
+                yield_now().await;
+            }
+            ALLOCATIONS.load(Relaxed) - before
+        };
+        let plain = group.spawn(async move { Ok(polls().await) }).value().await;
+        let held = group.spawn(async move { Ok(shield(polls()).await) }).value().await;
+        let shielded = group.child().shielded().spawn(async move { Ok(polls().await) }).value().await;
+        let shield_and_go_on = async move {
+            shield(yield_now()).await;
+            Ok(polls().await)
+        };
+        let after = group.spawn(shield_and_go_on).value().await;
+        println!(
+            "allocations in {CHILDREN} polls: {plain}, {held} under a shield, {shielded} in a child under one, {after} after one"
+        );
+        // Those of the executor's queue.
+        assert!([held, shielded, after].iter().all(|counted| counted.abs_diff(plain) <= 1));
+        group.join().await.unwrap();
+    }));
+}
+
 /// Returns the allocations while sixteen children end, and another one does not.
 fn allocations_at_the_end(keeps_ended: bool) -> usize {
     let queue = Queue { runnables: Arc::default(), keeps_ended };
@@ -440,4 +470,5 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue();
     refused_children_whose_destructors_panic_leave_nothing_behind();
     a_group_inside_a_child_costs_one_allocation_more();
+    a_poll_under_a_shield_or_after_one_allocates_nothing();
 }
