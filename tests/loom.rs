@@ -25,7 +25,7 @@ mod pool;
 #[path = "loom/waits.rs"]
 mod waits;
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -263,6 +263,19 @@ fn a_shielded_section_is_completed_and_its_child_then_ends() {
         group.cancel();
         block_on(group.join()).unwrap();
         assert_ne!(done.load(SeqCst), 1, "begun, so completed; or never begun");
+    });
+}
+
+/// Red if a cancel that comes while the waker of a shielded poll is being kept does not call it.
+#[test]
+fn a_cancel_wakes_what_is_under_a_shield() {
+    model(|| {
+        let group = TaskGroup::new(Threads);
+        let own = group.group();
+        let cancelled = move || if own.is_cancelled() { Poll::Ready(()) } else { Poll::Pending };
+        group.launch(shield(poll_fn(move |_| cancelled())));
+        group.cancel();
+        block_on(group.join()).unwrap();
     });
 }
 
