@@ -131,12 +131,12 @@ where
                     this.future.as_mut().as_pin_mut().expect("the future is there until the child ends");
                 let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
                 match this.deliver.sort(output) {
-                    Ok(Returned::Value(value)) => {
+                    Sorted::Value(value) => {
                         result = Some(Ok(value));
                         let_go(this.future.as_mut(), this.deliver, &mut result);
                     }
-                    Ok(Returned::Nothing) => ended = Some(Ended::WithNothing),
-                    Err(failure) => ended = Some(Ended::Failed(failure)),
+                    Sorted::Nothing => ended = Some(Ended::WithNothing),
+                    Sorted::Failed(error) => ended = Some(Ended::Failed(Raw::Error(Box::new(error)))),
                 }
                 Poll::Ready(())
             })
@@ -214,32 +214,18 @@ where
     }
 }
 
-/// How a child ended by itself.
-pub(crate) enum Returned<T> {
-    Value(T),
-    /// An adopted task that did not say how it ended.
-    Nothing,
-}
-
 /// Where a child's result goes.
 pub(crate) trait Deliver<Output> {
     type Value;
+    type Error: Send + 'static;
     /// What is left over after the result is delivered; the child drops it.
     type Rest;
 
     /// Sorts an output into a value or a failure.
-    fn sort(&self, output: Output) -> Result<Returned<Self::Value>, Raw>;
+    fn sort(&self, output: Output) -> Sorted<Self::Value, Self::Error>;
 
     /// Hands the result over.
     fn deliver(&mut self, result: Result<Self::Value, Why>) -> Self::Rest;
-}
-
-pub(crate) fn sort<O: ChildOutput<E>, E: Send + 'static>(output: O) -> Result<Returned<O::Value>, Raw> {
-    match output.sort() {
-        Sorted::Value(value) => Ok(Returned::Value(value)),
-        Sorted::Nothing => Ok(Returned::Nothing),
-        Sorted::Failed(error) => Err(Raw::Error(Box::new(error))),
-    }
 }
 
 /// Nobody wants the value: the child drops it.
@@ -247,10 +233,11 @@ pub(crate) struct Discard<E>(pub(crate) PhantomData<fn(E)>);
 
 impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for Discard<E> {
     type Value = O::Value;
+    type Error = E;
     type Rest = Result<O::Value, Why>;
 
-    fn sort(&self, output: O) -> Result<Returned<O::Value>, Raw> {
-        sort(output)
+    fn sort(&self, output: O) -> Sorted<O::Value, E> {
+        output.sort()
     }
 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {
@@ -269,10 +256,11 @@ impl<T, E> ToHandle<T, E> {
 
 impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToHandle<O::Value, E> {
     type Value = O::Value;
+    type Error = E;
     type Rest = Option<Result<O::Value, Why>>;
 
-    fn sort(&self, output: O) -> Result<Returned<O::Value>, Raw> {
-        sort(output)
+    fn sort(&self, output: O) -> Sorted<O::Value, E> {
+        output.sort()
     }
 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {

@@ -13,14 +13,14 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
-use crate::child::{Deliver, Returned, sort};
+use crate::child::Deliver;
 use crate::error::{JoinError, Origin, Why};
 use crate::group::Group;
 use crate::handle::{CancelHandle, Spawned};
 use crate::limit::Place;
 use crate::lock::Lock;
-use crate::outcome::Raw;
 use crate::output::ChildOutput;
+use crate::output::sealed::Sorted;
 use crate::signal::Waiter;
 use crate::spare::shrink;
 use crate::spawner::Spawner;
@@ -361,11 +361,12 @@ struct ToResults<T, E> {
 
 impl<O: ChildOutput<E>, E: Send + 'static> Deliver<O> for ToResults<O::Value, E> {
     type Value = O::Value;
+    type Error = E;
     /// The result, if nobody takes it any more.
     type Rest = Option<Finished<O::Value>>;
 
-    fn sort(&self, output: O) -> Result<Returned<O::Value>, Raw> {
-        sort(output)
+    fn sort(&self, output: O) -> Sorted<O::Value, E> {
+        output.sort()
     }
 
     fn deliver(&mut self, result: Result<O::Value, Why>) -> Self::Rest {

@@ -142,16 +142,16 @@ impl State {
         let (deadline, limit) = (config.deadline(), config.limit.map(|most| Box::new(Limit::new(most))));
         let depth = parent.as_ref().map_or(0, |parent| parent.group.depth + 1);
         let opened = observed.then(Instant::now);
+        let table = Table::new(body, deadline, limit);
+        #[cfg(feature = "tracing")]
+        let table = table.traced(span);
         Arc::new(Self {
             word: Word::new(),
             _apart: MaybeUninit::uninit(),
             flags: Flags::new(observed),
             ended: Ended::new(),
             path,
-            #[cfg(not(feature = "tracing"))]
-            table: Lock::new(Table::new(body, deadline, limit)),
-            #[cfg(feature = "tracing")]
-            table: Lock::new(Table::new(body, deadline, limit).traced(span)),
+            table: Lock::new(table),
             changed: Signal::new(),
             depth,
             opened,

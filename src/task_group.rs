@@ -443,9 +443,12 @@ pub struct Builder<S, E = Infallible> {
     config: Config,
     root: bool,
     /// Starts the child that keeps the deadline.
-    watch: Option<fn(&Group<S, E>, &'static Location<'static>)>,
+    watch: Option<Starter<S, E>>,
     error: PhantomData<fn(E) -> E>,
 }
+
+/// Starts a child of a group that was opened at this location.
+type Starter<S, E> = fn(&Group<S, E>, &'static Location<'static>);
 
 impl<S, E> Builder<S, E> {
     settings!(|builder| builder.config);

@@ -24,6 +24,7 @@ use crate::error::Origin;
 /// # });
 /// # }
 /// ```
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure<E> {
     /// A child or the body returned this error.
@@ -33,6 +34,7 @@ pub enum Failure<E> {
     /// Only a failure hook sees it: the panic is resumed in the task that joins the group.
     Panic(Payload),
     /// An inner group, or the member that opened it, was dropped before anybody could read this error.
+    #[non_exhaustive]
     Foreign {
         /// Where it happened: the member of the inner group first, then the member that opened that group, and so on.
         path: Vec<Origin>,
@@ -41,19 +43,6 @@ pub enum Failure<E> {
     },
     /// An asynchronous clean-up took longer than the group allows, and was dropped.
     CleanupTimeout,
-}
-
-impl<E: fmt::Debug> fmt::Debug for Failure<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Own(error) => f.debug_tuple("Own").field(error).finish(),
-            Failure::Panic(payload) => f.debug_tuple("Panic").field(payload).finish(),
-            Failure::CleanupTimeout => f.write_str("CleanupTimeout"),
-            Failure::Foreign { path, error } => {
-                f.debug_struct("Foreign").field("path", path).field("error", error).finish()
-            }
-        }
-    }
 }
 
 impl<E: fmt::Display + 'static> fmt::Display for Failure<E> {

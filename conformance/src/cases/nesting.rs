@@ -185,7 +185,7 @@ pub async fn o_46_clean_up_failures_in_two_levels(t: &Test) {
     let error = outermost.join().await.unwrap_err();
     let mut errors = Vec::new();
     for (_, failure) in error.failures() {
-        let Failure::Foreign { path, error } = failure else { panic!("{failure:?}") };
+        let Failure::Foreign { path, error, .. } = failure else { panic!("{failure:?}") };
         let number = error.inspect(|error: &usize| *error).unwrap();
         assert_eq!(
             failure.to_string(),

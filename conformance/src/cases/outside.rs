@@ -104,7 +104,7 @@ fn host_that_cleans_up(
 /// Returns the path and the error of a failure that nothing in the inner group was left to look at.
 pub fn foreign<E>(failure: &Failure<E>) -> (&[Origin], &'static str) {
     match failure {
-        Failure::Foreign { path, error } => (path, error.inspect(|error| *error).expect("a text")),
+        Failure::Foreign { path, error, .. } => (path, error.inspect(|error| *error).expect("a text")),
         _ => panic!("not from a group inside"),
     }
 }
