@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::effects::Effects;
-use crate::member::{Kind, Member};
+use crate::member::{Key, Kind, Member};
 use crate::state::State;
 use crate::table::Table;
 
@@ -44,6 +44,14 @@ impl Background {
             Kind::Cleanup => self.served -= usize::from(member.is_served()),
             Kind::Ordinary | Kind::Body => {}
         }
+    }
+}
+
+impl Table {
+    /// Makes the background children stay until this clean-up has ended.
+    pub(crate) fn serve(&mut self, cleanup: Key) {
+        self.background.served += 1;
+        self.member(cleanup, |cleanup, _| cleanup.serve());
     }
 }
 

@@ -238,8 +238,7 @@ where
     let ticket = group.enter(location, member, Place::Exempt).expect("a clean-up is always taken");
     let mut table = group.lock();
     if *is_served {
-        table.background.served += 1;
-        table.member(ticket.key(), |cleanup, _| cleanup.serve());
+        table.serve(ticket.key());
     }
     table.member(ticket.key(), |cleanup, _| cleanup.begin());
     drop(table);

@@ -138,8 +138,7 @@ impl State {
         };
         let (registered, is_served) = host.unwrap_or((None, true));
         if is_served {
-            table.background.served += 1;
-            table.member(ticket.key(), |cleanup, _| cleanup.serve());
+            table.serve(ticket.key());
         }
         if registered.is_some() && key != BODY {
             self.flags.entangle(&mut table.locked);

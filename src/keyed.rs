@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::panic::Location;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::child::ToHandle;
 use crate::child_builder::ChildBuilder;
@@ -19,7 +19,7 @@ use crate::output::ChildOutput;
 use crate::spare::KEPT;
 use crate::spawner::Spawner;
 use crate::state::{End, State};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, lock};
 use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 
 /// A set of children by key: a connection for each peer, a watcher for each file.
@@ -64,16 +64,10 @@ type Namer<K> = dyn Fn(&K) -> Name + Send + Sync;
 
 struct Children<K>(Mutex<HashMap<Quiet<K>, Arc<Entry>>>);
 
-impl<K> Children<K> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Quiet<K>, Arc<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<K: Hash + Eq> Children<K> {
     /// Removes a key if it still belongs to this child.
     fn remove(&self, key: &K, entry: &Arc<Entry>) -> Option<K> {
-        let mut map = self.lock();
+        let mut map = lock(&self.0);
         if !map.get(key).is_some_and(|there| Arc::ptr_eq(there, entry)) {
             return None;
         }
@@ -97,12 +91,8 @@ struct Known {
 }
 
 impl Entry {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn cancel(&self) {
-        let mut known = self.lock();
+        let mut known = lock(&self.0);
         known.cancelled = true;
         let child = known.child.clone();
         drop(known);
@@ -113,7 +103,7 @@ impl Entry {
 
     /// The child is about to start.
     fn learn(&self, child: CancelHandle) {
-        let mut known = self.lock();
+        let mut known = lock(&self.0);
         let cancelled = known.cancelled;
         known.child = Some(child.clone());
         drop(known);
@@ -164,7 +154,7 @@ where
         let entered = Unstarted { group: self.group.state(), entered: Some(entered) };
         // If a key panics, these are dropped before the child leaves the count.
         let (key, own, future) = (key, own, future);
-        let mut map = self.children.lock();
+        let mut map = lock(&self.children.0);
         let (before, spare) = match map.get_mut(&*key) {
             Some(there) => (Some(std::mem::replace(there, entry.clone())), Some(key)),
             None => (map.insert(key, entry.clone()), None),
@@ -198,7 +188,7 @@ where
     {
         let (key, future) = (Quiet::new(key), Quiet::new(future));
         let (own, entry, child) = (Quiet::new(K::clone(&key)), Arc::<Entry>::default(), self.child(&key));
-        let mut map = self.children.lock();
+        let mut map = lock(&self.children.0);
         if map.contains_key(&*key) {
             drop(map);
             let mut panic = None;
@@ -254,14 +244,14 @@ impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
     ///
     /// The key stays in the set until the child's future is gone.
     pub fn cancel(&self, key: &K) -> bool {
-        let Some(entry) = self.children.lock().get(key).cloned() else { return false };
+        let Some(entry) = lock(&self.children.0).get(key).cloned() else { return false };
         entry.cancel();
         true
     }
 
     /// Returns whether there is a child under `key` whose future is not gone.
     pub fn contains(&self, key: &K) -> bool {
-        self.children.lock().contains_key(key)
+        lock(&self.children.0).contains_key(key)
     }
 }
 
@@ -291,7 +281,7 @@ impl<S, K, E> Keyed<S, K, E> {
 
     /// Returns how many keys there are.
     pub fn len(&self) -> usize {
-        self.children.lock().len()
+        lock(&self.children.0).len()
     }
 
     /// Returns whether there is no key.

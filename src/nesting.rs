@@ -11,6 +11,7 @@ use crate::facts::Fact;
 use crate::member::{BODY, Key, Kind, Member};
 use crate::outcome::Outcome;
 use crate::state::State;
+use crate::table::Table;
 
 /// The member in which a group was opened.
 pub(crate) struct Parent {
@@ -163,13 +164,20 @@ impl State {
         let (link, is_cancelled) = table
             .member(key, |member, _| (member.link(group), member.is(Fact::CANCELLED)))
             .unwrap_or_default();
-        if link.is_some() && key == BODY {
-            self.word.enter(&mut table.locked, Kind::Body);
-        } else if link.is_some() {
-            self.flags.entangle(&mut table.locked);
+        if link.is_some() {
+            self.note_link(&mut table, key);
         }
         // A shielded child that was cancelled alone is not told again when its group is cancelled.
         (link, is_cancelled || self.word.look().is_stopping())
+    }
+
+    /// Notes that a group was linked to this member: the group waits for what is opened in its body.
+    fn note_link(&self, table: &mut Table, key: Key) {
+        if key == BODY {
+            self.word.enter(&mut table.locked, Kind::Body);
+        } else {
+            self.flags.entangle(&mut table.locked);
+        }
     }
 
     /// Links a group again in which something was entered after the group was over.
@@ -196,11 +204,7 @@ impl State {
                 around.word.look().check_room(Kind::Body);
             }
             let link = table.member(key, |member, _| member.relink(&group)).expect("it was looked at");
-            if key == BODY {
-                around.word.enter(&mut table.locked, Kind::Body);
-            } else {
-                around.flags.entangle(&mut table.locked);
-            }
+            around.note_link(&mut table, key);
             drop(table);
             // Another thread may have linked the group meanwhile.
             let double = group.lock().link.replace((key, link));

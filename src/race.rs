@@ -6,7 +6,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
@@ -22,7 +22,7 @@ use crate::policy::Policy;
 use crate::scope::{Scope, scope};
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, lock};
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::{drop_quietly, drop_unread};
 
@@ -174,10 +174,6 @@ impl<T> Values<T> {
     fn close(&mut self) -> Self {
         std::mem::replace(self, Self { over: true, ..Self::default() })
     }
-}
-
-fn lock<T>(slot: &Slot<T>) -> MutexGuard<'_, Values<T>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes the `Finish` that is passed to the body of the group.

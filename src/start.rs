@@ -20,7 +20,7 @@ use crate::keeping::Mapped;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
 use crate::spawner::Spawner;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, lock};
 use crate::unwind::{drop_each, drop_quietly, wake};
 
 impl<S, E: Send + 'static> Group<S, E> {
@@ -125,7 +125,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         }));
         if child.id().is_none() {
             // It was refused, also if the closure said that it is ready.
-            let unread = std::mem::replace(&mut *startup.lock(), Stage::Never);
+            let unread = std::mem::replace(&mut *lock(&startup.0), Stage::Never);
             drop_each([unread]);
         }
         Start { child, startup, ended: false, hand_on: JoinHandle::fail }
@@ -183,13 +183,9 @@ enum Stage<V, E> {
 }
 
 impl<V, E> Startup<V, E> {
-    fn lock(&self) -> MutexGuard<'_, Stage<V, E>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The child failed. Returns the error if the child was ready before, or if the caller does not wait any more.
     fn fail(&self, error: E) -> Option<E> {
-        let mut stage = self.lock();
+        let mut stage = lock(&self.0);
         match *stage {
             Stage::Ready(_) | Stage::Abandoned => Some(error),
             // The caller takes the error when the handle reports the end of the child.
@@ -213,7 +209,7 @@ impl<V, E> Drop for Startup<V, E> {
 
 impl<V: Send, E: Send> Startable<V> for Startup<V, E> {
     fn ready(&self, value: Option<V>) {
-        let mut stage = self.lock();
+        let mut stage = lock(&self.0);
         let Stage::Waiting(waker) = &mut *stage else { return };
         let waker = waker.take();
         *stage = value.map_or(Stage::Never, |value| Stage::Ready(Some(value)));
@@ -240,7 +236,7 @@ impl<V, E> Future for Start<V, E> {
         let this = &mut *self;
         // A waker is the runtime's: neither cloned nor dropped under the lock.
         let mut waker = Some(cx.waker().clone());
-        let mut stage = this.startup.lock();
+        let mut stage = lock(&this.startup.0);
         let mut ready = None;
         match &mut *stage {
             Stage::Waiting(before) => std::mem::swap(before, &mut waker),
@@ -261,7 +257,7 @@ impl<V, E> Future for Start<V, E> {
         }
         let joined = std::task::ready!(Pin::new(&mut this.child).poll(cx));
         this.ended = true;
-        let stage = std::mem::replace(&mut *this.startup.lock(), Stage::Never);
+        let stage = std::mem::replace(&mut *lock(&this.startup.0), Stage::Never);
         let never = matches!(stage, Stage::Never);
         Poll::Ready(match stage {
             Stage::Ready(Some(value)) => Ok(value),
@@ -285,7 +281,7 @@ impl<V, E> Future for Start<V, E> {
 impl<V, E> Drop for Start<V, E> {
     fn drop(&mut self) {
         if !self.ended {
-            let before = std::mem::replace(&mut *self.startup.lock(), Stage::Abandoned);
+            let before = std::mem::replace(&mut *lock(&self.startup.0), Stage::Abandoned);
             self.child.cancel();
             match before {
                 Stage::Failed(error) => (self.hand_on)(&self.child, error),

@@ -1,5 +1,7 @@
 //! Atomics, locks and thread-locals: those of std or, in `tests/loom.rs`, those of the model checker.
 
+use std::sync::PoisonError;
+
 #[cfg(not(taskgroup_loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
@@ -11,6 +13,11 @@ pub(crate) use loom::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+
+/// Locks a mutex whose value is whole even if code panicked under the lock.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Declares a thread-local with a constant initial value.
 macro_rules! local {

@@ -18,7 +18,7 @@ use crate::nesting::Parent;
 use crate::outcome::Raw;
 use crate::state::{End, State};
 use crate::ticket::Ticket;
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{catch, drop_quietly, message};
 
 /// The span of a group or a child, if somebody listens.
 #[derive(Clone, Default)]
@@ -175,10 +175,7 @@ impl Span {
             Raw::Error(_) | Raw::Foreign { .. } => "failed",
         };
         let message = match failure {
-            Raw::Panic(payload) => {
-                let text = payload.downcast_ref::<&str>().copied();
-                text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-            }
+            Raw::Panic(payload) => message(&**payload),
             _ => None,
         };
         if let Some(inner) = &self.0 {

@@ -1,4 +1,11 @@
-//! Catches panics, and drops values whose destructors may panic.
+//! Catches panics, and drops values whose destructors may panic. Two panics at once on a thread would abort.
+//!
+//! | | such a panic |
+//! |---|---|
+//! | [`drop_quietly`], [`wake`], [`Quiet`] | is contained |
+//! | [`drop_each`], [`drop_refused`], [`resume`], [`GivesWay`] | goes on, unless another one is under way |
+//! | [`drop_before`], [`raise`] | goes on; the caller is called inside of [`catch`], or while nothing else unwinds |
+//! | [`drop_unread`] | is kept by the caller, who resumes the first one in the end |
 
 use std::any::Any;
 use std::borrow::Borrow;
@@ -16,6 +23,12 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// `f` may leave values half-done. The caller destroys them, or hands them on as broken.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Returns the message of a panic, if the payload is one.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Wakes, and contains a panic of the waker.

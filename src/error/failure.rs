@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Origin;
+use crate::unwind::message;
 
 /// One failure of a member of a group.
 ///
@@ -118,7 +119,7 @@ impl Payload {
 
     /// Returns the message of a panic, if the payload is one.
     pub fn message(&self) -> Option<String> {
-        self.inspect(|text: &&'static str| text.to_string()).or_else(|| self.inspect(String::clone))
+        message(&**self.0.lock().unwrap_or_else(PoisonError::into_inner)).map(str::to_string)
     }
 }
 

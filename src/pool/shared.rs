@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::marker::PhantomData;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use async_task::{Runnable, Task};
@@ -15,7 +15,7 @@ use crate::kept::Kept;
 use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
 use crate::spawner::{Dependent, Spawner, TaskPool};
-use crate::sync::{Mutex, MutexGuard, local};
+use crate::sync::{Mutex, local, lock};
 use crate::unwind::{catch, drop_quietly, wake};
 
 /// How many children are queued at once, where there are many.
@@ -266,7 +266,7 @@ impl Shared {
         if !self.word.die() {
             return;
         }
-        let mut dependents = self.dependents();
+        let mut dependents = lock(&self.dependents);
         dependents.dead = true;
         let list = std::mem::take(&mut dependents.list);
         drop(dependents);
@@ -302,12 +302,8 @@ impl Shared {
 
     // ---- dependents ----
 
-    fn dependents(&self) -> MutexGuard<'_, Dependents> {
-        self.dependents.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn register(&self, dependent: Weak<dyn Dependent>) {
-        let mut dependents = self.dependents();
+        let mut dependents = lock(&self.dependents);
         if dependents.dead {
             drop(dependents);
             return tell_of_loss(&dependent);
@@ -458,7 +454,7 @@ mod tests {
         let register = |told: &Arc<Told>| {
             let weak: Weak<Told> = Arc::downgrade(told);
             shared.register(weak);
-            let dependents = shared.dependents();
+            let dependents = lock(&shared.dependents);
             (dependents.list.len(), dependents.sweep_at)
         };
         let living: [_; FEW + 1] = std::array::from_fn(|_| Arc::<Told>::default());
@@ -476,7 +472,7 @@ mod tests {
         for _ in 0..1000 {
             groups.iter().for_each(|group| pool.register(Arc::downgrade(group) as Weak<dyn Dependent>));
         }
-        let list = &pool.dependents().list;
+        let list = &lock(&pool.dependents).list;
         assert!(list.len() <= FEW, "{}", list.len());
         let other = Arc::downgrade(&groups[1]) as Weak<dyn Dependent>;
         assert!(list.iter().any(|one| one.ptr_eq(&other)), "none is forgotten");

@@ -14,7 +14,7 @@ use crate::sim::token::Plan;
 use crate::sim::trace::{SCENARIO, Trace};
 use crate::sim::tree::{Name, Tree};
 use crate::sim::world::{Task, Trouble, Turn, World};
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{catch, drop_quietly, message};
 
 /// What came of a run.
 pub(crate) struct Run {
@@ -124,8 +124,7 @@ fn trouble(trouble: Trouble) -> Fault {
 }
 
 fn panicked(who: &str, payload: Box<dyn Any + Send>) -> Fault {
-    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
-    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    let fault = Fault::panic(who, message(&*payload).unwrap_or("with something that is no text"));
     drop_quietly(payload);
-    Fault::panic(who, text.as_deref().unwrap_or("with something that is no text"))
+    fault
 }
