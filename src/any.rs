@@ -5,16 +5,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-use async_task::Task;
+use async_task::{Runnable, Task};
 
 use crate::backend;
-use crate::spawner::{Dependent, Spawner};
+use crate::spawner::{Counted, Dependent, Inside, OnPool, Spawner};
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::GivesWay;
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
-/// It costs one more allocation and one indirect call for each child. A clone is the same spawner.
+/// It costs one more allocation and a few indirect calls for each child. A clone is the same spawner.
 ///
 /// The clock of the runtime is erased as well: a group that is [shut down](crate::TaskGroup::shutdown) or has a deadline
 /// needs an [`AnyTimedSpawner`]. Neither type has [`spawn_blocking`](crate::Group::spawn_blocking): for that, use
@@ -43,35 +43,6 @@ impl AnySpawner {
     /// Erases the spawner's type.
     pub fn new(spawner: impl Spawner) -> Self {
         Self(Arc::new(spawner))
-    }
-}
-
-impl Spawner for AnySpawner {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.0.spawn_boxed(Box::pin(future))
-    }
-
-    fn register(&self, dependent: Weak<dyn Dependent>) {
-        self.0.register_dependent(dependent);
-    }
-
-    fn for_tasks(&self) -> Option<Self> {
-        self.0.boxed_for_tasks()
-    }
-
-    fn keeps_ended(&self) -> bool {
-        self.0.keeps_some_ended()
-    }
-
-    fn has_budget() -> bool {
-        backend::has_budget()
-    }
-
-    fn kick() {
-        backend::kick();
     }
 }
 
@@ -116,35 +87,6 @@ impl AnyTimedSpawner {
     }
 }
 
-impl Spawner for AnyTimedSpawner {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.spawner.spawn_boxed(Box::pin(future))
-    }
-
-    fn register(&self, dependent: Weak<dyn Dependent>) {
-        self.spawner.register_dependent(dependent);
-    }
-
-    fn for_tasks(&self) -> Option<Self> {
-        self.spawner.timed_for_tasks()
-    }
-
-    fn keeps_ended(&self) -> bool {
-        self.spawner.keeps_some_ended()
-    }
-
-    fn has_budget() -> bool {
-        AnySpawner::has_budget()
-    }
-
-    fn kick() {
-        AnySpawner::kick();
-    }
-}
-
 impl Timed for AnyTimedSpawner {
     type Timer = AnyTimer;
 
@@ -159,15 +101,77 @@ impl fmt::Debug for AnyTimedSpawner {
     }
 }
 
+/// Forwards to a field with an [`Erased`] spawner.
+macro_rules! forward {
+    ($name:ident, $spawner:tt, $for_tasks:ident) => {
+        impl Spawner for $name {
+            fn spawn<F>(&self, future: F) -> Task<()>
+            where
+                F: Future<Output = ()> + Send + 'static,
+            {
+                self.$spawner.spawn_boxed(Box::pin(future))
+            }
+
+            fn register(&self, dependent: Weak<dyn Dependent>) {
+                self.$spawner.register_dependent(dependent);
+            }
+
+            fn for_tasks(&self) -> Option<Self> {
+                self.$spawner.$for_tasks()
+            }
+
+            fn keeps_ended(&self) -> bool {
+                self.$spawner.keeps_some_ended()
+            }
+
+            fn makes_tasks(&self, inside: Inside) -> bool {
+                self.$spawner.makes_boxed_tasks(inside)
+            }
+
+            fn keep_for_tasks(&self, kept: &mut OnPool) -> bool {
+                self.$spawner.keep_for_boxed_tasks(kept)
+            }
+
+            fn make_task<F>(&self, future: F, counted: Counted) -> (Runnable, Task<()>)
+            where
+                F: Future<Output = ()> + Send + 'static,
+            {
+                self.$spawner.make_boxed_task(Box::pin(future), counted)
+            }
+
+            fn start_task(&self, runnable: Runnable, inside: Inside) {
+                self.$spawner.start_boxed_task(runnable, inside);
+            }
+
+            fn has_budget() -> bool {
+                backend::has_budget()
+            }
+
+            fn kick() {
+                backend::kick();
+            }
+        }
+    };
+}
+
+forward!(AnySpawner, 0, boxed_for_tasks);
+forward!(AnyTimedSpawner, spawner, timed_for_tasks);
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 trait Erased: Send + Sync {
-    fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()>;
+    fn spawn_boxed(&self, future: Boxed) -> Task<()>;
     fn register_dependent(&self, dependent: Weak<dyn Dependent>);
     fn boxed_for_tasks(&self) -> Option<AnySpawner>;
     fn keeps_some_ended(&self) -> bool;
+    fn makes_boxed_tasks(&self, inside: Inside) -> bool;
+    fn keep_for_boxed_tasks(&self, kept: &mut OnPool) -> bool;
+    fn make_boxed_task(&self, future: Boxed, counted: Counted) -> (Runnable, Task<()>);
+    fn start_boxed_task(&self, runnable: Runnable, inside: Inside);
 }
 
 impl<S: Spawner> Erased for S {
-    fn spawn_boxed(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Task<()> {
+    fn spawn_boxed(&self, future: Boxed) -> Task<()> {
         self.spawn(future)
     }
 
@@ -181,6 +185,22 @@ impl<S: Spawner> Erased for S {
 
     fn keeps_some_ended(&self) -> bool {
         self.keeps_ended()
+    }
+
+    fn makes_boxed_tasks(&self, inside: Inside) -> bool {
+        self.makes_tasks(inside)
+    }
+
+    fn keep_for_boxed_tasks(&self, kept: &mut OnPool) -> bool {
+        self.keep_for_tasks(kept)
+    }
+
+    fn make_boxed_task(&self, future: Boxed, counted: Counted) -> (Runnable, Task<()>) {
+        self.make_task(future, counted)
+    }
+
+    fn start_boxed_task(&self, runnable: Runnable, inside: Inside) {
+        self.start_task(runnable, inside);
     }
 }
 

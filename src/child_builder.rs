@@ -280,7 +280,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
             counted => {
                 entry.leave();
                 group.hand_over(Entered { ticket, counted }, future, deliver(ticket));
-                if !S::makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
+                if !group.spawner().makes_tasks(Inside(())) && !group.spawner().keeps_ended() {
                     state.relieve();
                 }
             }

@@ -62,7 +62,7 @@ impl Entry<'_> {
     /// keeps another pool.
     #[inline]
     pub(crate) fn keep<S: Spawner>(&mut self, spawner: &S) -> Option<Counted> {
-        if !S::makes_tasks(Inside(()))
+        if !spawner.makes_tasks(Inside(()))
             || self.kind != Kind::Ordinary
             || self.bereft
             || !spawner.keep_for_tasks(&mut self.table.on_pool)

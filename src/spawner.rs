@@ -132,7 +132,7 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     /// Whether `spawn` consists of two steps. Only for the crate's own spawners: a group may take the first step while it
     /// holds its lock.
     #[doc(hidden)]
-    fn makes_tasks(_: Inside) -> bool {
+    fn makes_tasks(&self, _: Inside) -> bool {
         false
     }
 

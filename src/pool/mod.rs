@@ -254,7 +254,7 @@ impl<S: Spawner> Spawner for Pool<S> {
         task
     }
 
-    fn makes_tasks(_: Inside) -> bool {
+    fn makes_tasks(&self, _: Inside) -> bool {
         true
     }
 
