@@ -256,6 +256,7 @@ macro_rules! __for_all_cases {
                 o_96_a_panic_reaches_the_host_after_everybody_ended
                 o_97_under_collect_the_others_finish
                 o_98_of_two_panics_one_goes_on_and_both_reach_the_hook
+                the_first_panic_goes_on_however_few_failures_are_kept
                 a_panic_is_seen_only_when_the_childs_captures_are_gone
                 a_child_that_is_cancelled_in_its_last_poll_may_still_panic
                 a_child_that_is_cancelled_in_its_last_poll_keeps_its_value

@@ -69,6 +69,17 @@ pub async fn o_98_of_two_panics_one_goes_on_and_both_reach_the_hook(t: &Test) {
     assert_eq!(told.load(SeqCst), 11);
 }
 
+pub async fn the_first_panic_goes_on_however_few_failures_are_kept(t: &Test) {
+    for bound in [0, 1, usize::MAX] {
+        let group = TaskGroup::builder::<&str>(t.spawner()).collect().keep(bound).open();
+        for panic in ["1", "2"] {
+            assert!(group.spawn(t.child(async { Err::<(), _>("error") })).await.is_err());
+            assert!(group.spawn(t.child(async move { quiet_panic(panic) })).await.is_err());
+        }
+        assert_eq!(panic_text(group.join()).await, "1", "where {bound} failures are kept");
+    }
+}
+
 pub async fn a_panic_is_seen_only_when_the_childs_captures_are_gone(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let (gone, log) = (t.log.on_drop("captures gone"), t.log.clone());
