@@ -68,7 +68,11 @@ impl Drop for Series {
 impl Series {
     fn add(&self, value: f64) {
         self.notes.call();
-        *self.notes.told.lock().unwrap().entry(self.name.clone()).or_default() += value;
+        self.sum(self.name.clone(), value);
+    }
+
+    fn sum(&self, series: String, value: f64) {
+        *self.notes.told.lock().unwrap().entry(series).or_default() += value;
     }
 }
 
@@ -96,11 +100,12 @@ impl GaugeFn for Series {
     }
 }
 
-/// Counts how many values it was given.
+/// Counts how many values it was given, and adds them up in a series of their own.
 impl HistogramFn for Series {
     fn record(&self, value: f64) {
         assert!((0.0..60.0).contains(&value), "{value} s");
         self.add(1.0);
+        self.sum(format!("{} sum", self.name), value);
     }
 }
 
@@ -166,6 +171,13 @@ fn a_recorder_is_told_all_that_the_getters_say() {
         assert_eq!(notes.told(series), value, "{series} of {:?}", notes.told.lock().unwrap());
     }
     assert!(metrics.polls().count() >= 3);
+    for (series, timing) in [("cancel", metrics.cancels()), ("poll", metrics.polls())] {
+        let sum = notes.told(&format!("taskgroup_{series}_seconds group=server sum"));
+        assert!(
+            sum > 0.0 && (sum - timing.total().as_secs_f64()).abs() < 1e-6,
+            "{series}: {sum} s, {timing:?}"
+        );
+    }
     let units = notes.units.lock().unwrap();
     assert_eq!(units["taskgroup_poll_seconds"], Some(Unit::Seconds));
     assert_eq!(units["taskgroup_cancel_seconds"], Some(Unit::Seconds));

@@ -186,6 +186,66 @@ fn a_body_that_cancels_its_own_group_leaves_its_span() {
     assert_eq!((log.open, log.inside, log.entered["group"]), (0, 0, 2));
 }
 
+/// All fields of all spans and events, each in a line that begins with the name or the message.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Visit for Lines {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let line = &mut self.0.lock().unwrap()[0];
+        match field.name() {
+            "message" => line.insert_str(0, &format!("{value:?}")),
+            name => *line += &format!(" {name}={value:?}"),
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        self.0.lock().unwrap().insert(0, attributes.metadata().name().to_string());
+        attributes.record(&mut self.clone());
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.0.lock().unwrap().insert(0, String::new());
+        event.record(&mut self.clone());
+    }
+}
+
+#[test]
+fn where_a_child_is_and_what_it_is_are_fields() {
+    watched(|| {
+        let lines = Lines::default();
+        let began = std::time::Instant::now();
+        let busy = std::time::Duration::from_millis(2);
+        let at = tracing::subscriber::with_default(Registry::default().with(lines.clone()), || {
+            let one = std::num::NonZero::new(1).unwrap();
+            let group = TaskGroup::builder::<()>(Ex::default()).name("server").limit(one).open();
+            group.child().name("conn").launch(async move { std::thread::sleep(busy) });
+            let at = line!() - 1;
+            group.child().background().launch(async {});
+            group.launch(async {});
+            smol::block_on(group.spawner().clone().run(group.join())).unwrap();
+            at
+        });
+        let lines = lines.0.lock().unwrap();
+        let told = |line: &str| lines.iter().any(|told| told == line);
+        let here = |line: u32, column: u32| format!("location={}:{line}:{column}", file!());
+        let child = "child child=1 name=\"conn\" path=\"server/conn\" kind=Ordinary";
+        assert!(told(&format!("{child} {}", here(at, 40))), "{lines:#?}");
+        assert!(
+            told(&format!("child child=2 path=\"server/#2\" kind=Background {}", here(at + 2, 40))),
+            "{lines:#?}"
+        );
+        assert!(told("spawned queued=false") && told("spawned queued=true"), "{lines:#?}");
+        let seconds = lines.iter().filter_map(|told| told.split_once("ended outcome=\"returned\" seconds="));
+        let seconds: Vec<f64> = seconds.map(|(_, seconds)| seconds.parse().unwrap()).collect();
+        assert_eq!(seconds.len(), 4, "{lines:#?}");
+        assert!(seconds.iter().all(|seconds| *seconds <= began.elapsed().as_secs_f64()), "{seconds:?}");
+        assert!(seconds.iter().any(|seconds| *seconds >= busy.as_secs_f64()), "{seconds:?}");
+    });
+}
+
 struct OnDrop;
 
 impl Drop for OnDrop {

@@ -644,6 +644,7 @@ macro_rules! __for_all_cases {
                 background_children_and_clean_ups_are_counted_and_whoever_keeps_the_deadline_is_not
                 a_cancel_is_timed_from_the_request_to_the_end
                 a_cancel_of_one_child_is_timed_from_then
+                a_child_that_is_cancelled_twice_is_timed_from_the_first_time
                 the_longest_poll_is_known_and_that_of_the_body_is_none
                 a_child_that_panics_on_its_way_out_counts_once
                 all_is_counted_when_the_group_is_joined

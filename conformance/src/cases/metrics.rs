@@ -189,10 +189,34 @@ pub async fn a_cancel_of_one_child_is_timed_from_then(t: &Test) {
     let child = group.spawn(t.waiting(&there));
     group.launch(t.child(async { Ok(()) }));
     there.take(1).await;
+    busy(Duration::from_millis(20));
+    let asked = Instant::now();
     child.cancel();
     assert!(child.await.unwrap_err().is_cancelled());
     group.join().await.unwrap();
-    assert_eq!((ends(&metrics), metrics.cancels().count()), ([1, 0, 0, 1, 0], 1));
+    let cancels = metrics.cancels();
+    assert_eq!((ends(&metrics), cancels.count()), ([1, 0, 0, 1, 0], 1));
+    assert!(cancels.longest() <= asked.elapsed(), "{cancels:?}");
+}
+
+pub async fn a_child_that_is_cancelled_twice_is_timed_from_the_first_time(t: &Test) {
+    const LONG: Duration = Duration::from_millis(2);
+    let metrics = Metrics::new();
+    let (group, there, gate) = (counted(t, &metrics), Tally::new(), Gate::new());
+    let (begun, opened) = (there.clone(), gate.clone());
+    let child = group.spawn(t.child(shield(async move {
+        begun.add();
+        opened.wait().await;
+        Ok(())
+    })));
+    there.take(1).await;
+    child.cancel();
+    busy(LONG);
+    group.cancel();
+    gate.open();
+    group.join().await.unwrap();
+    let cancels = metrics.cancels();
+    assert!(cancels.count() == 1 && cancels.longest() >= LONG, "{cancels:?}");
 }
 
 pub async fn the_longest_poll_is_known_and_that_of_the_body_is_none(t: &Test) {
