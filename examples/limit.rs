@@ -41,8 +41,10 @@ async fn serve(
         let (root, gauge) = (root.clone(), gauge.clone());
         group.launch(async move {
             gauge.most.fetch_max(gauge.now.fetch_add(1, SeqCst) + 1, SeqCst);
-            let answered = answer(stream, root).await;
+            let answered = answer(stream.clone(), root).await;
+            // As long as the stream is open, the crawler does not start the next request.
             gauge.now.fetch_sub(1, SeqCst);
+            drop(stream);
             answered
         });
     }
@@ -124,14 +126,28 @@ async fn crawl(server: SocketAddr) -> Result<(usize, usize), taskgroup::GroupErr
     .await
 }
 
+/// Counts a directory and all that is in it.
+fn count(root: &Path) -> io::Result<usize> {
+    let mut pages = 1;
+    if root.is_dir() {
+        for entry in std::fs::read_dir(root)? {
+            pages += count(&entry?.path())?;
+        }
+    }
+    Ok(pages)
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "src".into()));
     smol::block_on(async {
         let (server, gauge) = (TaskGroup::fallible::<io::Error>(Smol), Arc::new(Gauge::default()));
-        let (group, seen) = (server.group(), gauge.clone());
-        let address = server.start(|ready| serve(group, root, seen, ready)).await?;
+        let (group, served, seen) = (server.group(), root.clone(), gauge.clone());
+        let address = server.start(|ready| serve(group, served, seen, ready)).await?;
         let (pages, bytes) = crawl(address).await?;
-        println!("{pages} pages, {bytes} bytes, at most {} requests at once", gauge.most.load(SeqCst));
+        let most = gauge.most.load(SeqCst);
+        println!("{pages} pages, {bytes} bytes, at most {most} requests at once");
+        assert!(most <= AT_ONCE.get());
+        assert_eq!(pages, count(&root)?);
         server.cancel();
         server.join().await?;
         Ok(())

@@ -42,6 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let snapshot = server.snapshot();
         let (taken, members) = (began.elapsed(), snapshot.members().len());
         println!("{members} members in {} groups: {taken:.1?}", snapshot.groups().len());
+        // Each connection, and in its group the body and the reader.
+        assert_eq!(members, 3 * CONNECTIONS);
         println!("{snapshot}");
 
         let flat = TaskGroup::new(Smol);
@@ -56,7 +58,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         server.cancel_with("shutting down");
         let join = server.join().warn_after(Duration::from_secs(2), move |left| {
+            let left = left.to_string();
             println!("{left}");
+            let culprit = left.lines().nth(1).expect("one is left");
+            assert!(culprit.contains("conn 17") && culprit.contains("reader"), "{culprit}");
             hang_up.close();
         });
         join.await?;
