@@ -1,7 +1,7 @@
 //! The passes, each in a process of its own: one for each runtime for the times, one for each cell for the allocations.
 //!
-//! The times are ratios of rounds that were run next to each other, in an order that is rotated. So whatever else the
-//! machine does affects all contestants alike. A cell whose allocations are counted has a runtime that was not used
+//! The times are ratios of rounds that were run next to each other, in an order that is rotated, and reversed in every other
+//! round. So whatever else the machine does affects all contestants alike, and none always comes after the same other one. A cell whose allocations are counted has a runtime that was not used
 //! before, so its count includes what the runtime itself grows by.
 
 use std::env;
@@ -89,6 +89,7 @@ impl Visit for Time<'_> {
             let mut times = vec![Vec::with_capacity(rounds); cells.len()];
             for round in 0..warm_up + rounds {
                 for turn in 0..cells.len() {
+                    let turn = if round % 2 == 0 { turn } else { cells.len() - 1 - turn };
                     let cell = (round + turn) % cells.len();
                     let (entry, job) = cells[cell];
                     let nanoseconds = run(&host, entry, job)?.nanoseconds();

@@ -20,6 +20,9 @@ const WINDOW: usize = 1_000;
 /// How many bytes may still be allocated when everything is gone: those of the other threads.
 const REST: isize = 256 << 10;
 
+/// How many of the pending children were polled. It is not in the children, whose size is measured.
+static POLLED: AtomicUsize = AtomicUsize::new(0);
+
 pub(crate) struct Things<S> {
     pub(crate) runtime: &'static str,
     pub(crate) spawner: S,
@@ -60,14 +63,21 @@ impl<S: Spawner> Things<S> {
         self.report(&format!("{size} children"), size, took[ROUNDS / 2], None);
     }
 
-    /// A group whose children wait, and are cancelled.
+    /// A group whose children wait, have all been polled, and are cancelled.
     pub(crate) async fn pending(&self, size: usize) {
         let size = size / self.share;
         let (group, alive) = (self.group(), Alive::new());
         let before = counting::live_bytes();
         let begun = Instant::now();
+        POLLED.store(0, SeqCst);
         for _ in 0..size {
-            group.launch(alive.wrap(pending::<()>()));
+            group.launch(alive.wrap(async {
+                POLLED.fetch_add(1, SeqCst);
+                pending::<()>().await
+            }));
+        }
+        while POLLED.load(SeqCst) < size {
+            yield_now().await;
         }
         self.report(&format!("{size} pending"), size, begun.elapsed(), None);
         assert_eq!((group.len(), alive.others()), (size, size));
