@@ -1,7 +1,7 @@
 //! The adapters, one file for each runtime.
 //!
-//! Their features are named here, and once more in `lib.rs`, `group.rs` and `error.rs`, where each item is re-exported by
-//! its name. So the compiler can say which feature a user lacks.
+//! Their features are named here, and once more in `lib.rs` and `error.rs`, where each item is re-exported by its name. So the
+//! compiler can say which feature a user lacks.
 
 use std::sync::Arc;
 
@@ -13,15 +13,6 @@ use crate::ticket::Ticket;
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]
 mod async_std;
-#[cfg(feature = "borrowing")]
-#[path = "borrow.rs"]
-mod borrow;
-#[cfg(feature = "pool")]
-#[path = "pool/mod.rs"]
-mod pool;
-#[cfg(feature = "sim")]
-#[path = "sim/mod.rs"]
-pub mod sim;
 #[cfg(feature = "smol")]
 #[path = "../backends/smol.rs"]
 mod smol;
@@ -31,10 +22,6 @@ mod tokio;
 
 #[cfg(feature = "async-std")]
 pub use self::async_std::AsyncStd;
-#[cfg(feature = "borrowing")]
-pub use self::borrow::{Borrowing, borrowing};
-#[cfg(feature = "pool")]
-pub use self::pool::Pool;
 #[cfg(feature = "smol")]
 pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
@@ -43,7 +30,7 @@ pub use self::tokio::{NoRuntime, Tokio};
 /// Calls `spawn`, which hands this child to its spawner. If there are simulations, they are told which child it is.
 pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnOnce() -> R) -> R {
     #[cfg(feature = "sim")]
-    let spawn = || sim::announce(group, child, spawn);
+    let spawn = || crate::sim::announce(group, child, spawn);
     let _ = (group, child);
     spawn()
 }

@@ -1,7 +1,7 @@
 //! The group and the types around it: settings, builders of children, results, children by key, races, snapshots.
 
 #[cfg(feature = "borrowing")]
-pub use crate::backend::Borrowing;
+pub use crate::borrow::Borrowing;
 pub use crate::child_builder::ChildBuilder;
 pub use crate::handle::CancelHandle;
 pub use crate::keyed::Keyed;

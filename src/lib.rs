@@ -193,6 +193,8 @@ mod any;
 mod backend;
 mod background;
 mod blocking;
+#[cfg(feature = "borrowing")]
+mod borrow;
 mod child;
 mod child_builder;
 mod cleanup;
@@ -226,6 +228,8 @@ mod outcome;
 mod output;
 mod patience;
 mod policy;
+#[cfg(feature = "pool")]
+mod pool;
 mod race;
 mod results;
 pub mod runtime;
@@ -233,6 +237,8 @@ mod scope;
 mod shield;
 mod shutdown;
 mod signal;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshot;
 mod spare;
 mod spawn;
@@ -257,22 +263,20 @@ pub use async_task::Task;
 pub use crate::any::{AnySpawner, AnyTimedSpawner};
 #[cfg(feature = "async-std")]
 pub use crate::backend::AsyncStd;
-#[cfg(feature = "pool")]
-pub use crate::backend::Pool;
 #[cfg(feature = "smol")]
 pub use crate::backend::Smol;
 #[cfg(feature = "tokio")]
 pub use crate::backend::Tokio;
 #[cfg(feature = "borrowing")]
-pub use crate::backend::borrowing;
-#[cfg(feature = "sim")]
-pub use crate::backend::sim;
+pub use crate::borrow::borrowing;
 #[doc(inline)]
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError};
 #[doc(inline)]
 pub use crate::group::Group;
 pub use crate::handle::JoinHandle;
 pub use crate::output::ChildOutput;
+#[cfg(feature = "pool")]
+pub use crate::pool::Pool;
 pub use crate::race::{race, scope_with};
 pub use crate::scope::scope;
 pub use crate::shield::shield;
