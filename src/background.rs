@@ -19,7 +19,7 @@ use crate::table::Table;
 pub(crate) struct Background {
     pub(crate) living: usize,
     /// How many of them only watch a deadline.
-    pub(crate) keepers: usize,
+    pub(crate) watchers: usize,
     /// How many clean-ups of the body and of ordinary children have not ended.
     pub(crate) served: usize,
     /// They were cancelled because all other children have ended.
@@ -30,7 +30,7 @@ impl Background {
     /// Notes that a background child has come.
     pub(crate) fn entered(&mut self, kind: Kind) {
         self.living += 1;
-        self.keepers += usize::from(kind == Kind::Watch);
+        self.watchers += usize::from(kind == Kind::Watch);
     }
 
     /// Notes that a member has left, of whatever kind it is.
@@ -39,7 +39,7 @@ impl Background {
             Kind::Background => self.living -= 1,
             Kind::Watch => {
                 self.living -= 1;
-                self.keepers -= 1;
+                self.watchers -= 1;
             }
             Kind::Cleanup => self.served -= usize::from(member.is_served()),
             Kind::Ordinary | Kind::Body => {}
@@ -71,11 +71,11 @@ impl State {
         if seen.children() > 0 {
             return;
         }
-        let Background { living, keepers, served, ended } = table.background;
-        let services = living > keepers && served == 0 && !ended;
+        let Background { living, watchers, served, ended } = table.background;
+        let services = living > watchers && served == 0 && !ended;
         // A child that watches a deadline stays until the very end: clean-ups may still start children, and a background
         // child may be under a shield.
-        let watches = keepers > 0 && keepers == seen.others();
+        let watches = watchers > 0 && watchers == seen.others();
         if services || watches {
             table.background.ended = true;
             if !self.word.look().is_closed() {

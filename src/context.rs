@@ -109,7 +109,7 @@ pub(crate) fn member_of(group: &Arc<State>) -> Option<Key> {
 /// destroyed after the host.
 pub(crate) fn place_in(group: &Arc<State>) -> Option<(Key, Option<u64>)> {
     // A member inside a group is as deep as the group, or deeper. So in most cases there is nothing to walk.
-    let (mut around, mut key) = innermost().filter(|(innermost, _)| innermost.depth() >= group.depth())?;
+    let (mut around, mut key) = innermost().filter(|(innermost, _)| innermost.depth >= group.depth)?;
     let mut id = None;
     while !Arc::ptr_eq(&around, group) {
         let parent = around.parent()?;

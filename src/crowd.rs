@@ -9,6 +9,17 @@
 //! spawns and finds many of them ([`State::relieve`]). A child that was put by has ended in every respect except two:
 //! it is still counted, and the empty cell of its task is still there.
 //!
+//! # The ways out
+//!
+//! | a child that is | leaves by |
+//! |---|---|
+//! | plain, with many others | [`State::end`], without any effects |
+//! | plain, with few others | [`State::end`], `end_among_few`, and `after`: the group may be over |
+//! | put by | [`State::turn_of`], and later `hand_in`, `let_out` and `after`, on another thread |
+//! | anything else, or lost | [`State::end`], `end_with_effects`, and `free` as soon as no group in it is left |
+//!
+//! `after` does without effects what `free` does with them.
+//!
 //! # Invariants
 //!
 //! 1. No child is put by unless the group is *crowded*. As long as the group is crowded, it counts more children than

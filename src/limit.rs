@@ -54,11 +54,11 @@ pub(crate) struct Limit {
 
 enum Waiting {
     Child(Ticket),
-    Spawner(Arc<Spawner>),
+    Caller(Arc<Caller>),
 }
 
 /// A caller that waits to spawn.
-struct Spawner {
+struct Caller {
     packet: Arc<Packet<()>>,
     /// One of the three constants below. It is read and written under the lock of the table, so no memory order is
     /// needed.
@@ -72,7 +72,7 @@ const PLACED: u8 = 1;
 /// It does not wait any more.
 const GONE: u8 = 2;
 
-impl Spawner {
+impl Caller {
     fn new() -> Arc<Self> {
         Arc::new(Self { packet: Packet::new(), stands: AtomicU8::new(WAITS) })
     }
@@ -98,8 +98,8 @@ impl Limit {
     }
 
     /// How many wait to spawn.
-    pub(crate) fn spawners(&self) -> usize {
-        self.queue.iter().filter(|one| matches!(one, Waiting::Spawner(spawner) if spawner.waits())).count()
+    pub(crate) fn waiting_to_spawn(&self) -> usize {
+        self.queue.iter().filter(|one| matches!(one, Waiting::Caller(caller) if caller.waits())).count()
     }
 
     fn is_full(&self) -> bool {
@@ -143,11 +143,11 @@ impl Limit {
                 Waiting::Child(ticket) => {
                     waiting(slots, ticket).map(|slot| slot.member.place(effects)).is_some()
                 }
-                Waiting::Spawner(spawner) => {
-                    let waits = spawner.waits();
+                Waiting::Caller(caller) => {
+                    let waits = caller.waits();
                     if waits {
-                        spawner.now(PLACED);
-                        effects.resolve(Some(spawner.packet.clone()));
+                        caller.now(PLACED);
+                        effects.resolve(Some(caller.packet.clone()));
                     }
                     waits
                 }
@@ -175,7 +175,7 @@ impl Limit {
         if self.stale * 2 > self.queue.len() {
             self.queue.retain(|next| match next {
                 Waiting::Child(ticket) => waiting(slots, *ticket).is_some(),
-                Waiting::Spawner(spawner) => spawner.waits(),
+                Waiting::Caller(caller) => caller.waits(),
             });
             self.stale = 0;
             shrink(&mut self.queue);
@@ -193,10 +193,10 @@ impl Limit {
     pub(crate) fn turn_away(&mut self, effects: &mut Effects) {
         self.queue.retain(|next| match next {
             Waiting::Child(_) => true,
-            Waiting::Spawner(spawner) => {
-                if spawner.waits() {
-                    spawner.now(GONE);
-                    effects.refuse(spawner.packet.clone());
+            Waiting::Caller(caller) => {
+                if caller.waits() {
+                    caller.now(GONE);
+                    effects.refuse(caller.packet.clone());
                 } else {
                     self.stale = self.stale.saturating_sub(1);
                 }
@@ -253,9 +253,9 @@ impl State {
         let place = if self.refusal().is_some() {
             RoomState::Gone
         } else if limit.is_full() {
-            let spawner = Spawner::new();
-            limit.queue.push_back(Waiting::Spawner(spawner.clone()));
-            RoomState::Waiting(spawner)
+            let caller = Caller::new();
+            limit.queue.push_back(Waiting::Caller(caller.clone()));
+            RoomState::Waiting(caller)
         } else {
             limit.taken += 1;
             RoomState::Reserved
@@ -264,11 +264,11 @@ impl State {
     }
 
     /// Gives back a place in which no child was spawned, or stops waiting for one.
-    fn leave_room(&self, spawner: Option<&Spawner>) {
+    fn leave_room(&self, caller: Option<&Caller>) {
         let mut effects = Effects::default();
         let mut table = self.lock();
         let Table { slots, limit: Some(limit), .. } = &mut *table else { return };
-        match spawner.map_or(PLACED, |spawner| spawner.now(GONE)) {
+        match caller.map_or(PLACED, |caller| caller.now(GONE)) {
             WAITS => limit.pass_over(slots),
             PLACED => limit.give_back(slots, &mut effects),
             _ => {}
@@ -276,8 +276,8 @@ impl State {
         drop(table);
         effects.run();
         // A marked entry stays in the queue for a while, and is dropped under the lock. So its waker goes now.
-        if let Some(spawner) = spawner {
-            spawner.packet.forget();
+        if let Some(caller) = caller {
+            caller.packet.forget();
         }
     }
 }
@@ -289,7 +289,7 @@ pub(crate) struct Room {
 }
 
 enum RoomState {
-    Waiting(Arc<Spawner>),
+    Waiting(Arc<Caller>),
     Reserved,
     /// The group takes no more children, or the place is used.
     Gone,
@@ -298,8 +298,8 @@ enum RoomState {
 impl Room {
     /// Waits for the place.
     pub(crate) fn poll(&mut self, cx: &task::Context<'_>) -> Poll<()> {
-        if let RoomState::Waiting(spawner) = &self.place {
-            self.place = match std::task::ready!(spawner.packet.poll(cx.waker())) {
+        if let RoomState::Waiting(caller) = &self.place {
+            self.place = match std::task::ready!(caller.packet.poll(cx.waker())) {
                 Ok(()) => RoomState::Reserved,
                 Err(_) => RoomState::Gone,
             };
@@ -322,7 +322,7 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         match &self.place {
-            RoomState::Waiting(spawner) => self.group.leave_room(Some(spawner)),
+            RoomState::Waiting(caller) => self.group.leave_room(Some(caller)),
             RoomState::Reserved => self.group.leave_room(None),
             RoomState::Gone => {}
         }

@@ -4,7 +4,8 @@
 //! recurse. The members of a group lie side by side, and so do the groups that were opened in one member.
 //!
 //! Each group is copied under its own lock and no other, into memory that was allocated before. If the memory is too small,
-//! the lock is released and the group is copied again. Clocks, spawners and sorting come afterwards.
+//! the lock is released and the group is copied again. Only the reason of a cancel may be allocated under the lock. Clocks,
+//! spawners and sorting come afterwards.
 
 use std::fmt;
 use std::ops::Range;
@@ -90,7 +91,7 @@ struct GroupEntry {
     policy: Policy,
     children: usize,
     places: Option<(usize, usize)>,
-    spawners: usize,
+    waiting_to_spawn: usize,
     deadline: Option<Duration>,
     remaining: Option<Duration>,
     closed: bool,
@@ -233,7 +234,7 @@ impl Snapshot {
         self.groups.push(entry);
     }
 
-    /// Called under the lock: nothing is allocated, and no other code runs.
+    /// Called under the lock: nothing is allocated here, and no other code runs.
     fn copy_members(&mut self, state: &State, table: &Table, inner: &mut Inner) -> Result<(), TooSmall> {
         let group = self.groups.len();
         let body = (0, state.config.location, &table.body);
@@ -320,7 +321,7 @@ impl GroupEntry {
             policy: state.config.policy,
             children: seen.children(),
             places: table.limit.as_ref().map(|limit| limit.places()),
-            spawners: table.limit.as_ref().map_or(0, |limit| limit.spawners()),
+            waiting_to_spawn: table.limit.as_ref().map_or(0, |limit| limit.waiting_to_spawn()),
             deadline: None,
             remaining: None,
             closed: seen.is_closed() || seen.is_cancelled(),

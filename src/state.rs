@@ -104,7 +104,7 @@ pub(crate) struct State {
     pub(crate) opened: Option<Instant>,
     pub(crate) parent: Option<Box<Parent>>,
     /// How many groups are around this one.
-    depth: u32,
+    pub(crate) depth: u32,
     _apart: MaybeUninit<[u64; 3]>,
     pub(crate) ended: Ended,
     changed: Signal,
@@ -163,6 +163,8 @@ impl State {
     }
 
     /// Locks the table, after handing in the children that were put by (see `crowd`).
+    ///
+    /// That calls schedule functions and wakers. So no other lock may be held, nor anything borrowed that they may look at.
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, Table> {
         loop {
@@ -451,10 +453,6 @@ impl State {
     }
 
     // ---- looking, waiting ----
-
-    pub(crate) fn depth(&self) -> u32 {
-        self.depth
-    }
 
     pub(crate) fn len(&self) -> usize {
         // Under the lock, because `lock` first takes out the children that were put by.

@@ -73,7 +73,7 @@ impl<'a> GroupView<'a> {
 
     /// How many tasks wait to spawn, in [`spawn_when_free`](crate::Group::spawn_when_free).
     pub fn waiting_to_spawn(self) -> usize {
-        self.entry().spawners
+        self.entry().waiting_to_spawn
     }
 
     /// Its own deadline, by the clock that was given with it.
