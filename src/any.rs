@@ -14,6 +14,9 @@ use crate::unwind::GivesWay;
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
+/// A spawner of your own may override [`has_budget`](Spawner::has_budget) and [`kick`](Spawner::kick), which belong to a type.
+/// They are not asked here, but those of the runtimes that this crate has adapters for.
+///
 /// It costs one more allocation and a few indirect calls for each child. A clone is the same spawner.
 ///
 /// The clock of the runtime is erased as well: a group that is [shut down](crate::TaskGroup::shutdown) or has a deadline

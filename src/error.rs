@@ -32,7 +32,8 @@ use crate::unwind::{drop_each, drop_quietly};
 ///   order in which they happened.
 /// * Nothing failed, but the group was cancelled before it was done. Then [`reason`](Self::reason) says why.
 ///
-/// Besides the primary failure, at most 16 are kept. [`not_kept`](Self::not_kept) counts the rest, and a failure hook sees each. A
+/// Besides the primary failure, at most 16 are kept, or as many as [`keep`](crate::group::Builder::keep) says.
+/// [`not_kept`](Self::not_kept) counts the rest, and a failure hook sees each. A
 /// panic is not in here: it is resumed in the task that joins the group.
 ///
 /// The primary failure is the first in time, which need not be the cause of the others. A child that fails drops what it held

@@ -88,7 +88,7 @@ impl Metrics {
         Self::default()
     }
 
-    /// How many children have not ended, including queued ones.
+    /// Returns how many children have not ended, including queued ones.
     ///
     /// A child ends when its future is destroyed and its result delivered. If a group that was opened in it still lives, it
     /// is still counted by [`Group::len`](crate::Group::len).
@@ -98,45 +98,45 @@ impl Metrics {
         self.spawned().saturating_sub(ended)
     }
 
-    /// How many children were spawned.
+    /// Returns how many children were spawned.
     pub fn spawned(&self) -> u64 {
         self.0.spawned.load(Ordering::Relaxed)
     }
 
-    /// How many children were refused because their group was closed or cancelled.
+    /// Returns how many children were refused because their group was closed or cancelled.
     ///
     /// Their futures were dropped. A future that [`try_spawn`](crate::Group::try_spawn) gives back is not counted.
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// How many children have ended, in whatever way.
+    /// Returns how many children have ended, in whatever way.
     pub fn ended(&self) -> u64 {
         // Pairs with `end`: a thread that sees the end of a child sees that it was spawned.
         self.0.ended.iter().map(|count| count.load(Ordering::Acquire)).sum()
     }
 
-    /// How many children returned a value.
+    /// Returns how many children returned a value.
     pub fn returned(&self) -> u64 {
         self.how_many(Ended::Returned)
     }
 
-    /// How many children failed.
+    /// Returns how many children failed.
     pub fn failed(&self) -> u64 {
         self.how_many(Ended::Failed)
     }
 
-    /// How many children panicked.
+    /// Returns how many children panicked.
     pub fn panicked(&self) -> u64 {
         self.how_many(Ended::Panicked)
     }
 
-    /// How many children were dropped because they were cancelled.
+    /// Returns how many children were dropped because they were cancelled.
     pub fn cancelled(&self) -> u64 {
         self.how_many(Ended::Cancelled)
     }
 
-    /// How many children their runtime dropped by itself.
+    /// Returns how many children their runtime dropped by itself.
     pub fn lost(&self) -> u64 {
         self.how_many(Ended::Lost)
     }
@@ -145,7 +145,7 @@ impl Metrics {
         self.0.ended[how as usize].load(Ordering::Relaxed)
     }
 
-    /// How long cancelled children took to end, from the request on.
+    /// Returns how long cancelled children took to end, from the request on.
     ///
     /// The time counts from when the child's group was cancelled, or the child alone, for whatever reason. It counts for
     /// every child that had been cancelled when it ended, also for one that was under a shield and returned. Children that
@@ -154,7 +154,7 @@ impl Metrics {
         self.0.cancels.read()
     }
 
-    /// How long the polls took.
+    /// Returns how long the polls took.
     ///
     /// If a future is destroyed outside a poll, as that of a cancelled child is, this counts as a poll. A poll that has not
     /// returned is not included yet; [`Group::snapshot`](crate::Group::snapshot) shows those.
@@ -271,22 +271,22 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// How often it happened.
+    /// Returns how often it happened.
     pub fn count(self) -> u64 {
         self.count
     }
 
-    /// How long all of them took together.
+    /// Returns how long all of them took together.
     pub fn total(self) -> Duration {
         self.total
     }
 
-    /// How long the longest one took, or zero if there was none.
+    /// Returns how long the longest one took, or zero if there was none.
     pub fn longest(self) -> Duration {
         self.longest
     }
 
-    /// How long one of them took on average, or `None` if there was none.
+    /// Returns how long one of them took on average, or `None` if there was none.
     pub fn mean(self) -> Option<Duration> {
         let nanos = self.total.as_nanos().checked_div(u128::from(self.count))?;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))

@@ -96,6 +96,10 @@ where
 ///
 /// As for a [`scope()`]: a failure outranks the value.
 ///
+/// # Cancellation, panics
+///
+/// As for a [`scope()`], too.
+///
 /// # Examples
 ///
 /// ```

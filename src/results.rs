@@ -163,6 +163,10 @@ impl<S, T: Send + 'static, E: Send + 'static> Results<S, T, E> {
     /// Starts a child whose result comes here, and returns a handle that can cancel it.
     ///
     /// If the group is closed or cancelled, the future is dropped unpolled, and there is no result.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> CancelHandle
     where

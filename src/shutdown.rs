@@ -66,7 +66,7 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let group = this.join.group().expect("it has not ended");
+            let group = this.join.group().expect("a `Shutdown` is not polled after it has ended");
             if let Step::New = this.step {
                 if this.signal.is_some() {
                     // A clock that cannot measure the grace panics here, and not when the signal comes.
@@ -105,7 +105,7 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
                 Step::New | Step::Signal | Step::Forced => return Poll::Pending,
             }
             *this.step = Step::Forced;
-            let group = this.join.group().expect("it has not ended");
+            let group = this.join.group().expect("a `Shutdown` is not polled after it has ended");
             group.cancel_with("the grace is over");
             group.state().note_late();
         }

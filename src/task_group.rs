@@ -39,6 +39,9 @@ use crate::unwind::{GivesWay, drop_quietly};
 /// A group is *linked* to the child or body in which it is opened: it is cancelled when that member is cancelled or
 /// ends. To open a group that outlives the child that opens it, use [`root`](Self::root).
 ///
+/// An ended child keeps no memory of its own. Its place in the group's table (32 bytes) is for later children; a table of more
+/// than 1,024 places is freed when no child lives.
+///
 /// **Do not put the `TaskGroup` itself in an `Arc` that its children hold:** they keep it from being dropped, and nobody
 /// can join it. Give children a [`Group`].
 ///
@@ -233,10 +236,10 @@ impl<S, E: 'static> TaskGroup<S, E> {
     /// Joins the group, and shuts it down when `signal` resolves.
     ///
     /// This is what the end of a server's `main` looks like. Until the signal comes, it is [`join`](Self::join). From then on
-    /// it is [`shutdown`](Self::shutdown). So if the group ends by itself, the report says that nobody was forced, and if it
-    /// fails there is an error. What `signal` resolves to is dropped.
+    /// it is [`shutdown`](Self::shutdown), also where it fails or is dropped. So if the group ends by itself, the report says
+    /// that nobody was forced, and if it fails there is an error. What `signal` resolves to is dropped.
     ///
-    /// # Cancellation, panics, errors
+    /// # Panics
     ///
     /// As for [`shutdown`](Self::shutdown). A panic of `signal` cancels the group, and is raised when the group has ended,
     /// unless a child has panicked before; so does a panic of the destructor of what it resolves to. A panic of the destructor

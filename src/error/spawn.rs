@@ -34,17 +34,17 @@ pub struct SpawnError<F> {
 }
 
 impl<F> SpawnError<F> {
-    /// Whether the group was cancelled, or is on its way out after a failure.
+    /// Returns whether the group was cancelled, or is on its way out after a failure.
     pub fn is_cancelled(&self) -> bool {
         self.refusal == Refusal::Cancelled
     }
 
-    /// Whether the group was closed, or has ended.
+    /// Returns whether the group was closed, or has ended.
     pub fn is_closed(&self) -> bool {
         self.refusal == Refusal::Closed
     }
 
-    /// Whether as many children ran as the group's [limit](crate::group::Builder::limit) allows.
+    /// Returns whether as many children ran as the group's [limit](crate::group::Builder::limit) allows.
     pub fn is_full(&self) -> bool {
         self.refusal == Refusal::Full
     }
@@ -101,9 +101,10 @@ pub enum StartError<E> {
     Failed(E),
     /// The child ended, or dropped its `Ready`, without having been ready.
     NeverReady,
-    /// The child was cancelled before it was ready, along with its group, or it panicked: the group knows.
+    /// The child was cancelled before it was ready, along with its group, or it panicked, or its runtime went away: the group
+    /// knows.
     Cancelled,
-    /// The group is closed or cancelled and did not take the child.
+    /// The child was refused: the group is closed or cancelled.
     Rejected,
 }
 

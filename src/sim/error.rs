@@ -42,27 +42,27 @@ impl CheckError {
         self.0.run.as_ref().map(|run| &*run.token)
     }
 
-    /// Whether the scenario, or a task of no group, panicked, as when an assertion fails.
+    /// Returns whether the scenario, or a task of no group, panicked, as when an assertion fails.
     pub fn is_panic(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Panic)
     }
 
-    /// Whether the scenario waited while nothing was runnable and nobody slept.
+    /// Returns whether the scenario waited while nothing was runnable and nobody slept.
     pub fn is_deadlock(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Deadlock)
     }
 
-    /// Whether there was no end after as many turns as are allowed.
+    /// Returns whether there was no end after as many turns as are allowed.
     pub fn is_livelock(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Livelock)
     }
 
-    /// Whether something of a task was left after the end of the scenario.
+    /// Returns whether something of a task was left after the end of the scenario.
     pub fn is_leak(&self) -> bool {
         matches!(self.0.fault.kind, FaultKind::Leak)
     }
 
-    /// Whether the scenario goes another way when it is run again.
+    /// Returns whether the scenario goes another way when it is run again.
     ///
     /// No run of such a scenario shows anything.
     pub fn is_nondeterministic(&self) -> bool {
