@@ -15,19 +15,28 @@ use crate::{GRACE, Outcome, listen, open, tick};
 const CLIENTS: usize = 16;
 const ROUNDS: usize = 15;
 
-/// Measures both variants alternately.
+/// Measures both variants in each round. The one that comes first comes second in the next round.
 pub async fn run<R: Sockets>(runtime: &R, seconds: u64) -> Outcome {
     let time = Duration::from_secs(seconds);
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let (mut with, mut without, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
-        let (in_group, plain) = (in_group(runtime, time).await?, plain(runtime, time).await?);
+        let before = if round % 2 == 0 { Some(plain(runtime, time).await?) } else { None };
+        let in_group = in_group(runtime, time).await?;
+        let plain = match before {
+            Some(plain) => plain,
+            None => plain(runtime, time).await?,
+        };
         println!("  round {round}: {in_group} requests/s in a group, {plain} without");
         with.push(in_group);
         without.push(plain);
+        ratios.push(in_group as f64 / plain as f64);
     }
     with.sort_unstable();
     without.sort_unstable();
+    ratios.sort_by(f64::total_cmp);
+    let [least, ratio, most] = [0, ROUNDS / 2, ROUNDS - 1].map(|at| ratios[at]);
     println!("  median: {} requests/s in a group, {} without", with[ROUNDS / 2], without[ROUNDS / 2]);
+    println!("  in one round: {ratio:.3} of that without ({least:.3} to {most:.3})");
     Ok(())
 }
 

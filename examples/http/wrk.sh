@@ -37,7 +37,9 @@ median() {
 for runtime in ${RUNTIMES:-smol tokio}; do
     rm -f "$work/group" "$work/plain"
     for ((round = 0; round < rounds; round++)); do
-        for kind in group plain; do
+        kinds="group plain"
+        [ $((round % 2)) = 0 ] || kinds="plain group"
+        for kind in $kinds; do
             serve "$runtime" "$((seconds + 1))" "$([ "$kind" = plain ] && echo plain || true)"
             read -r answered millis status timeout <<<"$(load "$seconds" hello)"
             wait
