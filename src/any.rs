@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 use async_task::{Runnable, Task};
 
 use crate::backend;
-use crate::spawner::{Counted, Dependent, Inside, OnPool, Spawner};
+use crate::on_pool::{Counted, Inside, OnPool};
+use crate::spawner::{Dependent, Spawner};
 use crate::timer::{AnyTimer, Timed};
 use crate::unwind::GivesWay;
 

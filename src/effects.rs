@@ -20,7 +20,7 @@ use async_task::Task;
 
 use crate::error::{CancelReason, Why};
 use crate::handle::Packet;
-use crate::spawner::TaskPool;
+use crate::on_pool::TaskPool;
 use crate::state::State;
 use crate::sync::local;
 #[cfg(feature = "tracing")]

@@ -224,6 +224,7 @@ mod member;
 mod metrics;
 mod nesting;
 mod observe;
+mod on_pool;
 mod outcome;
 mod output;
 mod patience;

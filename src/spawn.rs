@@ -11,8 +11,9 @@ use crate::entry::Entered;
 use crate::error::SpawnError;
 use crate::group::Group;
 use crate::handle::JoinHandle;
+use crate::on_pool::Inside;
 use crate::output::ChildOutput;
-use crate::spawner::{Inside, LocalSpawner, SpawnBlocking, Spawner};
+use crate::spawner::{LocalSpawner, SpawnBlocking, Spawner};
 use crate::unwind::catch;
 
 impl<S, E> Group<S, E> {

@@ -1,15 +1,13 @@
 //! The contract with a runtime.
 
-use std::fmt;
 use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
 
 use async_task::{Runnable, Task};
 
 use crate::adopt::Adopt;
-use crate::facts::{Fact, Facts};
+use crate::on_pool::{Counted, Inside, OnPool};
 use crate::unwind::Quiet;
-use crate::word::FEW;
 
 /// Starts futures on a runtime.
 ///
@@ -165,66 +163,6 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     /// It is called when the task that is being polled on this thread has woken or started another one, and may block
     /// afterwards.
     fn kick() {}
-}
-
-/// Nobody outside the crate can name this type, so nobody else can write or call the methods that take it.
-#[derive(Debug)]
-pub struct Inside(pub(crate) ());
-
-/// States about a future that its group keeps what [`Spawner::keep_for_tasks`] put there until the future is gone. It is
-/// made in one place only, [`Entry::keep`](crate::entry::Entry::keep), whose caller hands it to that spawner together with
-/// that future.
-#[derive(Debug)]
-pub struct Counted(());
-
-impl Counted {
-    pub(crate) fn new() -> Self {
-        Self(())
-    }
-}
-
-/// What a pool offers to the groups that have children on it.
-pub(crate) trait TaskPool: Send + Sync {
-    /// Drops the [`Task`]s of many of its children. No user code runs in here.
-    fn drop_many(&self, tasks: Vec<Task<()>>);
-}
-
-impl fmt::Debug for dyn TaskPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskPool").finish_non_exhaustive()
-    }
-}
-
-/// What a group keeps of one pool, for all of its children there together. It is the first pool on which the group has
-/// children, until it has none there.
-#[derive(Debug)]
-pub struct OnPool {
-    pub(crate) kept: Option<Arc<dyn TaskPool>>,
-    pub(crate) children: usize,
-}
-
-impl OnPool {
-    /// Nothing kept. This is not `Default`, because then code outside the crate could make a value of a type that it cannot
-    /// name.
-    pub(crate) const NOBODY: Self = Self { kept: None, children: 0 };
-
-    /// Whether there are so few children that none of them may have been put by (see `crowd.rs`).
-    #[inline]
-    pub(crate) fn are_few(&self) -> bool {
-        self.children < FEW
-    }
-
-    /// A child is gone: counts it off if it was on the pool. For the last one, returns what was kept, which the caller has
-    /// to drop where no lock is held.
-    #[inline]
-    #[must_use]
-    pub(crate) fn leave(&mut self, facts: Facts) -> Option<Arc<dyn TaskPool>> {
-        if !facts.is(Fact::ON_POOL) {
-            return None;
-        }
-        self.children -= 1;
-        if self.children == 0 { self.kept.take() } else { None }
-    }
 }
 
 /// Something that has futures on a runtime.

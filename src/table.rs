@@ -17,9 +17,9 @@ use crate::deadline::Deadline;
 use crate::error::{CancelReason, Refusal};
 use crate::limit::{Limit, Place};
 use crate::member::{BODY, Key, Kind, Member, Slot};
+use crate::on_pool::OnPool;
 use crate::outcome::Outcome;
 use crate::spare::KEPT;
-use crate::spawner::OnPool;
 use crate::state::State;
 use crate::ticket::Ticket;
 #[cfg(feature = "tracing")]

@@ -102,8 +102,9 @@ use self::driver::{Source, start_or_panic};
 use self::shared::{Here, Owner, Shared, kick};
 use crate::keeping::Keeping;
 use crate::kept::Kept;
+use crate::on_pool::{Counted, Inside, OnPool};
 use crate::runtime::{Adopt, Timed};
-use crate::spawner::{Counted, Dependent, Inside, OnPool, SpawnBlocking, Spawner, adopt};
+use crate::spawner::{Dependent, SpawnBlocking, Spawner, adopt};
 use crate::unwind::{GivesWay, Quiet, catch};
 
 /// Runs many small children on a few tasks of the runtime.

@@ -14,7 +14,8 @@ use crate::kept::Kept;
 #[cfg(taskgroup_loom)]
 use crate::kept::{Alive, Mortal};
 use crate::lock::{Guard, Lock};
-use crate::spawner::{Dependent, Spawner, TaskPool};
+use crate::on_pool::TaskPool;
+use crate::spawner::{Dependent, Spawner};
 use crate::sync::{Mutex, local, lock};
 use crate::unwind::{catch, drop_quietly, wake};
 
