@@ -268,7 +268,8 @@ where
                 let (_, dropped) = as_body(&state, false, || catch(|| drop(body)));
                 end_body(&state, true, dropped);
             } else {
-                let (_, future) = as_body(&state, false, || catch(|| body(group)));
+                let (shielded, future) = as_body(&state, false, || catch(|| body(group)));
+                *this.shielded = shielded;
                 match future {
                     Ok(future) => this.body.set(Some(future)),
                     Err(payload) => end_body(&state, false, Err(payload)),

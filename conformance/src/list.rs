@@ -269,6 +269,7 @@ macro_rules! __for_all_cases {
             shield {
                 o_87_a_cancel_inside_lets_the_section_end
                 o_87_sections_back_to_back_both_complete
+                a_shield_that_begins_before_the_first_poll_of_a_body_ends_as_any_other
                 a_shield_in_a_shield_holds_until_the_outer_one_ends
                 a_shielded_child_is_woken_once_and_not_spun
                 a_shielded_body_does_not_wake_itself

@@ -49,6 +49,33 @@ pub async fn o_87_a_cancel_inside_lets_the_section_end(t: &Test) {
     assert_eq!(t.log.lines(), ["section", "up to the next await"]);
 }
 
+/// The closure that makes the body runs as the body.
+pub async fn a_shield_that_begins_before_the_first_poll_of_a_body_ends_as_any_other(t: &Test) {
+    let (gate, begun) = (Gate::new(), Tally::new());
+    let result = scope(t.spawner(), |group: Group<_, Infallible>| {
+        let mut section = Box::pin(section(gate.clone(), begun.clone(), t.log.clone(), "section"));
+        let polled = section.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "the shield has begun");
+        let (gate, begun, log) = (gate.clone(), begun.clone(), t.log.clone());
+        let (own, waits) = (group.clone(), Tally::new());
+        let there = waits.clone();
+        group.launch(t.child(async move {
+            begun.take(1).await;
+            waits.take(1).await;
+            own.cancel();
+            gate.open();
+        }));
+        async move {
+            there.add();
+            section.await;
+            log.write("up to the next await");
+            pending().await
+        }
+    });
+    assert!(result.await.map(|(): ()| ()).unwrap_err().is_cancelled());
+    assert_eq!(t.log.lines(), ["section", "up to the next await"]);
+}
+
 pub async fn o_87_sections_back_to_back_both_complete(t: &Test) {
     cancelled_in_a_section(t, |gate, begun, log| async move {
         section(gate.clone(), begun.clone(), log.clone(), "first").await;
