@@ -15,8 +15,8 @@ use crate::unwind::GivesWay;
 
 /// Any spawner, for a field of a struct that is not to be generic.
 ///
-/// A spawner of your own may override [`has_budget`](Spawner::has_budget) and [`kick`](Spawner::kick), which belong to a type.
-/// They are not asked here, but those of the runtimes that this crate has adapters for.
+/// [`has_budget`](Spawner::has_budget) and [`kick`](Spawner::kick) belong to a type. If a spawner of your own overrides them, that
+/// has no effect here: only those of the runtimes that this crate has adapters for are asked.
 ///
 /// It costs one more allocation and a few indirect calls for each child. A clone is the same spawner.
 ///

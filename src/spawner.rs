@@ -99,8 +99,9 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     ///
     /// This is for a spawner that cannot drop futures that are waiting, because it keeps no list of them. When it finds that
     /// nothing will be polled any more, it tells every group that was registered. If it has found that before, it tells the
-    /// group at once. It holds no lock while it does so. The first thread that spawns a child of a group on this
-    /// spawner registers the group before that; another thread may spawn one meanwhile. A group may be registered several times, once for each handle that [`Group::on`](crate::Group::on) gave.
+    /// group at once. It holds no lock while it does so. The first thread that spawns a child of a group on this spawner
+    /// registers the group before that; another thread may spawn one meanwhile. A group may be registered several times, once
+    /// for each handle that [`Group::on`](crate::Group::on) gave.
     fn register(&self, dependent: Weak<dyn Dependent>) {
         let _ = dependent;
     }

@@ -1,8 +1,9 @@
 //! The passes, each in a process of its own: one for each runtime for the times, one for each cell for the allocations.
 //!
-//! The times are ratios of rounds that were run next to each other, in an order that is rotated, and reversed in every other
-//! round. So whatever else the machine does affects all contestants alike, and none always comes after the same other one. A cell whose allocations are counted has a runtime that was not used
-//! before, so its count includes what the runtime itself grows by.
+//! The times are ratios of rounds that were run next to each other, in an order that is rotated, and reversed in every
+//! other round. So whatever else the machine does affects all contestants alike, and none always comes after the same other
+//! one. A cell whose allocations are counted has a runtime that was not used before, so its count includes what the runtime
+//! itself grows by.
 
 use std::env;
 use std::process::{Command, Stdio};
