@@ -21,7 +21,7 @@ use crate::outcome::Raw;
 use crate::state::{BodyFate, State};
 use crate::ticket::Standing;
 use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{GivesWay, catch, drop_each, drop_quietly};
+use crate::unwind::{GivesWay, Payload, catch, drop_each, drop_quietly};
 
 /// Opens a group, runs `body` in it, and waits until both have ended.
 ///
@@ -199,7 +199,7 @@ pin_project! {
             let Some(state) = this.state.take() else { return };
             state.forsake();
             if this.body.is_some() {
-                let (_, dropped) = as_body(&state, false, || catch(|| this.body.set(None)));
+                let dropped = as_body(&state, this.shielded, || this.body.set(None));
                 end_body(&state, true, dropped);
             }
             state.abandon();
@@ -265,12 +265,10 @@ where
             let group = Group::new(spawner, state.clone());
             let body = body.into_inner();
             if state.is_cancelled() {
-                let (_, dropped) = as_body(&state, false, || catch(|| drop(body)));
+                let dropped = as_body(&state, this.shielded, || drop(body));
                 end_body(&state, true, dropped);
             } else {
-                let (shielded, future) = as_body(&state, false, || catch(|| body(group)));
-                *this.shielded = shielded;
-                match future {
+                match as_body(&state, this.shielded, || body(group)) {
                     Ok(future) => this.body.set(Some(future)),
                     Err(payload) => end_body(&state, false, Err(payload)),
                 }
@@ -299,11 +297,11 @@ where
                 BodyFate::Poll => {
                     let body = this.body.as_mut().as_pin_mut().expect("looked at above");
                     let polling = state.begin_poll(BODY);
-                    let (shielded, polled) = as_body(&state, *this.shielded, || catch(|| body.poll(cx)));
+                    let polled = as_body(&state, this.shielded, || body.poll(cx));
                     state.end_poll(BODY, polling);
                     match polled {
                         Ok(Poll::Pending) => {
-                            *this.shielded = shielded && state.after_shielded_poll(BODY, cx.waker());
+                            *this.shielded = *this.shielded && state.after_shielded_poll(BODY, cx.waker());
                             match state.body_fate() {
                                 BodyFate::Drop => continue,
                                 _ => return Poll::Pending,
@@ -324,20 +322,21 @@ where
             if let Some(failure) = returned.flatten() {
                 state.record(BODY, failure);
             }
-            let (_, dropped) = as_body(&state, false, || catch(|| this.body.set(None)));
+            let dropped = as_body(&state, this.shielded, || this.body.set(None));
             end_body(&state, cut, dropped);
         }
     }
 }
 
-/// Runs `f` as the body of the group, and returns whether the body is shielded afterwards.
-fn as_body<R>(group: &Arc<State>, shielded: bool, f: impl FnOnce() -> R) -> (bool, R) {
-    let (standing, result) = run_as(group, Standing::of_body(shielded), f);
-    (standing.is_shielded(), result)
+/// Runs `f` as the body of the group, catches its panic, and notes whether the body is shielded afterwards.
+fn as_body<R>(group: &Arc<State>, shielded: &mut bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
+    let (standing, result) = run_as(group, Standing::of_body(*shielded), || catch(f));
+    *shielded = standing.is_shielded();
+    result
 }
 
 /// Records that the body is gone, and the panic of its destructor, if there was one.
-fn end_body(state: &Arc<State>, cut: bool, dropped: Result<(), Box<dyn Any + Send>>) {
+fn end_body(state: &Arc<State>, cut: bool, dropped: Result<(), Payload>) {
     if let Err(payload) = dropped {
         state.record(BODY, Raw::Panic(payload));
     }
