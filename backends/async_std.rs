@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_std::task::{self, JoinHandle};
 
-use crate::adopt::unless;
 use crate::runtime::{Adopt, SpawnBlocking, Timer, lazily};
+use crate::spawner::adopt::unless;
 use crate::{Spawner, Task, adopt};
 
 /// async-std's global executor: children are started with `async_std::task::spawn`.

@@ -15,8 +15,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
-use crate::adopt::unless;
 use crate::runtime::{Adopt, LocalSpawner, SpawnBlocking, Timed, Timer, lazily};
+use crate::spawner::adopt::unless;
 use crate::{Spawner, Task, adopt};
 
 /// Finds the Tokio runtime to run children on.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use crate::spawner::Spawner;
 use crate::state::State;
-use crate::ticket::Ticket;
+use crate::state::ticket::Ticket;
 
 #[cfg(feature = "async-std")]
 #[path = "../backends/async_std.rs"]

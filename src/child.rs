@@ -11,6 +11,8 @@
 //! wrapper either at the group's request (the child is cancelled) or by itself (the child is lost). Besides the future,
 //! the wrapper takes 16 bytes, and eight more if there is a handle.
 
+pub(crate) mod context;
+
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -19,15 +21,15 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::run_as;
+use crate::child::context::run_as;
 use crate::error::Why;
 use crate::handle::Packet;
-use crate::kept::Kept;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
+use crate::state::ticket::{Standing, Ticket};
 use crate::state::{End, State};
-use crate::ticket::{Standing, Ticket};
+use crate::sync::kept::Kept;
 use crate::unwind::catch;
 
 pin_project! {

@@ -1,18 +1,27 @@
 //! The group and the types around it: settings, builders of children, results, children by key, races, snapshots.
 
-#[cfg(feature = "borrowing")]
-pub use crate::borrow::Borrowing;
-pub use crate::child_builder::ChildBuilder;
+pub(crate) mod blocking;
+pub(crate) mod child_builder;
+pub(crate) mod cleanup;
+pub(crate) mod config;
+pub(crate) mod keyed;
+pub(crate) mod results;
+pub(crate) mod spawn;
+pub(crate) mod start;
+
+pub use crate::group::child_builder::ChildBuilder;
+pub use crate::group::keyed::Keyed;
+pub use crate::group::results::{InOrder, Results};
+pub use crate::group::start::Ready;
 pub use crate::handle::CancelHandle;
-pub use crate::keyed::Keyed;
-pub use crate::metrics::{Metrics, Timing};
-pub use crate::policy::Policy;
-pub use crate::race::{Finish, Racers};
-pub use crate::results::{InOrder, Results};
-pub use crate::shutdown::ShutdownReport;
-pub use crate::snapshot::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
-pub use crate::start::Ready;
+pub use crate::observe::metrics::{Metrics, Timing};
+pub use crate::observe::snapshot::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
+pub use crate::outcome::policy::Policy;
+#[cfg(feature = "borrowing")]
+pub use crate::scope::borrow::Borrowing;
+pub use crate::scope::race::{Finish, Racers};
 pub use crate::task_group::Builder;
+pub use crate::task_group::shutdown::ShutdownReport;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -23,12 +32,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::context;
-use crate::elsewhere::Elsewhere;
+use crate::child::context;
 use crate::error::CancelReason;
-use crate::member::BODY;
-use crate::signal::Waiter;
 use crate::state::State;
+use crate::state::elsewhere::Elsewhere;
+use crate::state::member::BODY;
+use crate::state::signal::Waiter;
 use crate::unwind::GivesWay;
 
 /// A handle to a group, with which children are spawned into it.

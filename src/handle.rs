@@ -9,13 +9,13 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::FusedFuture;
 
-use crate::context::{self, Withheld};
-use crate::effects;
+use crate::child::context::{self, Withheld};
 use crate::error::{JoinError, Why};
-use crate::lock::Lock;
 use crate::outcome::Raw;
 use crate::state::State;
-use crate::ticket::Ticket;
+use crate::state::effects;
+use crate::state::ticket::Ticket;
+use crate::sync::lock::Lock;
 use crate::unwind::{drop_quietly, drop_refused, wake};
 
 mod cancel;

@@ -188,88 +188,42 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
-mod adopt;
-mod any;
 mod backend;
-mod background;
-mod blocking;
-#[cfg(feature = "borrowing")]
-mod borrow;
 mod child;
-mod child_builder;
-mod cleanup;
-mod config;
-mod context;
-mod crowd;
-mod deadline;
-mod effects;
-mod elsewhere;
-mod ending;
-mod entry;
 pub mod error;
-mod facts;
 pub mod future;
 pub mod group;
 #[cfg(doc)]
 pub mod guide;
 mod handle;
-mod hook;
 mod keeping;
-mod kept;
-mod keyed;
-mod lending;
-mod limit;
-mod lock;
-mod member;
-mod metrics;
-mod nesting;
 mod observe;
-mod on_pool;
 mod outcome;
 mod output;
-mod patience;
-mod policy;
 #[cfg(feature = "pool")]
 mod pool;
-mod race;
-mod results;
 pub mod runtime;
 mod scope;
 mod shield;
-mod shutdown;
-mod signal;
 #[cfg(feature = "sim")]
 pub mod sim;
-mod snapshot;
-mod spare;
-mod spawn;
 mod spawner;
-mod start;
 mod state;
 mod sync;
-mod table;
 mod task_group;
-mod ticket;
-mod timer;
-#[cfg(feature = "tracing")]
-mod trace;
 mod unwind;
-mod word;
 
 /// What [`Spawner`] is written with.
 pub use async_task;
 #[doc(no_inline)]
 pub use async_task::Task;
 
-pub use crate::any::{AnySpawner, AnyTimedSpawner};
 #[cfg(feature = "async-std")]
 pub use crate::backend::AsyncStd;
 #[cfg(feature = "smol")]
 pub use crate::backend::Smol;
 #[cfg(feature = "tokio")]
 pub use crate::backend::Tokio;
-#[cfg(feature = "borrowing")]
-pub use crate::borrow::borrowing;
 #[doc(inline)]
 pub use crate::error::{CancelReason, Failure, GroupError, JoinError};
 #[doc(inline)]
@@ -278,8 +232,11 @@ pub use crate::handle::JoinHandle;
 pub use crate::output::ChildOutput;
 #[cfg(feature = "pool")]
 pub use crate::pool::Pool;
-pub use crate::race::{race, scope_with};
+#[cfg(feature = "borrowing")]
+pub use crate::scope::borrow::borrowing;
+pub use crate::scope::race::{race, scope_with};
 pub use crate::scope::scope;
 pub use crate::shield::shield;
+pub use crate::spawner::any::{AnySpawner, AnyTimedSpawner};
 pub use crate::spawner::{LocalSpawner, Spawner, adopt};
 pub use crate::task_group::TaskGroup;

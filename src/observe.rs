@@ -7,18 +7,24 @@
 //! One of the `Flags` says that a group is observed. A child looks at these flags before each poll anyway, so in other
 //! groups it does nothing more. In an observed group, every child has its marks in its entry of the table.
 
+pub(crate) mod metrics;
+pub(crate) mod patience;
+pub(crate) mod snapshot;
+#[cfg(feature = "tracing")]
+pub(crate) mod trace;
+
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
 use crate::error::Refusal;
-use crate::facts::Fact;
-use crate::member::{Key, Kind};
-use crate::metrics::{Ended, Metrics};
-use crate::outcome::Raw;
-use crate::state::{End, State};
-use crate::ticket::Ticket;
+use crate::observe::metrics::{Ended, Metrics};
 #[cfg(feature = "tracing")]
-use crate::trace::Span;
+use crate::observe::trace::Span;
+use crate::outcome::Raw;
+use crate::state::facts::Fact;
+use crate::state::member::{Key, Kind};
+use crate::state::ticket::Ticket;
+use crate::state::{End, State};
 use crate::unwind::{catch, drop_quietly};
 
 /// What is noted about a member.

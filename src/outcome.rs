@@ -3,13 +3,16 @@
 //! The machinery is not generic over the error type. An error travels in a box, and gets its type back when the owner
 //! of the group takes the outcome. It is boxed only when a child or the body fails.
 
+pub(crate) mod ending;
+pub(crate) mod policy;
+
 use std::any::Any;
 use std::panic::resume_unwind;
 
-use crate::config::FailureHook;
 use crate::error::{CancelReason, Failure, GroupError, Origin, Payload, Report};
-use crate::policy::Event;
-use crate::shutdown::ShutdownReport;
+use crate::group::config::FailureHook;
+use crate::outcome::policy::Event;
+use crate::task_group::shutdown::ShutdownReport;
 use crate::unwind::{catch, drop_quietly};
 
 /// How many failures a group keeps besides the primary one.

@@ -9,7 +9,7 @@
 //! | [`Adopt`] | [`adopt`](crate::Group::adopt): handles of tasks that already run |
 //! | [`SpawnHook`] | carrying a context into children, with [`Hooked`] |
 
-pub use crate::adopt::{Adopt, lazily};
-pub use crate::hook::{Hooked, SpawnHook};
+pub use crate::spawner::adopt::{Adopt, lazily};
+pub use crate::spawner::hook::{Hooked, SpawnHook};
+pub use crate::spawner::timer::{AnyTimer, Timed, Timer};
 pub use crate::spawner::{Dependent, LocalSpawner, SpawnBlocking, Spawner, adopt};
-pub use crate::timer::{AnyTimer, Timed, Timer};

@@ -1,5 +1,9 @@
 //! A group bound to a body.
 
+#[cfg(feature = "borrowing")]
+pub(crate) mod borrow;
+pub(crate) mod race;
+
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -10,17 +14,17 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::config::{Config, settings};
-use crate::context::{Withheld, run_as};
-use crate::deadline::{Watch, time_settings};
-use crate::ending::Conclusion;
+use crate::child::context::{Withheld, run_as};
 use crate::error::GroupError;
+use crate::group::config::{Config, settings};
 use crate::group::{Group, refuse_own_child};
-use crate::member::BODY;
 use crate::outcome::Raw;
+use crate::outcome::ending::Conclusion;
+use crate::spawner::timer::{AnyTimer, Timed};
+use crate::state::deadline::{Watch, time_settings};
+use crate::state::member::BODY;
+use crate::state::ticket::Standing;
 use crate::state::{BodyFate, State};
-use crate::ticket::Standing;
-use crate::timer::{AnyTimer, Timed};
 use crate::unwind::{GivesWay, Payload, catch, drop_each, drop_quietly};
 
 /// Opens a group, runs `body` in it, and waits until both have ended.

@@ -9,11 +9,11 @@ use std::task::{self, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::context::{self, Withheld};
-use crate::effects::Effects;
-use crate::member::Key;
+use crate::child::context::{self, Withheld};
 use crate::state::State;
-use crate::ticket::Ticket;
+use crate::state::effects::Effects;
+use crate::state::member::Key;
+use crate::state::ticket::Ticket;
 use crate::unwind::{catch, drop_quietly};
 
 /// Runs a future to its end, even if its member is cancelled meanwhile.

@@ -1,12 +1,18 @@
 //! The contract with a runtime.
 
+pub(crate) mod adopt;
+pub(crate) mod any;
+pub(crate) mod hook;
+pub(crate) mod on_pool;
+pub(crate) mod timer;
+
 use std::future::{Future, pending};
 use std::sync::{Arc, Weak};
 
 use async_task::{Runnable, Task};
 
-use crate::adopt::Adopt;
-use crate::on_pool::{Counted, Inside, OnPool};
+use crate::spawner::adopt::Adopt;
+use crate::spawner::on_pool::{Counted, Inside, OnPool};
 use crate::unwind::Quiet;
 
 /// Starts futures on a runtime.

@@ -1,5 +1,9 @@
 //! Atomics, locks and thread-locals: those of std or, in `tests/loom.rs`, those of the model checker.
 
+pub(crate) mod kept;
+pub(crate) mod lock;
+pub(crate) mod spare;
+
 use std::sync::PoisonError;
 
 #[cfg(not(taskgroup_loom))]

@@ -1,31 +1,26 @@
 //! `TaskGroup`, the owner of a free-standing group, and its builder.
 
+pub(crate) mod join;
+pub(crate) mod shutdown;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::Location;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::config::{Config, settings};
-use crate::context::Withheld;
-use crate::deadline::time_settings;
-use crate::ending::Conclusion;
-use crate::error::{CancelReason, GroupError, Origin};
-use crate::group::{Group, refuse_own_child};
+use crate::group::Group;
+use crate::group::config::{Config, settings};
 use crate::keeping::Brittle;
-use crate::member::BODY;
-use crate::outcome::Outcome;
-use crate::patience::{Patience, Warn};
-use crate::shutdown::Shutdown;
-use crate::snapshot::Snapshot;
 use crate::spawner::Spawner;
+use crate::spawner::timer::{AnyTimer, Timed};
 use crate::state::State;
-use crate::timer::{AnyTimer, Timed};
-use crate::unwind::{GivesWay, drop_quietly};
+use crate::state::deadline::time_settings;
+use crate::task_group::join::Join;
+use crate::task_group::shutdown::Shutdown;
+use crate::unwind::GivesWay;
 
 /// The only owner of a free-standing group, one that is not bound to a function.
 ///
@@ -172,12 +167,12 @@ impl<S, E> TaskGroup<S, E> {
     ///
     /// # Errors
     ///
-    /// [`GroupError`] if a child failed, or if the group was cut short by its deadline, by the member that opened it, or by
-    /// its runtime. An explicit cancel is not an error.
+    /// [`GroupError`](crate::GroupError) if a child failed, or if the group was cut short by its deadline, by the member that
+    /// opened it, or by its runtime. An explicit cancel is not an error.
     #[doc(alias = "wait")]
     #[doc(alias = "join_all")]
     pub fn join(self) -> Join<S, E> {
-        Join { group: Some(self), withheld: Withheld::default(), patience: None }
+        Join::new(self)
     }
 }
 
@@ -303,120 +298,6 @@ impl<S, E> Drop for TaskGroup<S, E> {
 impl<S, E> fmt::Debug for TaskGroup<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TaskGroup").field(&self.group).finish()
-    }
-}
-
-/// The future of [`TaskGroup::join`].
-#[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
-pub struct Join<S, E = Infallible> {
-    group: Option<TaskGroup<S, E>>,
-    withheld: Withheld,
-    patience: Option<Patience>,
-}
-
-impl<S, E> Unpin for Join<S, E> {}
-
-impl<S, E> Join<S, E> {
-    /// The group; `None` once it has ended.
-    pub(crate) fn group(&self) -> Option<&TaskGroup<S, E>> {
-        self.group.as_ref()
-    }
-}
-
-impl<S, E> Join<S, E> {
-    /// Calls `warn` with a snapshot of the group if the join takes long.
-    ///
-    /// `warn` is called when the join has waited for `patience` since its first poll, by the clock of the spawner, and again
-    /// each time the wait has doubled. The join keeps waiting.
-    ///
-    /// The task that polls the join calls `warn`, with no lock held. `warn` may look at the group, cancel it and spawn into
-    /// it.
-    ///
-    /// # Panics
-    ///
-    /// A panic of `warn` is raised in the task that polls the join.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use std::time::Duration;
-    /// # use taskgroup::{Smol, TaskGroup};
-    /// # smol::block_on(async {
-    /// let group = TaskGroup::new(Smol);
-    /// let member = group.group();
-    /// group.child().name("deaf").launch(std::future::pending::<()>());
-    /// group
-    ///     .join()
-    ///     .warn_after(Duration::from_millis(1), move |left| {
-    ///         let why = left.to_string();
-    ///         assert!(why.lines().nth(1).unwrap().contains("deaf"), "{why}");
-    ///         member.cancel();
-    ///     })
-    ///     .await
-    ///     .unwrap();
-    /// # });
-    /// # }
-    /// ```
-    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self
-    where
-        S: Timed,
-    {
-        let warn = GivesWay::new(Box::new(warn) as Warn);
-        let clock = self.group.as_ref().map(|group| AnyTimer::of(group.spawner()));
-        self.patience = clock.map(|clock| Patience::new(clock, patience, warn));
-        self
-    }
-
-    /// Waits for the end of the group, and returns what it has to report; the group itself is in it unless all went well.
-    pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let state = &self.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
-        refuse_own_child(state, "joins its own group");
-        // If nothing is left at the first look, there is nothing to wait for.
-        let ended = state.conclude(&mut self.withheld, cx).or_else(|| {
-            state.watch();
-            state.signal().wake_owner(cx.waker());
-            state.wind_up(&mut self.withheld, cx)
-        });
-        let Conclusion::Over(outcome, reason) = ended else {
-            if let Some(patience) = &mut self.patience {
-                patience.look(state, cx);
-            }
-            return Poll::Pending;
-        };
-        let group = (reason.is_some() || !outcome.is_empty()).then(|| Box::new(state.origin(BODY)));
-        // A panic of these destructors must not lose the outcome.
-        self.patience.take().into_iter().for_each(drop_quietly);
-        drop_quietly(self.group.take());
-        Poll::Ready(Ended { outcome, reason, group })
-    }
-}
-
-impl<S, E: 'static> Future for Join<S, E> {
-    type Output = Result<(), GroupError<E>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(ready!(self.poll_outcome(cx)).conclude())
-    }
-}
-
-/// What a group without a body has to report.
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    reason: Option<CancelReason>,
-    group: Option<Box<Origin>>,
-}
-
-impl Ended {
-    pub(crate) fn conclude<E: 'static>(self) -> Result<(), GroupError<E>> {
-        let Self { outcome, reason, group } = self;
-        outcome.conclude(reason, || *group.clone().expect("not all went well"), Some(()))
-    }
-}
-
-impl<S, E> fmt::Debug for Join<S, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Join").field(&self.group).finish()
     }
 }
 

@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 
 use futures_core::FusedFuture;
 
-use crate::context;
+use crate::child::context;
 use crate::error::{JoinError, Name, Origin};
 use crate::handle::JoinHandle;
 use crate::state::State;
-use crate::table::slot_of;
-use crate::ticket::Ticket;
+use crate::state::table::slot_of;
+use crate::state::ticket::Ticket;
 
 /// A [`JoinHandle`] that cancels its child if it is dropped before it is ready.
 ///

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use async_task::Runnable;
 
-use crate::lock::Lock;
-use crate::spare::shrink;
+use crate::sync::lock::Lock;
+use crate::sync::spare::shrink;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// How many children are kept near the driver that woke them.
@@ -210,7 +210,7 @@ impl Queue {
 #[cfg(all(test, not(taskgroup_loom)))]
 mod tests {
     use super::*;
-    use crate::spare::KEPT;
+    use crate::sync::spare::KEPT;
 
     fn put(queue: &Queue, shard: Option<usize>, children: usize) {
         for _ in 0..children {

@@ -10,12 +10,12 @@ use async_task::{Runnable, Task};
 
 use super::queue::{Queue, Seat};
 use super::word::Word;
-use crate::kept::Kept;
-#[cfg(taskgroup_loom)]
-use crate::kept::{Alive, Mortal};
-use crate::lock::{Guard, Lock};
-use crate::on_pool::TaskPool;
+use crate::spawner::on_pool::TaskPool;
 use crate::spawner::{Dependent, Spawner};
+use crate::sync::kept::Kept;
+#[cfg(taskgroup_loom)]
+use crate::sync::kept::{Alive, Mortal};
+use crate::sync::lock::{Guard, Lock};
 use crate::sync::{Mutex, local, lock};
 use crate::unwind::{catch, drop_quietly, wake};
 

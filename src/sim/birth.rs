@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::state::State;
-use crate::ticket::Ticket;
+use crate::state::ticket::Ticket;
 
 /// A child of a group.
 pub(crate) type Child = (Arc<State>, Ticket);

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::Origin;
-use crate::facts::Fact;
-use crate::member::Key;
 use crate::sim::trace::{Id, SCENARIO};
 use crate::sim::world::{Inner, Task};
 use crate::state::State;
+use crate::state::facts::Fact;
+use crate::state::member::Key;
 
 /// The name of a task in a report. The format with `#` leaves out where it was spawned.
 pub(crate) enum Name<'a> {

@@ -16,11 +16,11 @@ use std::time::Duration;
 use async_task::Runnable;
 
 use crate::error::Origin;
-use crate::member::Kind;
 use crate::sim::birth::Child;
 use crate::sim::order::{Diverged, Order, Path, Queued};
 use crate::sim::token::Cut;
 use crate::sim::trace::{Event, Id, SCENARIO, Trace};
+use crate::state::member::Kind;
 
 pub(crate) struct World {
     inner: Mutex<Inner>,
