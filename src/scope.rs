@@ -249,6 +249,57 @@ where
     time_settings!(S: Timed; |scope| scope.config(), AnyTimer::of(scope.spawner()));
 }
 
+impl<S, E, T, B, F> Scope<S, E, T, B, F>
+where
+    B: FnOnce(Group<S, E>) -> F,
+    F: Future<Output = Result<T, E>>,
+    E: Send + 'static,
+{
+    /// Opens the group, and calls the closure that makes the body, unless the group is cancelled from the start.
+    fn open(self: Pin<&mut Self>, start: Start<S, E, B>, cx: &mut task::Context<'_>) {
+        let mut this = self.project();
+        let Start { spawner, body, config, .. } = start;
+        *this.watch = config.watch();
+        let state = State::open(config, true);
+        *this.state = Some(state.clone());
+        if let Some(watch) = this.watch {
+            watch.look(&state, cx);
+        }
+        let group = Group::new(spawner, state.clone());
+        let body = body.into_inner();
+        if state.is_cancelled() {
+            let dropped = as_body(&state, this.shielded, || drop(body));
+            end_body(&state, true, dropped);
+        } else {
+            match as_body(&state, this.shielded, || body(group)) {
+                Ok(future) => this.body.set(Some(future)),
+                Err(payload) => end_body(&state, false, Err(payload)),
+            }
+        }
+    }
+
+    /// Polls the body, which has not ended, and keeps what it returns.
+    fn poll_body(self: Pin<&mut Self>, state: &Arc<State>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let body = this.body.as_pin_mut().expect("the caller has looked at it");
+        let polling = state.begin_poll(BODY);
+        let polled = as_body(state, this.shielded, || body.poll(cx));
+        state.end_poll(BODY, polling);
+        match polled {
+            Ok(Poll::Pending) => {
+                *this.shielded = *this.shielded && state.after_shielded_poll(BODY, cx.waker());
+                return Poll::Pending;
+            }
+            Ok(Poll::Ready(Ok(value))) => *this.value = Some(value),
+            Ok(Poll::Ready(Err(error))) => {
+                state.record(BODY, Raw::Error(Box::new(error) as Box<dyn Any + Send>))
+            }
+            Err(payload) => state.record(BODY, Raw::Panic(payload)),
+        }
+        Poll::Ready(())
+    }
+}
+
 impl<S, E, T, B, F> Future for Scope<S, E, T, B, F>
 where
     B: FnOnce(Group<S, E>) -> F,
@@ -257,31 +308,15 @@ where
 {
     type Output = Result<T, GroupError<E>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Some(Start { spawner, body, config, .. }) = this.start.take() {
-            *this.watch = config.watch();
-            let state = State::open(config, true);
-            *this.state = Some(state.clone());
-            if let Some(watch) = this.watch {
-                watch.look(&state, cx);
-            }
-            let group = Group::new(spawner, state.clone());
-            let body = body.into_inner();
-            if state.is_cancelled() {
-                let dropped = as_body(&state, this.shielded, || drop(body));
-                end_body(&state, true, dropped);
-            } else {
-                match as_body(&state, this.shielded, || body(group)) {
-                    Ok(future) => this.body.set(Some(future)),
-                    Err(payload) => end_body(&state, false, Err(payload)),
-                }
-            }
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        if let Some(start) = self.as_mut().project().start.take() {
+            self.as_mut().open(start, cx);
         }
-        let state = this.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
+        let state = self.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
         refuse_own_child(&state, "awaits the scope that it is in");
         loop {
             state.signal().wake_owner(cx.waker());
+            let this = self.as_mut().project();
             if let Some(watch) = this.watch {
                 watch.look(&state, cx);
             }
@@ -295,37 +330,15 @@ where
                 this.watch.take().into_iter().for_each(drop_quietly);
                 return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
             }
-            let returned = match state.body_fate() {
+            let cut = match state.body_fate() {
                 BodyFate::Hold => return Poll::Pending,
-                BodyFate::Drop => None,
-                BodyFate::Poll => {
-                    let body = this.body.as_mut().as_pin_mut().expect("looked at above");
-                    let polling = state.begin_poll(BODY);
-                    let polled = as_body(&state, this.shielded, || body.poll(cx));
-                    state.end_poll(BODY, polling);
-                    match polled {
-                        Ok(Poll::Pending) => {
-                            *this.shielded = *this.shielded && state.after_shielded_poll(BODY, cx.waker());
-                            match state.body_fate() {
-                                BodyFate::Drop => continue,
-                                _ => return Poll::Pending,
-                            }
-                        }
-                        Ok(Poll::Ready(Ok(value))) => {
-                            *this.value = Some(value);
-                            Some(None)
-                        }
-                        Ok(Poll::Ready(Err(error))) => {
-                            Some(Some(Raw::Error(Box::new(error) as Box<dyn Any + Send>)))
-                        }
-                        Err(payload) => Some(Some(Raw::Panic(payload))),
-                    }
-                }
+                BodyFate::Drop => true,
+                BodyFate::Poll if self.as_mut().poll_body(&state, cx).is_ready() => false,
+                // Perhaps it was cancelled during the poll.
+                BodyFate::Poll if state.body_fate() == BodyFate::Drop => continue,
+                BodyFate::Poll => return Poll::Pending,
             };
-            let cut = returned.is_none();
-            if let Some(failure) = returned.flatten() {
-                state.record(BODY, failure);
-            }
+            let mut this = self.as_mut().project();
             let dropped = as_body(&state, this.shielded, || this.body.set(None));
             end_body(&state, cut, dropped);
         }
