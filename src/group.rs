@@ -148,7 +148,7 @@ impl<S, E> Group<S, E> {
     /// from that poll counts.
     ///
     /// This can be called at any time, from anywhere, and more than once. The first reason is kept, except that a deadline
-    /// replaces an earlier explicit cancel if it passes before all members have ended.
+    /// replaces an earlier explicit cancel if it passes before the group has ended, with its clean-ups and background children.
     ///
     /// # Examples
     ///

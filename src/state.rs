@@ -359,6 +359,9 @@ impl State {
         let mut table = self.lock();
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
+        if table.background.watchers > 0 {
+            effects.notify(self);
+        }
         self.settle_if_due(self.word.look(), &mut effects);
         drop(table);
         effects.run();

@@ -439,7 +439,10 @@ macro_rules! __for_all_cases {
             time {
                 o_41_a_deadline_is_not_swallowed_by_a_cancel_inside
                 o_41_nor_by_a_cancel_of_its_own_group
+                o_41_nor_while_the_body_waits_for_a_group
                 o_41_nor_in_a_free_standing_group
+                o_41_nor_while_only_a_clean_up_is_left
+                o_41_nor_while_only_a_background_child_is_left
                 a_deadline_that_is_set_after_an_explicit_cancel_counts
                 whoever_keeps_a_deadline_does_not_close_the_group_to_a_clean_up
                 whoever_keeps_a_deadline_does_not_close_the_group_to_a_group_in_the_body
@@ -466,7 +469,6 @@ macro_rules! __for_all_cases {
                 nor_was_whoever_comes_to_a_closed_group
                 when_only_clean_ups_are_left_it_means_nothing
                 a_cancel_before_it_is_what_counts
-                after_a_cancel_clean_ups_alone_do_not_make_it_count
                 after_a_cancel_nobody_waits_for_it
                 a_failure_before_it_is_what_counts
                 a_childs_error_outranks_it_and_the_reason_is_still_readable

@@ -99,10 +99,9 @@ impl Table {
         deadline.at.zip(deadline.clock.clone())
     }
 
-    /// Whether there is a member that a deadline could cut, that is, stop polling and drop.
-    pub(crate) fn may_cut(&self, seen: Seen) -> bool {
-        let body = !self.body.is(Fact::GONE) && !self.body.is(Fact::CUT);
-        body || seen.children() > 0
+    /// Whether anything is left besides the children that watch the deadline.
+    pub(crate) fn has_members(&self, seen: Seen) -> bool {
+        !self.body.is(Fact::GONE) || seen.children() > 0 || seen.others() > self.background.watchers
     }
 }
 
@@ -137,7 +136,7 @@ impl State {
 
     /// Cancels the group: the deadline has passed, or its clock is gone, by which it would never pass.
     ///
-    /// If an explicit cancel came earlier and a member still delays its end, the reason is the deadline nevertheless.
+    /// If an explicit cancel came earlier and the group has not ended, the reason is the deadline nevertheless.
     fn end_deadline(self: &Arc<Self>, reason: CancelReason) {
         let mut effects = Effects::default();
         let mut table = self.lock();
@@ -145,7 +144,7 @@ impl State {
             deadline.at = None;
         }
         let is_explicit = matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_)));
-        if is_explicit && reason == CancelReason::Deadline && table.may_cut(self.word.look()) {
+        if is_explicit && reason == CancelReason::Deadline && table.has_members(self.word.look()) {
             table.reason = Some(Box::new(CancelReason::Deadline));
         }
         self.cancel_locked(&mut table, reason, &mut effects);
@@ -186,13 +185,13 @@ impl Watch {
         }
     }
 
-    /// Watches while it is polled, until the group is cancelled and no member is left that the deadline could cut.
+    /// Watches while it is polled, until the group is cancelled and no other member is left.
     pub(crate) async fn run(mut self, group: Arc<State>) {
         let mut waiter = Waiter::default();
         group.watch();
         std::future::poll_fn(|cx| {
             waiter.listen(group.signal(), cx);
-            if group.is_cancelled() && !group.lock().may_cut(group.word.look()) {
+            if group.is_cancelled() && !group.lock().has_members(group.word.look()) {
                 return Poll::Ready(());
             }
             self.look(&group, cx);

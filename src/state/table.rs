@@ -189,8 +189,8 @@ impl Table {
     pub(crate) fn refusal(&mut self, seen: Seen, member: &mut Member, place: Place) -> Option<Refusal> {
         let cancelled = match (self.reason.as_deref(), member.kind()) {
             (None, _) | (_, Kind::Cleanup) => false,
-            // A deadline outranks an explicit cancel, as long as there is a member that it could cut.
-            (Some(CancelReason::Explicit(_)), Kind::Watch) => !self.may_cut(seen),
+            // A deadline outranks an explicit cancel, as long as the group has not ended.
+            (Some(CancelReason::Explicit(_)), Kind::Watch) => !self.has_members(seen),
             (Some(_), _) => true,
         };
         if cancelled {

@@ -8,9 +8,9 @@ use std::io;
 
 use futures_lite::future::{yield_now, zip};
 use taskgroup::future::Join;
-use taskgroup::{CancelReason, GroupError, TaskGroup, scope, shield};
+use taskgroup::{CancelReason, Group, GroupError, TaskGroup, scope, shield};
 
-use crate::cases::crank::{Cranked, at, cranked};
+use crate::cases::crank::{Crank, Cranked, at, cranked};
 use crate::cases::slow::Slow;
 use crate::ledger::{Gate, Tally};
 use crate::test::{Test, errors};
@@ -81,25 +81,49 @@ pub async fn o_41_a_deadline_is_not_swallowed_by_a_cancel_inside(t: &Test) {
     assert_eq!((t.log.lines(), crank.sleeps()), (vec![], 0));
 }
 
+/// Lets the deadline pass, which the explicit cancel before it must not hide, and then lets the group end.
+async fn overtake<E>(group: &Group<Cranked, E>, crank: &Crank, slow: &Slow) {
+    assert_eq!(group.reason(), Some(CancelReason::Explicit("".into())));
+    crank.to(5);
+    while group.reason() != Some(CancelReason::Deadline) {
+        yield_now().await;
+    }
+    slow.gate.open();
+}
+
 pub async fn o_41_nor_by_a_cancel_of_its_own_group(t: &Test) {
     let (crank, spawner) = cranked(t);
     let (slow, opened) = (Slow::new(t), async_channel::bounded(1));
-    let result = scope(spawner, async |group| {
+    let result = scope(spawner, async |group: Group<_, Infallible>| {
         opened.0.try_send(group.clone()).unwrap();
         group.launch(slow.child("child"));
         slow.begun.take(1).await;
         group.cancel();
-        Ok::<_, Infallible>(())
+        Ok(())
     });
     let driver = async {
         let group = opened.1.recv().await.unwrap();
         group.cancelled().await;
-        assert_eq!(group.reason(), Some(CancelReason::Explicit("".into())));
-        crank.to(5);
-        while group.reason() != Some(CancelReason::Deadline) {
-            yield_now().await;
-        }
-        slow.gate.open();
+        overtake(&group, &crank, &slow).await;
+    };
+    timed_out(zip(result.deadline(at(5)), driver).await.0);
+}
+
+pub async fn o_41_nor_while_the_body_waits_for_a_group(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let (slow, opened) = (Slow::new(t), async_channel::bounded(1));
+    let result = scope(spawner, async |group: Group<_, Infallible>| {
+        opened.0.try_send(group.clone()).unwrap();
+        let inner = TaskGroup::new(group.spawner().clone());
+        inner.launch(slow.child("child"));
+        slow.begun.take(1).await;
+        group.cancel();
+        pending::<Result<(), _>>().await
+    });
+    let driver = async {
+        let group = opened.1.recv().await.unwrap();
+        group.cancelled().await;
+        overtake(&group, &crank, &slow).await;
     };
     timed_out(zip(result.deadline(at(5)), driver).await.0);
 }
@@ -111,12 +135,42 @@ pub async fn o_41_nor_in_a_free_standing_group(t: &Test) {
     group.launch(slow.child("child"));
     slow.begun.take(1).await;
     group.cancel();
-    crank.to(5);
-    while group.reason() != Some(CancelReason::Deadline) {
-        yield_now().await;
-    }
-    slow.gate.open();
+    overtake(&group, &crank, &slow).await;
     timed_out(group.join().await);
+    assert_eq!(crank.sleeps(), 0);
+}
+
+pub async fn o_41_nor_while_only_a_clean_up_is_left(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let (slow, registered) = (Slow::new(t), Gate::new());
+    let group = TaskGroup::builder::<Infallible>(spawner).deadline(at(5)).open();
+    let (own, open, cleanup) = (group.group(), registered.clone(), slow.clone());
+    group.launch(t.child(async move {
+        own.defer(async move {
+            cleanup.begun.add();
+            cleanup.gate.wait().await;
+        });
+        open.open();
+        pending::<()>().await
+    }));
+    registered.wait().await;
+    group.cancel();
+    slow.begun.take(1).await;
+    overtake(&group, &crank, &slow).await;
+    timed_out(group.join().await);
+    assert_eq!(crank.sleeps(), 0);
+}
+
+/// Whose end is no reason for an error, but the reason can be read.
+pub async fn o_41_nor_while_only_a_background_child_is_left(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let slow = Slow::new(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).deadline(at(5)).open();
+    group.child().background().launch(slow.child("service"));
+    slow.begun.take(1).await;
+    group.cancel();
+    overtake(&group, &crank, &slow).await;
+    group.join().await.unwrap();
     assert_eq!(crank.sleeps(), 0);
 }
 

@@ -174,34 +174,6 @@ pub async fn after_a_cancel_nobody_waits_for_it(t: &Test) {
     assert_eq!((crank.sleeps(), t.ledger.read().alive()), (0, 0));
 }
 
-pub async fn after_a_cancel_clean_ups_alone_do_not_make_it_count(t: &Test) {
-    let (crank, spawner) = cranked(t);
-    let slow = Slow::new(t);
-    let body = async |group: Group<_, Infallible>| {
-        let (own, slow) = (group.clone(), slow.clone());
-        let begun = Gate::new();
-        let open = begun.clone();
-        group.launch(t.child(async move {
-            own.defer(async move {
-                slow.begun.add();
-                slow.gate.wait().await;
-            });
-            open.open();
-            pending::<()>().await
-        }));
-        begun.wait().await;
-        group.cancel();
-        Ok(5)
-    };
-    let driver = async {
-        slow.begun.take(1).await;
-        crank.to(1);
-        slow.pause().await;
-        slow.gate.open();
-    };
-    assert_eq!(zip(scope(spawner, body).timeout(at(1)), driver).await.0.unwrap(), 5);
-}
-
 pub async fn a_failure_before_it_is_what_counts(t: &Test) {
     let (crank, spawner) = cranked(t);
     let (slow, opened) = (Slow::new(t), async_channel::bounded(1));
