@@ -168,28 +168,27 @@ impl Outcome {
         kept.into_iter().map(|entry| (entry.origin, entry.failure))
     }
 
+    /// Whether the group ends with its value.
+    pub(crate) fn is_good(&self, reason: Option<&CancelReason>) -> bool {
+        let cut = match reason {
+            None => false,
+            Some(CancelReason::Explicit(_) | CancelReason::Finished) => self.body_cut,
+            Some(_) => self.body_cut || self.child_cut,
+        };
+        self.is_empty() && !cut
+    }
+
     /// Decides how the group ends.
     ///
-    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value.
+    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value, whose destructor does not panic.
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,
         body: impl Fn() -> Origin,
         value: Option<T>,
     ) -> Result<T, GroupError<E>> {
-        let cut = match &reason {
-            None => false,
-            Some(CancelReason::Explicit(_) | CancelReason::Finished) => self.body_cut,
-            Some(_) => self.body_cut || self.child_cut,
-        };
-        match value {
-            Some(value) if self.is_empty() && !cut => return Ok(value),
-            value => {
-                if let Err(payload) = catch(|| drop(value)) {
-                    let number = self.number();
-                    drop_quietly(self.keep(number, body(), Raw::Panic(payload), SUPPRESSED));
-                }
-            }
+        if let Some(value) = value.filter(|_| self.is_good(reason.as_ref())) {
+            return Ok(value);
         }
         let Failures { kept, not_kept, .. } = self.failures();
         if let Some(at) = kept.iter().position(|entry| matches!(entry.failure, Raw::Panic(_))) {

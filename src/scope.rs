@@ -201,12 +201,12 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(state) = this.state.take() else { return };
-            state.forsake();
+            let live = state.forsake();
             if this.body.is_some() {
                 let dropped = as_body(&state, this.shielded, || this.body.set(None));
                 end_body(&state, true, dropped);
             }
-            state.abandon();
+            state.abandon(live);
             drop_each(this.value.take());
         }
     }
@@ -322,13 +322,17 @@ where
             }
             if this.body.is_none() {
                 state.watch();
-                let Conclusion::Over(outcome, reason) = state.wind_up(this.withheld, cx) else {
+                let Conclusion::Over(mut outcome, reason) = state.wind_up(this.withheld, cx) else {
                     return Poll::Pending;
                 };
                 *this.state = None;
                 // A panic of its destructor must not lose the outcome.
                 this.watch.take().into_iter().for_each(drop_quietly);
-                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
+                let mut value = this.value.take();
+                if !outcome.is_good(reason.as_ref()) {
+                    state.drop_value(value.take(), &mut outcome);
+                }
+                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), value));
             }
             let cut = match state.body_fate() {
                 BodyFate::Hold => return Poll::Pending,

@@ -290,7 +290,8 @@ impl<S, E> Deref for TaskGroup<S, E> {
 impl<S, E> Drop for TaskGroup<S, E> {
     fn drop(&mut self) {
         if !self.group.state().is_finished() {
-            self.group.state().abandon();
+            let live = self.group.state().forsake();
+            self.group.state().abandon(live);
         }
     }
 }

@@ -251,6 +251,7 @@ macro_rules! __for_all_cases {
                 a_shielded_future_and_its_value_that_both_panic_are_one_panic
                 a_value_that_nobody_reads_may_panic_beside_its_reader
                 and_so_may_the_value_of_a_scope
+                the_hook_sees_the_panic_of_a_value_that_a_scope_does_not_give
             }
             panics {
                 o_96_a_panic_reaches_the_host_after_everybody_ended
@@ -350,7 +351,7 @@ macro_rules! __for_all_cases {
                 between_children_they_pend_and_go_on
                 a_closed_group_gives_what_is_outstanding_and_then_the_end
                 they_are_freed_when_nobody_takes_them_any_more
-                values_whose_destructors_panic_are_dropped_with_them
+                a_panic_of_a_value_is_raised_where_they_are_dropped
                 and_with_whoever_waits_for_them_all
                 a_value_that_comes_too_late_and_panics_is_the_childs_panic
                 a_child_is_cancelled_by_the_handle_it_was_spawned_with
@@ -521,6 +522,7 @@ macro_rules! __for_all_cases {
                 without_any_grace_everybody_is_forced
                 a_report_names_sixty_four_and_counts_the_rest
                 a_deadline_may_come_before_the_end_of_the_grace
+                whom_a_deadline_finds_in_the_grace_is_in_the_report
                 stop_reaches_groups_inside
                 stop_reaches_groups_opened_later_inside
                 a_spawn_after_stop_is_refused_here_and_taken_inside

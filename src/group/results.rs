@@ -25,7 +25,7 @@ use crate::state::signal::Waiter;
 use crate::sync::lock::Lock;
 use crate::sync::spare::shrink;
 use crate::sync::{AtomicU64, Ordering};
-use crate::unwind::{drop_quietly, drop_refused, wake};
+use crate::unwind::{drop_quietly, drop_refused, drop_unread, resume, wake};
 
 mod added;
 mod in_order;
@@ -342,9 +342,10 @@ impl<S, T, E> Drop for Results<S, T, E> {
         let waker = inner.waker.take();
         drop(inner);
         drop_quietly(waker);
-        added.into_values().for_each(|added| added.give_up());
-        // One by one: two panics out of one collection would abort.
-        finished.into_iter().for_each(drop_quietly);
+        let mut panic = None;
+        added.into_values().for_each(|added| drop_unread(added.give_up(), &mut panic));
+        finished.into_iter().for_each(|finished| drop_unread(finished, &mut panic));
+        resume(panic);
     }
 }
 

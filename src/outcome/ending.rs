@@ -1,5 +1,6 @@
 //! How a group comes to its end: failures on the way, the outcome, and owners that leave without it.
 
+use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task;
@@ -64,7 +65,7 @@ impl State {
     ///
     /// The failure first gets its place in the order, and cancels the group if the policy says so. Then the hook sees
     /// it, and then it is kept. The first two are one step, so that the reason of the cancel is the primary failure.
-    pub(crate) fn record_into(self: &Arc<Self>, mut failure: Raw, origin: Origin, effects: &mut Effects) {
+    pub(crate) fn record_into(self: &Arc<Self>, failure: Raw, origin: Origin, effects: &mut Effects) {
         let verdict = self.config.policy.on(failure.event(&origin));
         let mut table = self.lock();
         let number = table.outcome.number();
@@ -72,10 +73,7 @@ impl State {
             self.cancel_locked(&mut table, failure.reason(origin.clone()), effects);
         }
         drop(table);
-        let mut hook_panic = None;
-        if let Some(hook) = self.config.on_failure() {
-            (failure, hook_panic) = hook(&origin, failure);
-        }
+        let (failure, hook_panic) = self.show(&origin, failure);
         let bound = self.config.keep;
         let mut table = self.lock();
         let not_kept = if verdict.keep {
@@ -90,6 +88,28 @@ impl State {
         drop(table);
         drop_quietly(not_kept);
         drop_quietly(nor_kept);
+    }
+
+    /// Lets the hook see a failure, if there is one, and returns the failure and the panic of the hook.
+    fn show(&self, origin: &Origin, failure: Raw) -> (Raw, Option<Box<dyn Any + Send>>) {
+        match self.config.on_failure() {
+            Some(hook) => hook(origin, failure),
+            None => (failure, None),
+        }
+    }
+
+    /// Drops the value of the body, because the group has failed. A panic of its destructor is one more failure.
+    pub(crate) fn drop_value<T>(&self, value: Option<T>, outcome: &mut Outcome) {
+        let Err(payload) = catch(|| drop(value)) else { return };
+        let (origin, failure) = (self.origin(BODY), Raw::Panic(payload));
+        if self.is_observed() {
+            self.observe_failure(BODY, &failure);
+        }
+        let (failure, hook_panic) = self.show(&origin, failure);
+        for failure in std::iter::once(failure).chain(hook_panic.map(Raw::Panic)) {
+            let number = outcome.number();
+            drop_quietly(outcome.keep(number, origin.clone(), failure, self.config.keep));
+        }
     }
 
     pub(crate) fn location(&self) -> &'static Location<'static> {
@@ -180,20 +200,22 @@ impl State {
     ///
     /// That is one step. Once the group is cancelled, another thread may settle it, which has to hand the failures outwards:
     /// after that, the group around may end.
-    pub(crate) fn forsake(self: &Arc<Self>) {
+    ///
+    /// Returns how many children lived.
+    pub(crate) fn forsake(self: &Arc<Self>) -> usize {
+        self.signal().forget_owner();
         let mut effects = Effects::default();
         let mut table = self.lock();
+        let live = self.word.look().children();
         table.abandoned = true;
         self.cancel_locked(&mut table, CancelReason::ScopeDropped, &mut effects);
         drop(table);
         effects.run();
+        live
     }
 
-    /// Handles an owner that leaves without joining.
-    pub(crate) fn abandon(self: &Arc<Self>) {
-        let live = self.len();
-        self.signal().forget_owner();
-        self.forsake();
+    /// Handles an owner that leaves without joining. It has [forsaken](Self::forsake) the group, when so many children lived.
+    pub(crate) fn abandon(self: &Arc<Self>, live: usize) {
         if let Some(hook) = self.config.on_abandoned().filter(|_| live > 0 && self.parent.is_none()) {
             drop_quietly(catch(|| hook(live)));
         }

@@ -44,9 +44,7 @@ impl State {
         if table.span.is_some() {
             effects.tell(Cancelled::Group(self.clone()));
         }
-        if explicit {
-            self.note_forced(table, effects);
-        }
+        self.note_forced(table, effects);
         self.word.cancel(&mut table.locked, &self.flags);
         let Table { slots, body, limit, on_pool, .. } = table;
         if let Some(limit) = limit {

@@ -190,8 +190,6 @@ impl ShutdownReport {
 impl State {
     /// Notes who is forced to end, if this is in a shutdown. Under the lock under which the group is cancelled, so that
     /// nobody comes in between; the groups inside are asked before they are cancelled.
-    ///
-    /// Called for explicit cancels. After any other, nobody reads the report unless all have outlasted the grace.
     pub(crate) fn note_forced(self: &Arc<Self>, table: &mut Table, effects: &mut Effects) {
         if table.outcome.is_shutting_down() {
             let mut report = ShutdownReport::default();

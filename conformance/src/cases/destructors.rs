@@ -138,6 +138,20 @@ pub async fn a_value_that_nobody_reads_may_panic_beside_its_reader(t: &Test) {
     assert_eq!(panic_text(reading).await, "reader");
 }
 
+/// The first panic goes on.
+pub async fn the_hook_sees_the_panic_of_a_value_that_a_scope_does_not_give(t: &Test) {
+    for (fails, expected) in [(Some(Err("an error")), "destructor"), (None, "child")] {
+        let hook = t.log.clone();
+        let failed = scope(t.spawner(), |group: Group<_, &str>| async move {
+            group.launch(async move { fails.unwrap_or_else(|| quiet_panic("child")) as Output });
+            Ok(Brittle::<()>(None))
+        });
+        let failed = failed.on_failure(move |_, failure| hook.write(failure.to_string()));
+        assert_eq!(panic_text(async { failed.await.map(drop) }).await, expected);
+    }
+    assert_eq!(t.log.lines().len(), 4, "{:?}", t.log.lines());
+}
+
 pub async fn and_so_may_the_value_of_a_scope(t: &Test) {
     let (outer, there) = (TaskGroup::new(t.spawner()), Tally::new());
     let (spawner, child) = (t.spawner(), t.waiting(&there));

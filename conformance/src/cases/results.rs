@@ -171,16 +171,30 @@ impl Drop for Bomb {
     }
 }
 
-pub async fn values_whose_destructors_panic_are_dropped_with_them(t: &Test) {
+/// As where a handle is dropped. Before that, all of them are dropped, however they came.
+pub async fn a_panic_of_a_value_is_raised_where_they_are_dropped(t: &Test) {
     let group = TaskGroup::new(t.spawner());
-    let results = group.results();
-    for _ in 0..3 {
+    let mut results = group.results().in_order();
+    let value = || {
         let value = Bomb(t.ledger.capture());
-        results.spawn(t.child(async move { Ok(value) }));
-    }
-    group.idle().await;
-    drop(results);
-    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (3, 0));
+        t.child(async move { Ok(value) })
+    };
+    let ended = async || {
+        while group.len() > 1 {
+            yield_now().await;
+        }
+    };
+    results.spawn(t.child(pending::<Result<Bomb, _>>()));
+    results.spawn(value());
+    results.add(group.spawn(value()));
+    ended().await;
+    // They wait for their turn from now on, and the next one does not.
+    assert!(poll_once(results.next()).await.is_none());
+    results.spawn(value());
+    ended().await;
+    assert_eq!(panic_text(async { drop(results) }).await, "in the value");
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (3, 1));
+    group.cancel();
     group.join().await.unwrap();
 }
 
@@ -195,7 +209,7 @@ pub async fn and_with_whoever_waits_for_them_all(t: &Test) {
     results.spawn(t.child(pending::<Result<Bomb, _>>()));
     let mut waiting = Box::pin(results.values());
     assert!(poll_once(&mut waiting).await.is_none());
-    drop(waiting);
+    assert_eq!(panic_text(async { drop(waiting) }).await, "in the value");
     assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (2, 1));
     group.cancel();
     group.join().await.unwrap();

@@ -262,6 +262,28 @@ pub async fn a_deadline_may_come_before_the_end_of_the_grace(t: &Test) {
     assert_eq!((error.reason(), crank.sleeps()), (Some(&CancelReason::Deadline), 0));
 }
 
+/// It cut nobody, so there is a report.
+pub async fn whom_a_deadline_finds_in_the_grace_is_in_the_report(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(3)).open();
+    let (begun, gate, own) = (Tally::new(), Gate::new(), group.group());
+    let (begin, wait) = (begun.clone(), gate.clone());
+    group.child().name("section").shielded().launch(t.child(async move {
+        begin.add();
+        wait.wait().await;
+    }));
+    begun.take(1).await;
+    let driver = async {
+        own.stopping().await;
+        crank.to(3);
+        own.cancelled().await;
+        gate.open();
+    };
+    let report = zip(group.shutdown(at(5)), driver).await.0.unwrap();
+    assert_eq!((paths(&report), own.reason()), (vec!["section"], Some(CancelReason::Deadline)));
+    assert_eq!(crank.sleeps(), 0);
+}
+
 pub async fn stop_reaches_groups_inside(t: &Test) {
     let (_, spawner) = cranked(t);
     let (group, begun) = (TaskGroup::new(spawner), Tally::new());

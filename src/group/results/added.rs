@@ -58,10 +58,9 @@ impl<S, T: Send + 'static, E> Results<S, T, E> {
 }
 
 impl<T> Added<T> {
-    /// Nobody takes the result.
-    pub(super) fn give_up(&self) {
-        let handle = self.handle.lock().take();
-        drop_quietly(handle);
+    /// Nobody takes the result. The handle may have it already.
+    pub(super) fn give_up(&self) -> Option<JoinHandle<T>> {
+        self.handle.lock().take()
     }
 
     fn leave(&self, result: Result<T, Why>) {

@@ -13,7 +13,7 @@ use futures_core::stream::FusedStream;
 
 use crate::error::JoinError;
 use crate::group::results::{Finished, Results};
-use crate::unwind::{catch, drop_quietly};
+use crate::unwind::{catch, drop_each, drop_quietly};
 
 impl<S, T, E> Results<S, T, E> {
     /// Returns the same results in the order of spawning.
@@ -160,7 +160,7 @@ impl<S, T, E> FusedStream for InOrder<S, T, E> {
 
 impl<S, T, E> Drop for InOrder<S, T, E> {
     fn drop(&mut self) {
-        std::mem::take(&mut self.early).into_values().for_each(drop_quietly);
+        drop_each(std::mem::take(&mut self.early).into_values());
     }
 }
 
