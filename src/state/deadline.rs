@@ -45,8 +45,10 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// Moves the deadline to a time of the spawner's clock, or removes it.
     ///
     /// The clock is that of this handle's spawner. It need not be the clock of the previous deadline: a handle from
-    /// [`on`](Self::on) has the clock of the other runtime. A group without a deadline gets one. A deadline that has passed
-    /// cannot be moved any more.
+    /// [`on`](Self::on) has the clock of the other runtime. A group without a deadline gets one.
+    ///
+    /// A time that has passed already cancels the group at once. A deadline that has passed cannot be moved any more, also if
+    /// nobody has noticed it yet: then it cancels the group here.
     ///
     /// # Panics
     ///
@@ -73,16 +75,25 @@ impl<S, E: Send + 'static> Group<S, E> {
     where
         S: Spawner + Timed,
     {
-        if self.state().set_deadline(at, AnyTimer::of(self.spawner())) {
+        let state = self.state();
+        if state.end_if_due() {
+            return;
+        }
+        if state.set_deadline(at, AnyTimer::of(self.spawner())) {
             self.watch_deadline(Location::caller());
+        } else {
+            state.end_if_due();
         }
     }
 
-    /// Starts the child that keeps the deadline, which was set at `location`.
+    /// Starts the child that keeps the deadline, which was set at `location`, unless that has passed already.
     pub(crate) fn watch_deadline(&self, location: &'static Location<'static>)
     where
         S: Spawner,
     {
+        if self.state().end_if_due() {
+            return;
+        }
         let (state, member) = (self.state(), Member::of_kind(Kind::Watch).at(self.elsewhere()));
         let watch = Watch::default().run(state.clone());
         match state.enter(location, member, Place::Exempt) {
@@ -132,6 +143,15 @@ impl State {
         drop_quietly(before);
         self.notify();
         unwatched
+    }
+
+    /// Cancels the group if its deadline has passed, and returns whether it has.
+    fn end_if_due(self: &Arc<Self>) -> bool {
+        let due = self.lock().due();
+        if due.is_some_and(|(at, clock)| clock.now() >= at) {
+            self.end_deadline(CancelReason::Deadline);
+        }
+        self.reason() == Some(CancelReason::Deadline)
     }
 
     /// Cancels the group: the deadline has passed, or its clock is gone, by which it would never pass.
@@ -208,7 +228,7 @@ macro_rules! time_settings {
         ///
         /// The reason is [`CancelReason::Deadline`](crate::CancelReason::Deadline).
         ///
-        /// * If the time has already passed, the body is not polled.
+        /// * If the time has already passed, the body is not polled, and a free-standing group takes no children.
         /// * If all members have ended in time, nothing happens.
         /// * If a member was dropped, the group ends with an error that has this reason. Failures come before the reason.
         /// * If a child is spawned after the deadline and therefore refused, the group ends with that error as well, because

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_executor::Executor;
-use futures_lite::future::{block_on, yield_now};
+use futures_lite::future::{block_on, poll_once, yield_now};
 use taskgroup::{Smol, Spawner, Task, TaskGroup, scope, shield};
 use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
 use taskgroup_conformance::{Test, run, watched};
@@ -177,5 +177,29 @@ fn what_a_spawner_has_put_around_the_children_of_a_crowd_comes_to_its_end() {
             group.join().await.unwrap();
             ended.take(300).await;
         }
+    });
+}
+
+/// Its children, not those that are left when the body is destroyed.
+#[test]
+fn a_scope_that_is_dropped_counts_who_lived() {
+    struct Ticks(Arc<Executor<'static>>);
+    impl Drop for Ticks {
+        fn drop(&mut self) {
+            while self.0.try_tick() {}
+        }
+    }
+    watched(|| {
+        let (executor, log, ledger) = (Arc::new(Executor::new()), Log::default(), Ledger::default());
+        let (ticks, child, hook) = (Ticks(executor.clone()), ledger.clone(), log.clone());
+        let opened = scope(executor.clone(), |group| async move {
+            let _ticks = ticks;
+            group.launch(child.track(std::future::pending::<()>()));
+            std::future::pending::<Result<(), Infallible>>().await
+        });
+        let mut opened = Box::pin(opened.on_abandoned(move |live| hook.write(format!("{live} lived"))));
+        assert!(block_on(poll_once(&mut opened)).is_none());
+        drop(opened);
+        assert_eq!((log.lines(), ledger.read().alive()), (vec!["1 lived".into()], 0));
     });
 }

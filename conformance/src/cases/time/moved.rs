@@ -149,16 +149,39 @@ pub async fn a_deadline_that_is_set_too_late_is_passed_at_once(t: &Test) {
     timed_out(group.join().await);
 }
 
+/// Whether it was noticed or not.
 pub async fn a_deadline_that_has_passed_cannot_be_moved(t: &Test) {
+    for noticed in [true, false] {
+        let (crank, spawner) = cranked(t);
+        let begun = Tally::new();
+        let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
+        group.launch(t.waiting(&begun));
+        begun.take(1).await;
+        crank.to(1);
+        if noticed {
+            group.cancelled().await;
+        }
+        group.set_deadline(if noticed { Some(at(9)) } else { None });
+        assert_eq!(group.reason(), Some(CancelReason::Deadline));
+        timed_out(group.join().await);
+    }
+}
+
+pub async fn a_group_that_is_opened_after_its_deadline_takes_nobody(t: &Test) {
     let (crank, spawner) = cranked(t);
-    let begun = Tally::new();
-    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
-    group.launch(t.waiting(&begun));
-    begun.take(1).await;
-    crank.to(1);
-    group.cancelled().await;
-    group.set_deadline(Some(at(9)));
-    timed_out(group.join().await);
+    crank.to(2);
+    let late = TaskGroup::builder::<Infallible>(spawner.clone()).deadline(at(1)).open();
+    late.launch(t.stuck());
+    timed_out(late.join().await);
+    let open = TaskGroup::new(spawner);
+    // Also if somebody watches the deadline already.
+    for at in [at(9), at(1)] {
+        assert!(!open.is_cancelled());
+        open.set_deadline(Some(at));
+    }
+    open.launch(t.stuck());
+    timed_out(open.join().await);
+    assert_eq!((t.ledger.read().polls, crank.sleeps()), (0, 0));
 }
 
 /// Nothing would wait for a child that watches this deadline, so there must be none.
