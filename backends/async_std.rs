@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_std::task::{self, JoinHandle};
 
-use crate::runtime::{Adopt, SpawnBlocking, Timer, lazily};
+use crate::runtime::{Adopt, SpawnBlocking, Timed, Timer, lazily};
 use crate::spawner::adopt::unless;
 use crate::{Spawner, Task, adopt};
 
@@ -43,6 +43,14 @@ impl Spawner for AsyncStd {
 
     fn for_tasks(&self) -> Option<Self> {
         Some(*self)
+    }
+}
+
+impl Timed for AsyncStd {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        *self
     }
 }
 

@@ -124,6 +124,14 @@ impl LocalSpawner for Rc<LocalExecutor<'static>> {
     }
 }
 
+impl Timed for Smol {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        *self
+    }
+}
+
 /// The clock of `async-io`, which all of smol's executors use.
 impl Timer for Smol {
     type Sleep = Sleep;

@@ -130,6 +130,14 @@ impl Timed for Rc<LocalSet> {
     }
 }
 
+impl Timed for Handle {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        self.clone()
+    }
+}
+
 /// Tokio's clock, which may be paused.
 ///
 /// # Panics

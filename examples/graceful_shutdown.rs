@@ -26,14 +26,8 @@ type Server = Group<Smol, io::Error>;
 async fn serve(server: Server, port: u16, ready: Ready<SocketAddr>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     ready.set(listener.local_addr()?);
-    let stopping = async {
-        server.stopping().await;
-        Ok(None)
-    };
-    let mut stopping = std::pin::pin!(stopping);
-    while let Some((stream, peer)) =
-        future::or(&mut stopping, async { listener.accept().await.map(Some) }).await?
-    {
+    while let Some(accepted) = server.until_stopping(listener.accept()).await {
+        let (stream, peer) = accepted?;
         let member = server.clone();
         // An error of one client must not end the server, so the child does not return it.
         server.child().name(format!("connection {peer}")).launch(async move {

@@ -8,6 +8,7 @@ pub(crate) mod keyed;
 pub(crate) mod results;
 pub(crate) mod spawn;
 pub(crate) mod start;
+pub(crate) mod waiting;
 
 pub use crate::group::child_builder::ChildBuilder;
 pub use crate::group::keyed::Keyed;
@@ -26,18 +27,13 @@ pub use crate::task_group::shutdown::ShutdownReport;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use crate::child::context;
 use crate::error::CancelReason;
 use crate::state::State;
 use crate::state::elsewhere::Elsewhere;
-use crate::state::member::BODY;
-use crate::state::signal::Waiter;
 use crate::unwind::GivesWay;
 
 /// A handle to a group, with which children are spawned into it.
@@ -55,7 +51,7 @@ use crate::unwind::GivesWay;
 /// # Examples
 ///
 /// A function whose child spawns the next child. It is not an `async fn`: an `async fn` that spawns itself does not compile
-/// (E0283):
+/// (E0283). To have values, it may return `impl Future<Output = …> + Send` and spawn itself in an `async move` block:
 ///
 /// ```
 /// # #[cfg(feature = "smol")] {
@@ -225,11 +221,6 @@ impl<S, E> Group<S, E> {
         self.state().is_stopping()
     }
 
-    /// Waits until [`is_stopping`](Self::is_stopping) is true.
-    pub fn stopping(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
-        wait(self.state().clone(), |state| state.is_stopping())
-    }
-
     /// Returns the earliest deadline of this group and the groups around it.
     ///
     /// Each deadline is a time of the clock that was given with it.
@@ -372,61 +363,6 @@ impl<S, E> Group<S, E> {
     pub fn metrics(&self) -> Option<&Metrics> {
         self.state().config.metrics.as_ref()
     }
-
-    /// Waits until the group is cancelled or has ended.
-    ///
-    /// It is for code outside the group, and for code under a [`shield`](crate::shield()) that wants to finish early. Other
-    /// members are dropped when the group is cancelled.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup, shield};
-    /// # smol::block_on(async {
-    /// let group = TaskGroup::new(Smol);
-    /// let soft = group.cancelled();
-    /// group.launch(shield(async move {
-    ///     soft.await;
-    ///     println!("saying goodbye");
-    /// }));
-    /// group.cancel();
-    /// group.join().await.unwrap();
-    /// # });
-    /// # }
-    /// ```
-    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
-        wait(self.state().clone(), |state| state.is_cancelled() || state.is_finished())
-    }
-
-    /// Waits until no child lives, as [`len`](Self::len) counts them.
-    ///
-    /// The group stays open, so a child can be spawned in the next moment. Failures are not reported.
-    ///
-    /// # Panics
-    ///
-    /// The future panics in a child of the group, and in code that runs inside such a child: it would wait for itself.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup};
-    /// # smol::block_on(async {
-    /// let group = TaskGroup::new(Smol);
-    /// (0..10).for_each(|_| group.launch(async {}));
-    /// group.idle().await;
-    /// group.launch(async {}); // still open
-    /// # });
-    /// # }
-    /// ```
-    pub fn idle(&self) -> impl Future<Output = ()> + Send + Sync + use<S, E> {
-        self.state().watch();
-        wait(self.state().clone(), |state| {
-            refuse_own_child(state, "waits for its own group to be idle");
-            state.len() == 0
-        })
-    }
 }
 
 impl<S, E> Clone for Group<S, E> {
@@ -444,22 +380,5 @@ impl<S, E> fmt::Debug for Group<S, E> {
             .field("closed", &self.is_closed())
             .field("cancelled", &self.is_cancelled())
             .finish_non_exhaustive()
-    }
-}
-
-/// Waits for a condition of which the group signals that it may have come true.
-async fn wait(state: Arc<State>, done: fn(&Arc<State>) -> bool) {
-    let mut waiter = Waiter::default();
-    std::future::poll_fn(|cx| {
-        waiter.listen(state.signal(), cx);
-        if done(&state) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await
-}
-
-/// Panics in a child of the group, and in code that runs inside such a child.
-pub(crate) fn refuse_own_child(state: &Arc<State>, what: &str) {
-    if let Some(key) = context::member_of(state).filter(|key| *key != BODY) {
-        panic!("{} would wait for itself: it {what}", state.origin(key).subject());
     }
 }

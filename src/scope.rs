@@ -16,8 +16,9 @@ use pin_project_lite::pin_project;
 
 use crate::child::context::{Withheld, run_as};
 use crate::error::GroupError;
+use crate::group::Group;
 use crate::group::config::{Config, settings};
-use crate::group::{Group, refuse_own_child};
+use crate::group::waiting::refuse_own_child;
 use crate::outcome::Raw;
 use crate::outcome::ending::Conclusion;
 use crate::spawner::timer::{AnyTimer, Timed};

@@ -359,7 +359,7 @@ impl State {
         let mut table = self.lock();
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
-        if table.background.watchers > 0 {
+        if table.background.watchers > 0 || self.word.look().is_watched() {
             effects.notify(self);
         }
         self.settle_if_due(self.word.look(), &mut effects);

@@ -34,6 +34,9 @@ use crate::unwind::GivesWay;
 /// A group is *linked* to the child or body in which it is opened: it is cancelled when that member is cancelled or
 /// ends. To open a group that outlives the child that opens it, use [`root`](Self::root).
 ///
+/// If it is leaked, by [`std::mem::forget`] for instance, the member that opened it still cancels it in the end, and is waited
+/// for. But an owner may be anywhere, so nobody else reports its failures then; the failure hook sees them.
+///
 /// An ended child keeps no memory of its own. Its place in the group's table (32 bytes) is for later children; a table of more
 /// than 1,024 places is freed when no child lives.
 ///
@@ -48,10 +51,10 @@ use crate::unwind::GivesWay;
 ///
 /// * [`close`](Group::close) takes no more children, [`stop`](Group::stop) also asks members to end, and
 ///   [`cancel`](Group::cancel) drops them;
-/// * [`idle`](Group::idle) waits until no child lives. It does not report failures, and it does not wait for background
-///   children and clean-ups.
+/// * [`ended`](Group::ended) waits until nothing is left.
 ///
-/// Afterwards `main` joins the `TaskGroup`. That waits for what is left, and reports failures.
+/// Afterwards `main` joins the `TaskGroup`, which reports failures. A library whose type is cloned and closed from `&self` keeps
+/// the `TaskGroup` in a `Mutex<Option<_>>`: whoever takes it out joins it, and all others await `ended`.
 ///
 /// # Examples
 ///

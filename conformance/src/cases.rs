@@ -6,6 +6,7 @@
 
 pub mod adoption;
 pub mod asked;
+pub mod awaited;
 pub mod background;
 pub mod bad_input;
 pub mod blocked;

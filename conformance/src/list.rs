@@ -418,6 +418,14 @@ macro_rules! __for_all_cases {
                 another_task_says_so_after_it_has_ended
                 it_has_a_name_and_may_be_a_background_child
             }
+            awaited {
+                until_stopping_gives_what_comes_first
+                after_the_stop_nothing_is_polled_under_until_stopping
+                ended_waits_for_whatever_is_left_of_a_closed_group
+                ended_of_an_open_group_comes_with_its_owner
+                ended_waits_for_the_body
+                a_member_that_waits_for_the_end_of_its_group_panics
+            }
             background {
                 o_71_leaving_with_children_alive
                 they_end_with_the_others_of_a_free_standing_group

@@ -78,27 +78,18 @@ pub async fn serve(server: Server, port: u16, house: House, ready: Ready<SocketA
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     ready.set(listener.local_addr()?);
     let clients = server.keyed();
-    loop {
-        let stopping = async {
-            server.stopping().await;
-            Ok(None)
-        };
-        let accepted = async { listener.accept().await.map(Some) };
-        let Some((stream, _)) = future::or(stopping, accepted).await? else { return Ok(()) };
+    while let Some(accepted) = server.until_stopping(listener.accept()).await {
+        let (stream, _) = accepted?;
         server.launch(hello(server.clone(), clients.clone(), stream, house.clone()));
     }
+    Ok(())
 }
 
 /// Reads the first line, which is the name, and then starts the child with that name.
 async fn hello(server: Server, clients: Clients, stream: TcpStream, house: House) -> io::Result<()> {
     let mut lines = BufReader::new(stream.clone());
     let mut name = String::new();
-    let named = async { lines.read_line(&mut name).await.map(|_| true) };
-    let stopping = async {
-        server.stopping().await;
-        Ok(false)
-    };
-    if future::or(named, stopping).await? {
+    if server.until_stopping(lines.read_line(&mut name)).await.transpose()?.is_some() {
         let name: Arc<str> = name.trim().into();
         clients.replace(name.clone(), client(server, name, lines, stream, house));
     }
@@ -119,12 +110,8 @@ async fn client(
         group.launch(write(said, stream));
         guest.enter("hall");
         let mut line = String::new();
-        loop {
-            let stopping = async {
-                server.stopping().await;
-                Ok(0)
-            };
-            match future::or(lines.read_line(&mut line), stopping).await? {
+        while let Some(read) = server.until_stopping(lines.read_line(&mut line)).await {
+            match read? {
                 0 => break,
                 _ => match line.trim().strip_prefix("/join ") {
                     Some(room) => guest.enter(room),

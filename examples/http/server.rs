@@ -49,14 +49,8 @@ pub async fn serve<S: Runtime>(
     seen: Seen,
 ) -> io::Result<()> {
     let connections = scope(server.spawner().clone(), |group| async move {
-        let stopping = async {
-            group.stopping().await;
-            Ok(None)
-        };
-        let mut stopping = pin!(stopping);
-        while let Some(stream) =
-            future::or(&mut stopping, async { listener.accept().await.map(Some) }).await?
-        {
+        while let Some(stream) = group.until_stopping(listener.accept()).await {
+            let stream = stream?;
             let (member, seen) = (group.clone(), seen.clone());
             let connection = async move {
                 let (spawner, stopping) = (member.spawner().clone(), member.stopping());

@@ -37,8 +37,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// future is destroyed first. Then its clean-ups run, the one registered last first. The group ends after them.
     /// [`cleanup_timeout`](crate::group::Builder::cleanup_timeout) limits how long each may take.
     ///
-    /// A failure of a clean-up, by error or panic, is a failure of the group. It comes after the failures that happened
-    /// before it. In a [`race`](crate::race()) that a racer has won, an error does not change the result.
+    /// A failure of a clean-up, by error or panic, is a failure of the group, as that of a child is. It comes after the failures
+    /// that happened before it. In a [`race`](crate::race()) that a racer has won, an error does not change the result.
     ///
     /// **Exception:** if the body of a scope is cancelled, its clean-ups begin as soon as the body may be dropped: when it is
     /// under no shield, and the groups opened in it have ended. The body may then still run up to its next await, and its

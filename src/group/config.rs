@@ -164,8 +164,9 @@ macro_rules! settings {
 
         /// Isolates the children: only `hook` sees their failures and panics.
         ///
-        /// A child that fails or panics cancels nothing, and does not make the group fail. A failure of the body still cancels
-        /// the children, and makes the group fail. `hook` is the [failure hook](Self::on_failure), and sees both kinds.
+        /// A child that fails or panics cancels nothing, and does not make the group fail; nor does a clean-up, also one that the
+        /// body has registered. A failure of the body still cancels the children, and makes the group fail. `hook` is the
+        /// [failure hook](Self::on_failure), and sees all of them.
         ///
         /// # Examples
         ///
@@ -206,8 +207,10 @@ macro_rules! settings {
         /// not wait for them. The hook may spawn and cancel. A panic of the hook is one more failure, for which the hook is not
         /// called.
         ///
-        /// Values captured by the hook are dropped with the last handle of the group. A panic while dropping them is ignored;
-        /// only std's panic hook reports it.
+        /// Values captured by the hook are dropped with the last handle of the group. So a hook that captures a
+        /// [`Group`](crate::Group) of its own group, to start a child anew, keeps both for ever: let it get the `Group` from a
+        /// cell that is emptied when the group has been joined. A panic while dropping the values is ignored; only std's panic
+        /// hook reports it.
         #[track_caller]
         pub fn on_failure(
             mut self,

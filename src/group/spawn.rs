@@ -125,7 +125,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     ///
     /// Otherwise it is [`spawn`](Self::spawn): an error or a panic goes to the group, and a closed or cancelled group drops the
     /// future unpolled. If the group was cancelled by a deadline or by the member that opened it,
-    /// [`join`](crate::TaskGroup::join) reports that.
+    /// [`join`](crate::TaskGroup::join) reports that. So a loop outside of the group that launches, such as one that accepts
+    /// connections, goes on for nothing after the failure of a child: it has to look at [`is_closed`](Self::is_closed), or to
+    /// use [`try_spawn`](Self::try_spawn). Or let it be a child itself.
     ///
     /// # Panics
     ///
@@ -219,6 +221,10 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// Long work should look at [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone of the
     /// group from time to time. If it stops early, it should return `Ok` with what it has so far, and not an error: an `Err`
     /// is a failure of the group, whereas an explicit cancel is not an error.
+    ///
+    /// **The work itself is no member**, as it does not run in a poll: nothing in it belongs to the group. A group that it opens
+    /// is independent of all others, so the work has to join that group before it returns. A [`shield`](crate::shield()) in it
+    /// has no effect, [`defer`](Self::defer) panics, and waiting for its own group hangs.
     ///
     /// If the runtime goes away, the child is lost, but the group waits for work that has begun all the same. The handle does not
     /// get its value; an error or panic of it goes to the group. From then on the work is counted and shown as a clean-up: not

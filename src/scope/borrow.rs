@@ -136,6 +136,8 @@ where
 
 /// Spawns the children of a [`borrowing`] group.
 ///
+/// Only the body has it: children cannot spawn siblings, because what they borrow outlives the executor.
+///
 /// If no child can fail, the body takes a `Borrowing<'_, '_>`.
 pub struct Borrowing<'a, 'env, E = Infallible> {
     executor: &'a Executor<'env>,

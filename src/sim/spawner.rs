@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_task::{Builder, Runnable, Task};
 use pin_project_lite::pin_project;
 
-use crate::runtime::{Adopt, LocalSpawner, SpawnBlocking, Spawner, Timer, lazily};
+use crate::runtime::{Adopt, LocalSpawner, SpawnBlocking, Spawner, Timed, Timer, lazily};
 use crate::sim::birth;
 use crate::sim::trace::Id;
 use crate::sim::world::World;
@@ -165,6 +165,14 @@ impl SpawnBlocking for Sim {
                 builder.spawn(|()| future, move |runnable| schedule.wake(runnable))
             })
         })
+    }
+}
+
+impl Timed for Sim {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        self.clone()
     }
 }
 

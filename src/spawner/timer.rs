@@ -85,8 +85,9 @@ pub trait Timer: Clone + Send + Sync + 'static {
 /// It is needed for deadlines, timeouts, [`shutdown`](crate::TaskGroup::shutdown) and
 /// [`warn_after`](crate::future::Join::warn_after), and for nothing else.
 ///
-/// Every [`Timer`] that is a spawner is one. If a spawner owns its executor, its clock must not own it: groups keep the
-/// clock, children keep the group, and an executor that is kept by its own children is never dropped.
+/// In generic code, `S: Spawner + Timed` is any spawner with a clock. `S: Timer` is not: a spawner that owns its executor is no
+/// clock, and its clock must not own the executor. Groups keep the clock, children keep the group, and an executor that is kept
+/// by its own children is never dropped.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no clock",
     label = "no clock",
@@ -99,14 +100,6 @@ pub trait Timed {
 
     /// Returns the runtime's clock.
     fn timer(&self) -> Self::Timer;
-}
-
-impl<T: Timer> Timed for T {
-    type Timer = T;
-
-    fn timer(&self) -> T {
-        self.clone()
-    }
 }
 
 /// A timer of any type: the one that groups use, and that of an [`AnyTimedSpawner`](crate::AnyTimedSpawner).

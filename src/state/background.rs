@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::state::State;
 use crate::state::effects::Effects;
+use crate::state::facts::Fact;
 use crate::state::member::{Key, Kind, Member};
 use crate::state::table::Table;
 
@@ -56,6 +57,18 @@ impl Table {
 }
 
 impl State {
+    /// Whether nothing is left and nothing can come. Ends the background children if nothing else is left.
+    pub(crate) fn has_ended(self: &Arc<Self>) -> bool {
+        let is_over = {
+            let table = self.lock();
+            !self.word.look().is_open() && table.body.is(Fact::GONE)
+        };
+        if is_over {
+            self.end_background();
+        }
+        is_over && self.word.look().is_clear()
+    }
+
     /// Cancels the background children if nothing else is left.
     ///
     /// For callers that wait for the end of the group.

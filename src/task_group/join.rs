@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::child::context::Withheld;
 use crate::error::{CancelReason, GroupError, Origin};
-use crate::group::refuse_own_child;
+use crate::group::waiting::refuse_own_child;
 use crate::observe::patience::{Patience, Warn};
 use crate::observe::snapshot::Snapshot;
 use crate::outcome::Outcome;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use futures_lite::future::{Boxed, block_on, poll_once, yield_now};
 use taskgroup::async_task::{self, Runnable};
-use taskgroup::runtime::{Adopt, SpawnBlocking, Timer, lazily};
+use taskgroup::runtime::{Adopt, SpawnBlocking, Timed, Timer, lazily};
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
 use taskgroup_conformance::spawners::ThreadEach;
@@ -51,6 +51,14 @@ impl SpawnBlocking for Later {
             runnable.schedule();
             task
         })
+    }
+}
+
+impl Timed for Later {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        self.clone()
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures_lite::FutureExt;
 use futures_lite::future::{Boxed, block_on, poll_once, yield_now};
-use taskgroup::runtime::{Dependent, Timer};
+use taskgroup::runtime::{Dependent, Timed, Timer};
 use taskgroup::{AnyTimedSpawner, Pool, Spawner, Task, TaskGroup, adopt};
 use taskgroup_conformance::ledger::{Gate, Ledger, Tally};
 use taskgroup_conformance::{Test, panic_text, run, until, watched};

@@ -10,7 +10,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
 use taskgroup::error::StartError;
 use taskgroup::group::Racers;
-use taskgroup::runtime::Timer;
+use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{CancelReason, Spawner, Task, TaskGroup, race};
 
 use super::{Capture, Threads, Yield, block_on, bounded};
@@ -244,6 +244,14 @@ impl Spawner for Impatient {
         F: Future<Output = ()> + Send + 'static,
     {
         Threads.spawn(future)
+    }
+}
+
+impl Timed for Impatient {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        self.clone()
     }
 }
 

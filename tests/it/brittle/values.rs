@@ -51,6 +51,14 @@ impl SpawnBlocking for BadSpawner {
     }
 }
 
+impl Timed for BadSpawner {
+    type Timer = Self;
+
+    fn timer(&self) -> Self {
+        self.clone()
+    }
+}
+
 impl Timer for BadSpawner {
     type Sleep = Pending<()>;
 

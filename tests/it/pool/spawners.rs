@@ -73,6 +73,14 @@ fn what_tasks_are_given_has_a_clock_of_its_own_where_the_type_is_forgotten() {
         }
     }
 
+    impl Timed for Kept {
+        type Timer = Self;
+
+        fn timer(&self) -> Self {
+            self.clone()
+        }
+    }
+
     impl Timer for Kept {
         type Sleep = Boxed<()>;
 
