@@ -222,6 +222,7 @@ macro_rules! __for_all_cases {
             }
             adoption {
                 its_value_and_its_end_are_the_groups
+                its_output_is_made_another_one
                 its_error_fails_the_group
                 a_cancel_asks_for_the_abort_and_waits_for_the_end
                 a_cancel_before_the_first_poll_waits_as_well

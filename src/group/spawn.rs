@@ -261,8 +261,8 @@ impl<S, E: Send + 'static> Group<S, E> {
 
     /// Makes a child of a task that already runs, on any runtime.
     ///
-    /// It returns a handle for the task's value. The task's output is that of a child (see [`ChildOutput`]), and the group
-    /// treats it as a child like any other:
+    /// It returns a handle for the task's value. The task's output is that of a child (see [`ChildOutput`]), or is
+    /// [made](crate::runtime::Adopt::map_output) to be. The group treats the task as a child like any other:
     ///
     /// * The group waits for the task, and its error or panic goes to the group.
     /// * If the task ends without an output, because other code aborted it or its runtime went away, the child is lost.

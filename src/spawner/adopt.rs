@@ -8,7 +8,7 @@ use async_task::Task;
 use pin_project_lite::pin_project;
 
 use crate::child::context;
-use crate::keeping::Begun;
+use crate::keeping::{Begun, Mapped};
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
 
@@ -75,6 +75,53 @@ pub trait Adopt: Send + 'static {
         self,
         cancelled: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = Option<Self::Output>> + Send + 'static;
+
+    /// Makes another output of this one's, so that a task whose output is not that of a child can be adopted.
+    ///
+    /// `f` runs in the child that waits for the task, and a panic of it is that child's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup, runtime::Adopt};
+    /// # smol::block_on(async {
+    /// let running = smol::spawn(async { 42 });
+    /// let group = TaskGroup::new(Smol);
+    /// let handle = group.adopt(running.map_output(Ok));
+    /// assert_eq!(handle.await.unwrap(), 42);
+    /// # });
+    /// # }
+    /// ```
+    fn map_output<O, F>(self, f: F) -> impl Adopt<Output = O>
+    where
+        Self: Sized,
+        F: FnOnce(Self::Output) -> O + Send + 'static,
+        O: Send + 'static,
+    {
+        MapOutput { task: self, f }
+    }
+}
+
+struct MapOutput<A, F> {
+    task: A,
+    f: F,
+}
+
+impl<A, F, O> Adopt for MapOutput<A, F>
+where
+    A: Adopt,
+    F: FnOnce(A::Output) -> O + Send + 'static,
+    O: Send + 'static,
+{
+    type Output = O;
+
+    fn run(
+        self,
+        cancelled: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = Option<O>> + Send + 'static {
+        Mapped::new(self.task.run(cancelled), |output: Option<A::Output>| output.map(self.f))
+    }
 }
 
 impl<T: Send + 'static> Adopt for Task<T> {

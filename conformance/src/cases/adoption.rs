@@ -8,7 +8,7 @@ use taskgroup::runtime::Adopt;
 use taskgroup::{Spawner, TaskGroup, scope};
 
 use crate::ledger::Gate;
-use crate::test::{Test, panic_text};
+use crate::test::{Test, errors, panic_text};
 
 /// Starts a task outside of every group. A channel delivers its output, possibly before the task is gone.
 fn start<T: Send + 'static>(t: &Test, future: impl Future<Output = T> + Send + 'static) -> Running<T> {
@@ -51,6 +51,20 @@ pub async fn its_value_and_its_end_are_the_groups(t: &Test) {
     gate.open();
     group.join().await.unwrap();
     assert_eq!(handle.await.unwrap(), 7);
+    t.nothing_alive().await;
+}
+
+pub async fn its_output_is_made_another_one(t: &Test) {
+    let group = TaskGroup::fallible(t.spawner());
+    let even = |number: u32| if number % 2 == 0 { Ok(number) } else { Err("odd") };
+    let handle = group.adopt(start(t, async { 8 }).map_output(even));
+    assert_eq!(handle.await.unwrap(), 8);
+    let aborted = group.adopt(start(t, std::future::pending::<u32>()).map_output(even));
+    aborted.cancel();
+    assert!(aborted.await.unwrap_err().is_cancelled());
+    assert!(!group.is_cancelled());
+    drop(group.adopt(start(t, async { 7 }).map_output(even)));
+    assert_eq!(errors(&group.join().await.unwrap_err()), ["odd"]);
     t.nothing_alive().await;
 }
 
