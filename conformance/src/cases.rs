@@ -14,6 +14,7 @@ pub mod body_failure;
 pub mod cancel;
 pub mod cleanup;
 pub mod completion;
+pub mod contract;
 mod crank;
 pub mod crowd;
 pub mod destructors;

@@ -8,6 +8,11 @@ macro_rules! __for_all_cases {
     ($then:path, $($name:ident ($rig:expr))?) => {
         $then! { $($name ($rig))?
         {
+            contract {
+                promise_1_a_future_is_polled_until_it_is_ready
+                promise_2_a_future_is_dropped_soon_after_its_task
+                promise_3_spawn_does_not_wait_for_the_future
+            }
             completion {
                 o_01_two_children_two_values
                 o_02_child_added_later_by_the_body

@@ -13,7 +13,7 @@ use taskgroup::Spawner;
 use crate::{Rig, Test};
 
 /// How long a case may take before it counts as hung.
-fn patience() -> Duration {
+pub(crate) fn patience() -> Duration {
     let seconds = std::env::var("TASKGROUP_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(60))
 }

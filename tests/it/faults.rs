@@ -16,8 +16,9 @@ use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::{Adopt, SpawnBlocking, Timed, Timer, lazily};
 use taskgroup::{JoinHandle, Spawner, Task, TaskGroup};
 use taskgroup_conformance::ledger::{Gate, Ledger, Wakes};
+use taskgroup_conformance::list::contract;
 use taskgroup_conformance::spawners::ThreadEach;
-use taskgroup_conformance::watched;
+use taskgroup_conformance::{Rig, watched};
 
 use crate::brittle::{Bomb, panic_of, unwinds_over};
 use crate::hostile::OnDrop;
@@ -437,4 +438,26 @@ fn the_destructor_of_a_child_that_is_cut_spawns_a_sibling() {
         block_on(group.join()).unwrap();
         assert_eq!((children.read().completed, children.read().alive()), (1, 0));
     });
+}
+
+/// Whoever writes a spawner learns within seconds which promise it breaks.
+#[test]
+fn the_suite_says_which_promise_is_broken() {
+    /// Its tasks go on when their `Task`s are dropped.
+    #[derive(Clone)]
+    struct Deaf;
+    impl Spawner for Deaf {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            ThreadEach.spawn(future).detach();
+            async_task::spawn(ready(()), drop::<Runnable>).1
+        }
+    }
+    let text = panic_of(|| contract::promise_2_a_future_is_dropped_soon_after_its_task(|| Rig::new(Deaf)));
+    assert!(text.starts_with("promise 2 is broken"), "{text}");
+    let idle = || Rig::new(Later::default());
+    let text = panic_of(move || contract::promise_1_a_future_is_polled_until_it_is_ready(idle));
+    assert!(text.starts_with("promise 1 is broken"), "{text}");
 }
