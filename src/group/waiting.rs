@@ -138,11 +138,11 @@ impl<S, E> Group<S, E> {
     /// ```
     /// # #[cfg(feature = "smol")] {
     /// # use taskgroup::{Group, Smol, TaskGroup};
-    /// struct Pool {
+    /// struct Downloads {
     ///     workers: Group<Smol>,
     /// }
     ///
-    /// impl Pool {
+    /// impl Downloads {
     ///     async fn close(&self) {
     ///         self.workers.stop();
     ///         self.workers.ended().await;
@@ -151,11 +151,11 @@ impl<S, E> Group<S, E> {
     ///
     /// # smol::block_on(async {
     /// let group = TaskGroup::new(Smol);
-    /// let pool = Pool { workers: group.group() };
+    /// let downloads = Downloads { workers: group.group() };
     /// let soft = group.stopping();
     /// group.launch(async { soft.await });
-    /// pool.close().await;
-    /// pool.close().await;
+    /// downloads.close().await;
+    /// downloads.close().await;
     /// assert_eq!(group.len(), 0);
     /// group.join().await.unwrap();
     /// # });

@@ -88,6 +88,7 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
                 "src/group/spawn.rs",
                 "src/spawner.rs",
                 "src/group/start.rs",
+                "src/group/waiting.rs",
                 "src/task_group.rs",
                 "src/task_group/join.rs",
                 "src/spawner/timer.rs",
