@@ -221,6 +221,7 @@ macro_rules! __for_all_cases {
                 a_timeout_around_join_cancels
                 an_owner_goes_without_joining
                 an_owner_goes_after_its_children
+                an_owner_inside_another_group_abandons_nobody
                 a_hook_panics
                 a_join_is_dropped_after_a_poll_and_by_whoever_polled_it_last
                 a_closed_or_cancelled_group_is_spawned_on

@@ -260,13 +260,29 @@ pub async fn an_owner_goes_without_joining(t: &Test) {
 }
 
 pub async fn an_owner_goes_after_its_children(t: &Test) {
+    let hook = t.log.clone();
     let group = TaskGroup::builder::<Infallible>(t.spawner())
-        .on_abandoned(|_| unreachable!("no child was left"))
+        .on_abandoned(move |children| hook.write(format!("{children} left")))
         .open();
     group.launch(t.child(async {}));
     group.idle().await;
     drop(group);
-    assert_eq!(t.ledger.read().alive(), 0);
+    assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec![], 0));
+}
+
+/// The group around it waits for the children.
+pub async fn an_owner_inside_another_group_abandons_nobody(t: &Test) {
+    let (outer, hook, spawner) = (TaskGroup::new(t.spawner()), t.log.clone(), t.spawner());
+    let child = t.stuck();
+    outer.launch(t.child(async move {
+        let inner = TaskGroup::builder::<Infallible>(spawner)
+            .on_abandoned(move |children| hook.write(format!("{children} left")))
+            .open();
+        inner.launch(child);
+        drop(inner);
+    }));
+    outer.join().await.unwrap();
+    assert_eq!((t.log.lines(), t.ledger.read().alive()), (vec![], 0));
 }
 
 pub async fn a_hook_panics(t: &Test) {
