@@ -359,7 +359,8 @@ impl State {
         let mut table = self.lock();
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
-        if table.background.watchers > 0 || self.word.look().is_watched() {
+        // By those who wait for the end, or watch the deadline.
+        if self.word.look().is_watched() {
             effects.notify(self);
         }
         self.settle_if_due(self.word.look(), &mut effects);

@@ -259,6 +259,7 @@ macro_rules! __for_all_cases {
                 a_value_that_nobody_reads_may_panic_beside_its_reader
                 and_so_may_the_value_of_a_scope
                 the_hook_sees_the_panic_of_a_value_that_a_scope_does_not_give
+                then_the_group_has_not_ended
             }
             panics {
                 o_96_a_panic_reaches_the_host_after_everybody_ended
@@ -359,6 +360,7 @@ macro_rules! __for_all_cases {
                 a_closed_group_gives_what_is_outstanding_and_then_the_end
                 they_are_freed_when_nobody_takes_them_any_more
                 a_panic_of_a_value_is_raised_where_they_are_dropped
+                so_it_is_whether_they_were_spawned_or_added
                 and_with_whoever_waits_for_them_all
                 a_value_that_comes_too_late_and_panics_is_the_childs_panic
                 a_child_is_cancelled_by_the_handle_it_was_spawned_with
@@ -431,6 +433,7 @@ macro_rules! __for_all_cases {
                 ended_waits_for_whatever_is_left_of_a_closed_group
                 ended_of_an_open_group_comes_with_its_owner
                 ended_waits_for_the_body
+                whoever_waits_for_the_end_is_woken
                 a_member_that_waits_for_the_end_of_its_group_panics
             }
             background {
@@ -459,6 +462,7 @@ macro_rules! __for_all_cases {
                 o_41_nor_in_a_free_standing_group
                 o_41_nor_while_only_a_clean_up_is_left
                 o_41_nor_while_only_a_background_child_is_left
+                whoever_keeps_a_deadline_does_not_hold_a_host_that_is_cut
                 a_deadline_that_is_set_after_an_explicit_cancel_counts
                 whoever_keeps_a_deadline_does_not_close_the_group_to_a_clean_up
                 whoever_keeps_a_deadline_does_not_close_the_group_to_a_group_in_the_body

@@ -59,14 +59,16 @@ impl Table {
 impl State {
     /// Whether nothing is left and nothing can come. Ends the background children if nothing else is left.
     pub(crate) fn has_ended(self: &Arc<Self>) -> bool {
-        let is_over = {
-            let table = self.lock();
-            !self.word.look().is_open() && table.body.is(Fact::GONE)
-        };
-        if is_over {
-            self.end_background();
+        let table = self.lock();
+        let seen = self.word.look();
+        let is_over = !seen.is_open() && table.body.is(Fact::GONE);
+        drop(table);
+        if !is_over || seen.is_clear() {
+            // If it is clear, nobody may come now that is waited for: nobody would tell of that.
+            return is_over;
         }
-        is_over && self.word.look().is_clear()
+        self.end_background();
+        self.word.look().is_clear()
     }
 
     /// Cancels the background children if nothing else is left.

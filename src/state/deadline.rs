@@ -22,7 +22,7 @@ use crate::state::member::{Kind, Member};
 use crate::state::signal::Waiter;
 use crate::state::table::Table;
 use crate::state::word::Seen;
-use crate::unwind::{drop_quietly, drop_refused};
+use crate::unwind::{catch, drop_quietly, drop_refused};
 
 /// The deadline of a group.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// # Panics
     ///
     /// Panics if the spawner does, which runs the child that watches the deadline. That child is lost then, which cancels the
-    /// group.
+    /// group. A clock that panics when it is asked for the time is taken for one whose time has not come.
     ///
     /// # Examples
     ///
@@ -111,8 +111,12 @@ impl Table {
     }
 
     /// Whether anything is left besides the children that watch the deadline.
+    ///
+    /// A body that is cut does not count: its host may be cut as well, and then drops it only when the group is over, for
+    /// which the watchers have to be gone. While such a body waits for groups that it has opened, these count.
     pub(crate) fn has_members(&self, seen: Seen) -> bool {
-        !self.body.is(Fact::GONE) || seen.children() > 0 || seen.others() > self.background.watchers
+        let body = !self.body.is(Fact::GONE) && !self.body.is(Fact::CUT);
+        body || seen.children() > 0 || seen.others() > self.background.watchers
     }
 }
 
@@ -148,8 +152,11 @@ impl State {
     /// Cancels the group if its deadline has passed, and returns whether it has.
     fn end_if_due(self: &Arc<Self>) -> bool {
         let due = self.lock().due();
-        if due.is_some_and(|(at, clock)| clock.now() >= at) {
-            self.end_deadline(CancelReason::Deadline);
+        match catch(|| due.is_some_and(|(at, clock)| clock.now() >= at)) {
+            Ok(true) => self.end_deadline(CancelReason::Deadline),
+            Ok(false) => {}
+            // The watcher will see.
+            Err(payload) => drop_quietly(payload),
         }
         self.reason() == Some(CancelReason::Deadline)
     }

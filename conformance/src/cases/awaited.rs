@@ -1,12 +1,15 @@
 //! What can be awaited of a group besides its end by the owner.
 
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
-use futures_lite::future::{poll_once, zip};
+use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::{AnySpawner, Group, TaskGroup, scope, shield};
 
-use crate::ledger::{Gate, Tally};
+use crate::ledger::{Gate, Tally, Wakes};
 use crate::test::{Test, panic_text};
 
 pub async fn until_stopping_gives_what_comes_first(t: &Test) {
@@ -112,6 +115,43 @@ pub async fn ended_waits_for_the_body(t: &Test) {
         ended.await;
     }
     assert_eq!(t.log.lines(), ["the body"; 2]);
+}
+
+/// When the last child leaves, when an empty group is closed, and when a scope is dropped.
+pub async fn whoever_waits_for_the_end_is_woken(t: &Test) {
+    async fn woken(group: &Group<AnySpawner>, end: impl AsyncFnOnce()) {
+        let (wakes, mut ended) = (Arc::new(Wakes::default()), pin!(group.ended()));
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(ended.as_mut().poll(&mut cx).is_pending());
+        end().await;
+        while wakes.count() == 0 {
+            yield_now().await;
+        }
+        // Perhaps it was woken by something that came before.
+        while ended.as_mut().poll(&mut cx).is_pending() {
+            yield_now().await;
+        }
+    }
+    let (group, gate) = (TaskGroup::new(t.spawner()), Gate::new());
+    let wait = gate.clone();
+    group.launch(t.child(async move { wait.wait().await }));
+    group.close();
+    woken(&group, async || gate.open()).await;
+    group.join().await.unwrap();
+
+    let group = TaskGroup::new(t.spawner());
+    woken(&group, async || group.close()).await;
+    group.join().await.unwrap();
+
+    let (give, take) = async_channel::bounded(1);
+    let mut opened = Box::pin(scope(t.spawner(), |group| async move {
+        give.try_send(group).unwrap();
+        pending::<Result<(), Infallible>>().await
+    }));
+    assert!(poll_once(&mut opened).await.is_none());
+    let group = take.recv().await.unwrap();
+    woken(&group, async || drop(opened)).await;
 }
 
 pub async fn a_member_that_waits_for_the_end_of_its_group_panics(t: &Test) {

@@ -198,6 +198,23 @@ pub async fn a_panic_of_a_value_is_raised_where_they_are_dropped(t: &Test) {
     group.join().await.unwrap();
 }
 
+pub async fn so_it_is_whether_they_were_spawned_or_added(t: &Test) {
+    for added in [false, true] {
+        let group = TaskGroup::new(t.spawner());
+        let (results, value) = (group.results(), Bomb(t.ledger.capture()));
+        let child = t.child(async move { Ok(value) });
+        if added {
+            results.add(group.spawn(child));
+        } else {
+            results.spawn(child);
+        }
+        group.idle().await;
+        assert_eq!(panic_text(async { drop(results) }).await, "in the value");
+        group.join().await.unwrap();
+    }
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (2, 0));
+}
+
 pub async fn and_with_whoever_waits_for_them_all(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let results = group.results();

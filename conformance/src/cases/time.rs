@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 
-use futures_lite::future::{yield_now, zip};
+use futures_lite::future::{poll_once, yield_now, zip};
 use taskgroup::future::Join;
 use taskgroup::{CancelReason, Group, GroupError, TaskGroup, scope, shield};
 
@@ -171,6 +171,36 @@ pub async fn o_41_nor_while_only_a_background_child_is_left(t: &Test) {
     group.cancel();
     overtake(&group, &crank, &slow).await;
     group.join().await.unwrap();
+    assert_eq!(crank.sleeps(), 0);
+}
+
+/// The body of a scope is cut, but its host drops it only when the scope is over: nothing may wait for the body then.
+pub async fn whoever_keeps_a_deadline_does_not_hold_a_host_that_is_cut(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    for carried in [false, true] {
+        let outer = TaskGroup::new(spawner.clone());
+        let ((give, groups), (away, kept)) = (async_channel::bounded(1), async_channel::bounded(1));
+        let spawner = spawner.clone();
+        let host = outer.spawn(t.child(async move {
+            let mut opened = Box::pin(scope(spawner, |group: Group<_, Infallible>| async move {
+                group.set_deadline(Some(at(5)));
+                give.try_send(group).unwrap();
+                pending::<Result<(), _>>().await
+            }));
+            assert!(poll_once(&mut opened).await.is_none());
+            if carried {
+                away.try_send(opened).map_err(drop).unwrap();
+                return pending().await;
+            }
+            opened.await.map_err(drop).unwrap_err();
+            Ok(())
+        }));
+        let group = groups.recv().await.unwrap();
+        group.cancel();
+        host.cancel();
+        outer.join().await.unwrap();
+        drop(kept);
+    }
     assert_eq!(crank.sleeps(), 0);
 }
 
