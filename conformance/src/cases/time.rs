@@ -182,12 +182,14 @@ pub async fn whoever_keeps_a_deadline_does_not_hold_a_host_that_is_cut(t: &Test)
         let ((give, groups), (away, kept)) = (async_channel::bounded(1), async_channel::bounded(1));
         let spawner = spawner.clone();
         let host = outer.spawn(t.child(async move {
-            let mut opened = Box::pin(scope(spawner, |group: Group<_, Infallible>| async move {
+            let (keep, own) = async_channel::bounded(1);
+            let mut opened = Box::pin(scope(spawner, move |group: Group<_, Infallible>| {
                 group.set_deadline(Some(at(5)));
-                give.try_send(group).unwrap();
-                pending::<Result<(), _>>().await
+                keep.try_send(group).unwrap();
+                pending::<Result<(), _>>()
             }));
             assert!(poll_once(&mut opened).await.is_none());
+            give.try_send(own.try_recv().unwrap()).unwrap();
             if carried {
                 away.try_send(opened).map_err(drop).unwrap();
                 return pending().await;
