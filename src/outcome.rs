@@ -180,8 +180,8 @@ impl Outcome {
 
     /// Decides how the group ends.
     ///
-    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value. If its destructor may panic, the value
-    /// is gone by now unless the group [is good](Self::is_good).
+    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value. Its destructor does not panic: the
+    /// caller has dropped it unless the group [is good](Self::is_good).
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,

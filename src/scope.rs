@@ -323,19 +323,17 @@ where
             }
             if this.body.is_none() {
                 state.watch();
-                let has_value = std::mem::needs_drop::<T>() && this.value.is_some();
-                let (outcome, reason) = match state.wind_up(this.withheld, cx, has_value) {
-                    Conclusion::Over(outcome, reason) => (outcome, reason),
-                    Conclusion::NotYet | Conclusion::Withheld => return Poll::Pending,
-                    Conclusion::Spoilt => {
-                        state.discard(this.value.take());
-                        continue;
-                    }
+                let Conclusion::Over(mut outcome, reason) = state.wind_up(this.withheld, cx) else {
+                    return Poll::Pending;
                 };
                 *this.state = None;
                 // A panic of its destructor must not lose the outcome.
                 this.watch.take().into_iter().for_each(drop_quietly);
-                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), this.value.take()));
+                let mut value = this.value.take();
+                if !outcome.is_good(reason.as_ref()) {
+                    state.drop_value(value.take(), &mut outcome);
+                }
+                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), value));
             }
             let cut = match state.body_fate() {
                 BodyFate::Hold => return Poll::Pending,

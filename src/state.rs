@@ -359,12 +359,20 @@ impl State {
         let mut table = self.lock();
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
+        let outlive = table.body.count_owned();
+        for _ in 0..outlive {
+            self.word.enter(&mut table.locked, Kind::Body);
+        }
         // By those who wait for the end, or watch the deadline.
         if self.word.look().is_watched() {
             effects.notify(self);
         }
         self.settle_if_due(self.word.look(), &mut effects);
         drop(table);
+        if outlive > 0 {
+            // Without them the group may have been over while the body was in its destructors.
+            self.relink();
+        }
         effects.run();
     }
 

@@ -259,7 +259,6 @@ macro_rules! __for_all_cases {
                 a_value_that_nobody_reads_may_panic_beside_its_reader
                 and_so_may_the_value_of_a_scope
                 the_hook_sees_the_panic_of_a_value_that_a_scope_does_not_give
-                then_the_group_has_not_ended
             }
             panics {
                 o_96_a_panic_reaches_the_host_after_everybody_ended

@@ -1,5 +1,6 @@
 //! How a group comes to its end: failures on the way, the outcome, and owners that leave without it.
 
+use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task;
@@ -18,8 +19,6 @@ pub(crate) enum Conclusion {
     NotYet,
     /// The owner asks again in a later poll, which has been requested.
     Withheld,
-    /// The group has failed, and the owner has a value of no use. The owner [discards](State::discard) it and asks again.
-    Spoilt,
     Over(Outcome, Option<CancelReason>),
 }
 
@@ -66,7 +65,7 @@ impl State {
     ///
     /// The failure first gets its place in the order, and cancels the group if the policy says so. Then the hook sees
     /// it, and then it is kept. The first two are one step, so that the reason of the cancel is the primary failure.
-    pub(crate) fn record_into(self: &Arc<Self>, mut failure: Raw, origin: Origin, effects: &mut Effects) {
+    pub(crate) fn record_into(self: &Arc<Self>, failure: Raw, origin: Origin, effects: &mut Effects) {
         let verdict = self.config.policy.on(failure.event(&origin));
         let mut table = self.lock();
         let number = table.outcome.number();
@@ -74,10 +73,7 @@ impl State {
             self.cancel_locked(&mut table, failure.reason(origin.clone()), effects);
         }
         drop(table);
-        let mut hook_panic = None;
-        if let Some(hook) = self.config.on_failure() {
-            (failure, hook_panic) = hook(&origin, failure);
-        }
+        let (failure, hook_panic) = self.show(&origin, failure);
         let bound = self.config.keep;
         let mut table = self.lock();
         let not_kept = if verdict.keep {
@@ -94,14 +90,23 @@ impl State {
         drop_quietly(nor_kept);
     }
 
-    /// Drops the value of the body, while that is [counted](Conclusion::Spoilt). A panic of its destructor is one more failure.
-    pub(crate) fn discard<T>(self: &Arc<Self>, value: T) {
-        if let Err(payload) = catch(|| drop(value)) {
-            self.record(BODY, Raw::Panic(payload));
+    /// Lets the hook see a failure, if there is one, and returns the failure and the panic of the hook.
+    fn show(&self, origin: &Origin, failure: Raw) -> (Raw, Option<Box<dyn Any + Send>>) {
+        match self.config.on_failure() {
+            Some(hook) => hook(origin, failure),
+            None => (failure, None),
         }
-        let mut effects = Effects::default();
-        self.release(&mut self.lock(), &mut effects);
-        effects.run();
+    }
+
+    /// Drops the value of the body, because the group has ended and failed. A panic of its destructor is one more failure.
+    pub(crate) fn drop_value<T>(&self, value: T, outcome: &mut Outcome) {
+        let Err(payload) = catch(|| drop(value)) else { return };
+        let origin = self.origin(BODY);
+        let (failure, hook_panic) = self.show(&origin, Raw::Panic(payload));
+        for failure in std::iter::once(failure).chain(hook_panic.map(Raw::Panic)) {
+            let number = outcome.number();
+            drop_quietly(outcome.keep(number, origin.clone(), failure, self.config.keep));
+        }
     }
 
     pub(crate) fn location(&self) -> &'static Location<'static> {
@@ -112,14 +117,7 @@ impl State {
     ///
     /// The group may be cancelled because the member that awaits it is cut. That member was marked before the group
     /// was, so it is not too early to look here. In that case the outcome stays for [`abandon`](Self::abandon).
-    ///
-    /// `has_value` says that the owner has a value that may have to be discarded. That is done before the group has ended.
-    pub(crate) fn conclude(
-        self: &Arc<Self>,
-        withheld: &mut Withheld,
-        cx: &task::Context<'_>,
-        has_value: bool,
-    ) -> Conclusion {
+    pub(crate) fn conclude(self: &Arc<Self>, withheld: &mut Withheld, cx: &task::Context<'_>) -> Conclusion {
         // One read for both questions: a member that was cut before the last child left is found cut here.
         let seen = self.word.look();
         if !seen.is_clear() {
@@ -128,32 +126,23 @@ impl State {
         if seen.is_cancelled() && context::is_cut() && withheld.again(cx) {
             return Conclusion::Withheld;
         }
-        self.finish(has_value)
+        self.finish()
     }
 
     /// Concludes, and ends the background children once nothing else is left.
     ///
     /// For an owner who will be told of whatever leaves from now on. A background child may come when nothing else is there.
     /// Nobody is told of that, and it does not end by itself. But it is found here: the owner was told of what left before it.
-    pub(crate) fn wind_up(
-        self: &Arc<Self>,
-        withheld: &mut Withheld,
-        cx: &task::Context<'_>,
-        has_value: bool,
-    ) -> Conclusion {
-        self.conclude(withheld, cx, has_value).or_else(|| {
+    pub(crate) fn wind_up(self: &Arc<Self>, withheld: &mut Withheld, cx: &task::Context<'_>) -> Conclusion {
+        self.conclude(withheld, cx).or_else(|| {
             self.end_background();
-            self.conclude(withheld, cx, has_value)
+            self.conclude(withheld, cx)
         })
     }
 
     /// Closes the group permanently and takes the outcome, if nothing is left.
-    fn finish(self: &Arc<Self>, has_value: bool) -> Conclusion {
+    fn finish(self: &Arc<Self>) -> Conclusion {
         let mut table = self.lock();
-        if has_value && self.word.look().is_clear() && !table.outcome.is_good(table.reason.as_deref()) {
-            self.word.enter(&mut table.locked, Kind::Body);
-            return Conclusion::Spoilt;
-        }
         if !self.word.finish(&mut table.locked) {
             return Conclusion::NotYet;
         }

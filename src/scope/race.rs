@@ -24,7 +24,7 @@ use crate::state::State;
 use crate::state::deadline::time_settings;
 use crate::state::member::BODY;
 use crate::sync::{Mutex, lock};
-use crate::unwind::{drop_quietly, drop_unread};
+use crate::unwind::{drop_each, drop_quietly, drop_unread};
 
 /// Opens a group that ends with the value of the first child that succeeds.
 ///
@@ -296,9 +296,8 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let Values { finish, own, .. } = lock(&this.slot).close();
-            // Quietly, as this may run while a panic of the group unwinds.
-            drop_quietly(finish);
-            drop_quietly(own);
+            // The first panic is raised, unless this runs while a panic of the group unwinds.
+            drop_each([finish, own]);
         }
     }
 }

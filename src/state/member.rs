@@ -132,6 +132,8 @@ struct Hold {
 
 /// A group that was opened in this member and has not ended.
 struct Inner {
+    /// Whether the group around counts it. What a body owns is not counted before the body is gone.
+    counted: bool,
     group: Arc<State>,
     /// The group was opened under a shield, so a cancel from outside does not reach it until the shield ends.
     shielded: bool,
@@ -389,7 +391,19 @@ impl Member {
     pub(crate) fn relink(&mut self, group: &Arc<State>) -> usize {
         let hold = self.hold.get_or_insert_default();
         hold.awaited += usize::from(!group.config.owned);
-        hold.groups.insert(Inner { group: group.clone(), shielded: hold.shields > 0 })
+        let counted = !group.config.owned || self.facts.is(Fact::GONE);
+        hold.groups.insert(Inner { counted, group: group.clone(), shielded: hold.shields > 0 })
+    }
+
+    /// Whether the group around counts this group, if the member is a body.
+    pub(crate) fn counts(&self, link: usize) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.groups[link].counted)
+    }
+
+    /// Counts the groups that the body owned and that have outlived it. Returns how many there are.
+    pub(crate) fn count_owned(&mut self) -> usize {
+        let groups = self.hold.iter_mut().flat_map(|hold| hold.groups.iter_mut());
+        groups.map(|(_, inner)| usize::from(!std::mem::replace(&mut inner.counted, true))).sum()
     }
 
     pub(crate) fn unlink(&mut self, link: usize) -> Arc<State> {

@@ -164,16 +164,19 @@ impl State {
         let (link, is_cancelled) = table
             .member(key, |member, _| (member.link(group), member.is(Fact::CANCELLED)))
             .unwrap_or_default();
-        if link.is_some() {
-            self.note_link(&mut table, key);
+        if let Some(link) = link {
+            self.note_link(&mut table, key, link);
         }
         // A shielded child that was cancelled alone is not told again when its group is cancelled.
         (link, is_cancelled || self.word.look().is_stopping())
     }
 
-    /// Notes that a group was linked to this member: the group waits for what is opened in its body.
-    fn note_link(&self, table: &mut Table, key: Key) {
+    /// Notes that a group was linked to this member: the group waits for what is opened in its body, unless the body owns it.
+    fn note_link(&self, table: &mut Table, key: Key, link: usize) {
         if key == BODY {
+            if !table.body.counts(link) {
+                return;
+            }
             self.word.enter(&mut table.locked, Kind::Body);
         } else {
             self.flags.entangle(&mut table.locked);
@@ -204,7 +207,7 @@ impl State {
                 around.word.look().check_room(Kind::Body);
             }
             let link = table.member(key, |member, _| member.relink(&group)).expect("it was looked at");
-            around.note_link(&mut table, key);
+            around.note_link(&mut table, key, link);
             drop(table);
             // Another thread may have linked the group meanwhile.
             let double = group.lock().link.replace((key, link));
@@ -221,6 +224,7 @@ impl State {
 
     fn unlink(self: &Arc<Self>, key: Key, link: usize, effects: &mut Effects) {
         let mut table = self.lock();
+        let counted = key != BODY || table.body.counts(link);
         let (group, task, freed) = table
             .member(key, |member, task| {
                 let group = member.unlink(link);
@@ -229,7 +233,9 @@ impl State {
             })
             .expect("a member stays in the table while a group is linked to it");
         effects.dispose(task);
-        if key == BODY {
+        if !counted {
+            self.settle_if_due(self.word.look(), effects);
+        } else if key == BODY {
             self.release(&mut table, effects);
         } else if freed {
             self.free(&mut table, key, effects);

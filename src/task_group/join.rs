@@ -90,10 +90,10 @@ impl<S, E> Join<S, E> {
         let state = &self.group.as_ref().expect("a `Join` is not polled after it has ended").group.state();
         refuse_own_child(state, "joins its own group");
         // If nothing is left at the first look, there is nothing to wait for.
-        let ended = state.conclude(&mut self.withheld, cx, false).or_else(|| {
+        let ended = state.conclude(&mut self.withheld, cx).or_else(|| {
             state.watch();
             state.signal().wake_owner(cx.waker());
-            state.wind_up(&mut self.withheld, cx, false)
+            state.wind_up(&mut self.withheld, cx)
         });
         let Conclusion::Over(outcome, reason) = ended else {
             if let Some(patience) = &mut self.patience {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_executor::LocalExecutor;
 use futures_lite::future::{poll_once, yield_now, zip};
+use taskgroup::group::Borrowing;
 use taskgroup::{Group, GroupError, Spawner, TaskGroup, borrowing, scope, shield};
 use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
 use taskgroup_conformance::spawners::Inline;
@@ -34,6 +35,8 @@ suite! {
     dropped_half_way_its_children_are_gone_at_once
     cut_along_with_the_body_around_it_it_is_dropped
     cut_along_with_the_child_around_it_it_is_dropped
+    cut_along_with_a_scope_in_a_scope_it_is_dropped
+    what_outlives_it_there_is_waited_for
     a_shield_in_a_child_holds_the_body_around_its_group
     a_shield_in_a_child_holds_the_child_around_its_groups
     nor_does_a_child_with_a_task_of_its_own_hold_whoever_spawns_it
@@ -139,6 +142,62 @@ async fn cut_along_with_the_body_around_it_it_is_dropped<S: Spawner>(t: &Test<S>
     })
     .await;
     assert_eq!(errors(&failed.unwrap_err()), ["broken outside"]);
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+/// Awaits a borrowing group in a scope inside another scope, of which a child fails when the group has begun.
+async fn in_two_scopes<S: Spawner>(
+    t: &Test<S>,
+    there: &Tally,
+    begin: impl AsyncFnOnce(&Borrowing<'_, '_>),
+) -> Result<(), GroupError<&'static str>> {
+    scope(t.spawner(), async |group: Group<_, _>| {
+        let ready = there.clone();
+        group.launch(t.child(async move {
+            ready.take(1).await;
+            Err::<(), _>("broken outside")
+        }));
+        let inner = scope(t.spawner(), async |_: Group<_, Infallible>| {
+            let stuck = borrowing(async |inside: Borrowing<'_, '_>| {
+                begin(&inside).await;
+                pending::<Result<(), _>>().await
+            });
+            let _ = stuck.await;
+            Ok(())
+        });
+        inner.await.map_err(|_| "cut")
+    })
+    .await
+}
+
+/// The scope in between does not wait for a group that is dropped with its own body, which is dropped with its host.
+async fn cut_along_with_a_scope_in_a_scope_it_is_dropped<S: Spawner>(t: &Test<S>) {
+    let there = Tally::new();
+    let child = t.waiting(&there);
+    let failed = in_two_scopes(t, &there, async move |inside| drop(inside.spawn(child)));
+    assert_eq!(errors(&failed.await.unwrap_err()), ["broken outside"]);
+    assert_eq!(t.ledger.read().alive(), 0);
+}
+
+async fn what_outlives_it_there_is_waited_for<S: Spawner>(t: &Test<S>) {
+    let (there, gate) = (Tally::new(), Gate::new());
+    let (begun, wait) = (there.clone(), gate.clone());
+    let section = t.child(shield(async move {
+        begun.add();
+        wait.wait().await;
+    }));
+    let failed = in_two_scopes(t, &there, async |inside| inside.group().on(t.spawner()).launch(section));
+    let mut failed = pin!(failed);
+    while t.ledger.read().completed == 0 {
+        assert!(poll_once(failed.as_mut()).await.is_none());
+        yield_now().await;
+    }
+    for _ in 0..20 {
+        assert!(poll_once(failed.as_mut()).await.is_none(), "its section still lives");
+        yield_now().await;
+    }
+    gate.open();
+    assert_eq!(errors(&failed.await.unwrap_err()), ["broken outside"]);
     assert_eq!(t.ledger.read().alive(), 0);
 }
 

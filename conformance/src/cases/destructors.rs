@@ -2,14 +2,13 @@
 
 use std::future::{Future, pending};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::future::Scope;
 use taskgroup::group::{Racers, Ready};
 use taskgroup::runtime::{Adopt, lazily};
-use taskgroup::{AnySpawner, Failure, Group, TaskGroup, race, scope, shield};
+use taskgroup::{AnySpawner, Group, TaskGroup, race, scope, shield};
 
 use crate::ledger::{Capture, Tally};
 use crate::test::{Test, panic_text, quiet_panic, tell};
@@ -151,25 +150,6 @@ pub async fn the_hook_sees_the_panic_of_a_value_that_a_scope_does_not_give(t: &T
         assert_eq!(panic_text(async { failed.await.map(drop) }).await, expected);
     }
     assert_eq!(t.log.lines().len(), 4, "{:?}", t.log.lines());
-}
-
-/// The hook may spawn, as for any other failure.
-pub async fn then_the_group_has_not_ended(t: &Test) {
-    let opened = Arc::new(OnceLock::new());
-    let (own, ledger) = (opened.clone(), t.ledger.clone());
-    let failed = scope(t.spawner(), |group: Group<_, &str>| async move {
-        group.launch(async { Err::<(), _>("an error") });
-        own.set(group).unwrap();
-        Ok(Brittle::<()>(None))
-    });
-    let group = opened.clone();
-    let failed = failed.collect().on_failure(move |_, failure| {
-        if matches!(failure, Failure::Panic(_)) {
-            group.get().unwrap().launch(ledger.track(async {}));
-        }
-    });
-    assert_eq!(panic_text(async { failed.await.map(drop) }).await, "destructor");
-    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (1, 0));
 }
 
 pub async fn and_so_may_the_value_of_a_scope(t: &Test) {
