@@ -64,7 +64,7 @@ impl State {
         let is_over = !seen.is_open() && table.body.is(Fact::GONE);
         drop(table);
         if !is_over || seen.is_clear() {
-            // If it is clear, nobody may come now that is waited for: nobody would tell of that.
+            // Whoever watches a deadline may still come after this look. Nobody would tell of its end.
             return is_over;
         }
         self.end_background();
