@@ -180,15 +180,15 @@ impl Outcome {
 
     /// Decides how the group ends.
     ///
-    /// A panic is resumed, a failure or a cut is an error, and otherwise there is the value. Its destructor does not panic: the
-    /// caller has dropped it unless the group [is good](Self::is_good).
+    /// There is a value exactly if the group [is good](Self::is_good). Otherwise a panic is resumed, and a failure or a cut is an
+    /// error.
     pub(crate) fn conclude<T, E: 'static>(
         mut self,
         reason: Option<CancelReason>,
         body: impl Fn() -> Origin,
         value: Option<T>,
     ) -> Result<T, GroupError<E>> {
-        if let Some(value) = value.filter(|_| self.is_good(reason.as_ref())) {
+        if let Some(value) = value {
             return Ok(value);
         }
         let Failures { kept, not_kept, .. } = self.failures();

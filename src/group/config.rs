@@ -204,8 +204,8 @@ macro_rules! settings {
         ///
         /// If the policy cancels the siblings, that is decided before the hook is called, and seen by
         /// [`is_cancelled`](crate::Group::is_cancelled). But they are dropped and woken after the hook has returned, so it must
-        /// not wait for them. The hook may spawn and cancel. A panic of the hook is one more failure, for which the hook is not
-        /// called.
+        /// not wait for them. The hook may spawn and cancel, unless the group has ended, as it has when a failed scope drops the
+        /// value of its body, and that panics. A panic of the hook is one more failure, for which the hook is not called.
         ///
         /// Values captured by the hook are dropped with the last handle of the group. So a hook that captures a
         /// [`Group`](crate::Group) of its own group, to start a child anew, keeps both for ever: let it get the `Group` from a

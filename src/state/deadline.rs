@@ -158,7 +158,7 @@ impl State {
             // The watcher will see.
             Err(payload) => drop_quietly(payload),
         }
-        self.reason() == Some(CancelReason::Deadline)
+        matches!(self.lock().reason.as_deref(), Some(CancelReason::Deadline))
     }
 
     /// Cancels the group: the deadline has passed, or its clock is gone, by which it would never pass.

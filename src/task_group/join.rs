@@ -127,7 +127,8 @@ pub(crate) struct Ended {
 impl Ended {
     pub(crate) fn conclude<E: 'static>(self) -> Result<(), GroupError<E>> {
         let Self { outcome, reason, group } = self;
-        outcome.conclude(reason, || *group.clone().expect("not all went well"), Some(()))
+        let value = outcome.is_good(reason.as_ref()).then_some(());
+        outcome.conclude(reason, || *group.clone().expect("not all went well"), value)
     }
 }
 
