@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -94,8 +94,11 @@ fn under_the_watch_dog<T: Send + 'static>(f: Box<dyn FnOnce() -> T + Send>) -> T
 
 /// Makes every worker run one of our tasks, all at the same time. So each task that was queued before has been run.
 ///
-/// No task blocks its worker for long, because a blocked thread may have other tasks in its own queue.
+/// No task blocks its worker for long, because a blocked thread may have other tasks in its own queue. Cases that run side by side
+/// may share the workers, as those of async-std do, so one barrier waits for the other: each could keep a worker from the other.
 fn barrier<S: Spawner>(rig: &Rig<S>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let workers = rig.workers.unwrap_or(1);
     let (inside, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let (arrive, arrived) = async_channel::unbounded();
