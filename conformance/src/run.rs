@@ -1,13 +1,12 @@
 //! Runs a case and checks that it leaves nothing behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use futures_lite::future::yield_now;
 use taskgroup::Spawner;
 
 use crate::{Rig, Test};
@@ -95,44 +94,44 @@ fn under_the_watch_dog<T: Send + 'static>(f: Box<dyn FnOnce() -> T + Send>) -> T
 /// Makes every worker run one of our tasks, all at the same time. So each task that was queued before has been run.
 ///
 /// No task blocks its worker for long, because a blocked thread may have other tasks in its own queue. Cases that run side by side
-/// may share the workers, as those of async-std do, so one barrier waits for the other: each could keep a worker from the other.
+/// may share their workers, as on async-std. So one barrier waits for the other, because each could keep a worker from the
+/// other. Between attempts no task is queued: only a worker with nothing else to do takes over the queue of one that is blocked.
 fn barrier<S: Spawner>(rig: &Rig<S>) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let workers = rig.workers.unwrap_or(1);
-    let (inside, met) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    while !all_at_once(rig, workers) {}
+}
+
+/// Runs as many tasks, and returns whether they were all inside at once.
+fn all_at_once<S: Spawner>(rig: &Rig<S>, all: usize) -> bool {
+    let inside = Arc::new(AtomicUsize::new(0));
     let (arrive, arrived) = async_channel::unbounded();
-    let tasks: Vec<_> = (0..workers)
+    let tasks: Vec<_> = (0..all)
         .map(|_| {
-            let (inside, met, arrive) = (inside.clone(), met.clone(), arrive.clone());
-            rig.spawner.spawn(async move {
-                while !meets(&inside, &met, workers) {
-                    yield_now().await;
-                }
-                arrive.try_send(()).unwrap();
-            })
+            let (inside, arrive) = (inside.clone(), arrive.clone());
+            rig.spawner.spawn(async move { arrive.try_send(meets(&inside, all)).unwrap() })
         })
         .collect();
+    let mut met = true;
     (rig.block_on)(Box::pin(async {
-        for _ in 0..workers {
-            arrived.recv().await.unwrap();
+        for _ in 0..all {
+            met &= arrived.recv().await.unwrap();
         }
     }));
     drop(tasks);
+    met
 }
 
 /// Stays inside for a moment, and returns whether all tasks were inside at once.
-fn meets(inside: &AtomicUsize, met: &AtomicBool, all: usize) -> bool {
+fn meets(inside: &AtomicUsize, all: usize) -> bool {
     inside.fetch_add(1, SeqCst);
     for _ in 0..1_000 {
         if inside.load(SeqCst) == all {
-            met.store(true, SeqCst);
-        }
-        if met.load(SeqCst) {
-            break;
+            return true;
         }
         thread::yield_now();
     }
-    inside.fetch_sub(1, SeqCst);
-    met.load(SeqCst)
+    // Unless all are inside by now, which those who see it do not leave again.
+    inside.fetch_update(SeqCst, SeqCst, |now| (now < all).then(|| now - 1)).is_err()
 }
