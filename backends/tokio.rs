@@ -144,7 +144,7 @@ impl Timed for Handle {
 ///
 /// The runtime has to have its time driver enabled. Otherwise Tokio panics where a timer is made. For a scope with a
 /// deadline, and for a shutdown, that is in the code that polls it. For a free-standing group with a deadline it is in a
-/// child, so joining the group panics.
+/// child: the group is cancelled as lost, and joining it panics, or its hook sees the panic if it supervises.
 impl Timer for Handle {
     type Sleep = tokio::time::Sleep;
 

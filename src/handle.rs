@@ -32,7 +32,8 @@ pub use self::cancel::{CancelHandle, CancelOnDrop};
 /// Awaiting the handle, by value or by `&mut`, gives `Result<T, JoinError>`. With `&mut` the await can be dropped before it
 /// is ready, for instance in `select!`, and the handle can be awaited again: nothing is lost.
 ///
-/// When the handle is ready, the child's future and all that it captured are destroyed.
+/// When the handle is ready, the child's future and all that it captured are destroyed. The child leaves its group a moment later,
+/// and still counts until then: [`Group::len`](crate::Group::len) may include it, and its place under a limit be taken.
 ///
 /// # Cancellation
 ///

@@ -236,7 +236,7 @@ pub use crate::pool::Pool;
 pub use crate::scope::borrow::borrowing;
 pub use crate::scope::race::{race, scope_with};
 pub use crate::scope::scope;
-pub use crate::shield::shield;
+pub use crate::shield::{is_cancelled, shield};
 pub use crate::spawner::any::{AnySpawner, AnyTimedSpawner};
 pub use crate::spawner::{LocalSpawner, Spawner, adopt};
 pub use crate::task_group::TaskGroup;

@@ -10,8 +10,8 @@ use std::convert::Infallible;
 ///
 /// This trait is sealed.
 ///
-/// If an endless loop in an `async` block uses `?`, the compiler cannot infer the type of the block. Make it an `async fn`
-/// that returns `Result<(), E>`.
+/// An endless loop in an `async` block cannot use `?`, because the block returns `!` (E0277). Make it an `async fn` that returns
+/// `Result<(), E>`.
 ///
 /// # Examples
 ///

@@ -42,13 +42,12 @@ use crate::unwind::{catch, drop_quietly};
 ///   shielded future is dropped unpolled with the member.
 /// * A runtime that goes away drops the shielded future. If the group was cancelled before, it does not report that.
 ///
-/// **A loop that awaits only shields is never dropped**, because each shield begins in the poll in which the previous one
-/// ends. Add an await without a shield to the loop, for instance `yield_now()`, or check
-/// [`is_cancelled`](crate::Group::is_cancelled) in it.
+/// **A loop that awaits only shields may never be dropped**, because each shield begins in the poll in which the previous one
+/// ends. Add an await without a shield to the loop, for instance `yield_now()`, or check [`is_cancelled`] in it.
 ///
 /// A shield holds the member that polls it first, and the members around that one in the same task. It goes on holding them
-/// if it is moved elsewhere, or is kept and not polled any more. Outside of every group it only runs the future. If a shield is leaked, its member is not dropped
-/// by a cancel any more, and the group waits until the member ends by itself.
+/// if it is moved elsewhere, or is kept and not polled any more. Outside of every group it only runs the future. If a shield is
+/// leaked, its member is not dropped by a cancel any more, and the group waits until the member ends by itself.
 ///
 /// # Examples
 ///
@@ -77,6 +76,48 @@ use crate::unwind::{catch, drop_quietly};
 /// ```
 pub fn shield<F: Future>(future: F) -> Shield<F> {
     Shield { future: Some(future), hold: Hold::Unpolled }
+}
+
+/// Returns whether the member that runs this code was cancelled, and is dropped as soon as no shield holds it.
+///
+/// It does not matter how: with its group, [alone](crate::JoinHandle::cancel), by its [key](crate::group::Keyed::replace), or,
+/// in the [background](crate::group::ChildBuilder::background), because the others have ended.
+/// [`Group::is_cancelled`](crate::Group::is_cancelled) does not know of the last three. So this is what a loop of
+/// [shields](shield()) should look at, and a child that is [shielded](crate::group::ChildBuilder::shielded) from the start.
+/// Such a member is woken once when it is cancelled.
+///
+/// It is true for the member whose task this is, and for the bodies of scopes in that task. In a child of a group that was
+/// opened under the shield it is false, because that child is only asked to end: see
+/// [`Group::is_stopping`](crate::Group::is_stopping). In a [clean-up](crate::Group::defer) it is false, too, as no cancel
+/// shortens that, and so it is outside of every group, and in [blocking work](crate::Group::spawn_blocking), which is no member.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "smol")] {
+/// # use taskgroup::{Smol, TaskGroup, is_cancelled, shield};
+/// # use futures_lite::future::yield_now;
+/// # smol::block_on(async {
+/// # let (begun, begins) = async_channel::unbounded();
+/// let group = TaskGroup::new(Smol);
+/// let pump = group.spawn(async move {
+///     let mut rounds = 0;
+///     while !is_cancelled() {
+/// #       begun.try_send(()).unwrap();
+///         shield(yield_now()).await; // a round that must be completed
+///         rounds += 1;
+///     }
+///     Ok(rounds)
+/// });
+/// # begins.recv().await.unwrap();
+/// pump.cancel();
+/// assert!(pump.await.unwrap() > 0);
+/// group.join().await.unwrap();
+/// # });
+/// # }
+/// ```
+pub fn is_cancelled() -> bool {
+    context::task().into_iter().any(|(group, key)| group.is_asked_to_end(key))
 }
 
 pin_project! {

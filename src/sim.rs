@@ -129,8 +129,8 @@ pub fn replay(token: &str, scenario: impl AsyncFn(Sim)) -> Report {
 ///
 /// The child is cancelled as by [`JoinHandle::cancel`](crate::JoinHandle::cancel), just before the poll. So it is dropped
 /// instead of being polled, shields are honoured, groups in it end first, and clean-ups run. A child that does not return by
-/// itself is also cancelled after its last poll, while it waits. Bodies, clean-ups and work that blocks are not cancelled by
-/// themselves. This is done under 50 schedules; [`Checker`] has other numbers.
+/// itself is also cancelled after its last poll, while it waits. Bodies, clean-ups and blocking work that has begun are not
+/// cancelled by themselves. This is done under 50 schedules; [`Checker`] has other numbers.
 ///
 /// The scenario itself has to assert what must hold whichever child is missing: that the record is whole, that the lock is
 /// free, that the sum is right. Nothing may rely on a child that can be cancelled, so await handles, and not their

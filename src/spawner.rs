@@ -86,8 +86,9 @@ use crate::unwind::Quiet;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a spawner",
     label = "not a spawner",
-    note = "on smol a spawner is `Smol`, or an `Arc<Executor>` of your own",
-    note = "on Tokio it is a `Handle`: `Tokio::current()?` inside of the runtime, else `runtime.handle().clone()`",
+    note = "on smol (feature `smol`) a spawner is `Smol`, or an `Arc<Executor>` of your own",
+    note = "on Tokio (feature `tokio`) it is a `Handle`: `Tokio::current()?` inside of the runtime, else `runtime.handle().clone()`",
+    note = "in a borrowing group, start children with its own `launch` and `spawn`, or give it a runtime with `on`",
     note = "an `Rc<LocalExecutor>` or `Rc<LocalSet>` starts children with `spawn_local` and `launch_local`"
 )]
 pub trait Spawner: Clone + Send + Sync + 'static {
@@ -208,7 +209,7 @@ pub trait Dependent: Send + Sync {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not keep futures on one thread",
     label = "not a local spawner",
-    note = "on smol it is an `Rc<LocalExecutor>`, on Tokio an `Rc<LocalSet>`; other spawners start children with `spawn` and `launch`"
+    note = "on smol it is an `Rc<LocalExecutor>` (feature `smol`), on Tokio an `Rc<LocalSet>` (feature `tokio`); other spawners start children with `spawn` and `launch`"
 )]
 pub trait LocalSpawner: Clone + 'static {
     /// Starts `future` on this thread, and returns the handle that cancels it when dropped.

@@ -174,6 +174,7 @@ macro_rules! __for_all_cases {
                 a_handle_wakes_whoever_awaited_it_last
                 whoever_has_given_up_is_forgotten
                 a_handle_can_cancel_when_it_is_dropped
+                a_handle_that_was_ready_cancels_nothing
                 value_of_a_failing_child_cuts_the_awaiting_body
                 value_of_a_child_that_fails_at_once_cuts_the_sibling_that_awaits_it
                 value_outside_of_the_group_panics
@@ -282,6 +283,8 @@ macro_rules! __for_all_cases {
                 a_shielded_child_is_woken_once_and_not_spun
                 a_shielded_body_does_not_wake_itself
                 code_under_a_shield_can_see_the_cancel
+                code_under_a_shield_sees_however_it_was_cancelled
+                where_it_is_seen
                 a_shield_in_the_body_holds_the_scope
                 a_body_that_returns_in_the_poll_its_shield_ends_in_counts
                 a_body_that_returns_in_the_poll_its_shield_ends_in_frees_a_host_that_is_cut
@@ -511,6 +514,7 @@ macro_rules! __for_all_cases {
                 a_free_standing_group_opened_without_a_deadline_gets_one
                 a_deadline_is_set_on_a_closed_group
                 a_deadline_that_is_set_too_late_is_passed_at_once
+                a_deadline_that_has_passed_is_still_the_earliest
                 a_deadline_that_has_passed_cannot_be_moved
                 a_group_that_is_opened_after_its_deadline_takes_nobody
                 a_deadline_is_moved_by_another_clock

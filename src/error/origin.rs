@@ -45,7 +45,7 @@ impl Origin {
 
     /// Returns the child's number in its group, counted from 1 in the order of spawning.
     ///
-    /// Background children and clean-ups are counted, too.
+    /// Background children and clean-ups are counted, too, and so is the child in which a free-standing group watches a deadline.
     pub fn child(&self) -> Option<u64> {
         self.child.map(|(id, _)| id)
     }

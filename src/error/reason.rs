@@ -23,9 +23,9 @@ use crate::error::Origin;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CancelReason {
-    /// This child returned an error.
+    /// This child returned an error, or a group that was opened in it left one that nobody read.
     Failed(Origin),
-    /// The body returned an error.
+    /// The body returned an error, or a group that was opened in it left one that nobody read.
     BodyFailed,
     /// This member panicked, or its destructor did.
     Panicked(Origin),

@@ -105,8 +105,9 @@ impl<'a, S, E> ChildBuilder<'a, S, E> {
     /// still holds.
     ///
     /// The child has to end by itself, and the group waits for it. It sees a cancel *of the group* with [`Group::is_stopping`]
-    /// or [`Group::stopping`]. It does not see that it was cancelled alone, nor, if it is a background child, that the others
-    /// have ended. Such a child ends when what it waits for is gone, for instance when a channel is closed.
+    /// or [`Group::stopping`]. [`is_cancelled`](crate::is_cancelled()) also says whether it was cancelled alone and, if it is a
+    /// background child, whether the others have ended. Or it ends when what it waits for is gone, for instance when a channel
+    /// is closed.
     ///
     /// Under a [limit](crate::group::Builder::limit) it needs no place. Work that [blocks](Self::spawn_blocking) begins in any
     /// case, and a task that was [adopted](Self::adopt) is not asked to end. A runtime that goes away drops the child like all

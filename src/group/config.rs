@@ -165,7 +165,8 @@ macro_rules! settings {
         /// Isolates the children: only `hook` sees their failures and panics.
         ///
         /// A child that fails or panics cancels nothing, and does not make the group fail; nor does a clean-up, also one that the
-        /// body has registered. A failure of the body still cancels the children, and makes the group fail. `hook` is the
+        /// body has registered. A failure of the body still cancels the children, and makes the group fail; so does one of a group
+        /// that was opened in the body, if nobody reads it. `hook` is the
         /// [failure hook](Self::on_failure), and sees all of them.
         ///
         /// # Examples
@@ -197,7 +198,7 @@ macro_rules! settings {
             self.on_failure(hook)
         }
 
-        /// Calls `hook` with every failure as it happens, on the child's thread.
+        /// Calls `hook` with every failure as it happens, on the thread where it happens.
         ///
         /// The hook sees all failures, also those that the group does not [keep](Self::keep). It also sees failures of a group
         /// inside this one that nobody is left to read, as many as that group has kept.
@@ -207,7 +208,8 @@ macro_rules! settings {
         /// not wait for them. The hook may spawn and cancel, unless the group has ended, as it has when a failed scope drops the
         /// value of its body, and that panics. A panic of the hook is one more failure, for which the hook is not called.
         ///
-        /// Values captured by the hook are dropped with the last handle of the group. So a hook that captures a
+        /// Values captured by the hook are dropped with the last handle of the group, or a moment later, by the child that ended
+        /// last. So do not rely on them being gone when the group has been joined. A hook that captures a
         /// [`Group`](crate::Group) of its own group, to start a child anew, keeps both for ever: let it get the `Group` from a
         /// cell that is emptied when the group has been joined. A panic while dropping the values is ignored; only std's panic
         /// hook reports it.

@@ -134,7 +134,8 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
 
 /// Lets a child say that it is ready. See [`Group::start`].
 ///
-/// If it is dropped before it was set, the child will never be ready, and is cancelled.
+/// If it is dropped before it was set, the child will never be ready. It is cancelled when the [`Start`] is polled, which is woken
+/// for that, or dropped.
 ///
 /// A closure `|_ready| async { … }` drops it before the child begins. So use the `Ready` inside the `async` block, which then
 /// owns it, also in a child that fails before it is ready. An `async fn` owns it in any case.

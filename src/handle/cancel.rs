@@ -49,7 +49,10 @@ impl<T> FusedFuture for CancelOnDrop<T> {
 
 impl<T> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
-        self.handle.cancel();
+        // A child whose result is there may still be counted for a moment.
+        if !self.handle.is_finished() {
+            self.handle.cancel();
+        }
     }
 }
 

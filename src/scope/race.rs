@@ -36,6 +36,10 @@ use crate::unwind::{drop_each, drop_quietly, drop_unread};
 /// Once a racer has won, errors do not change the result: neither those of other racers and their clean-ups, nor one of the
 /// body. Only a [failure hook](Finishing::on_failure) sees them. A panic is resumed all the same.
 ///
+/// Those are the rules of a race. [`collect`](Finishing::collect) and [`supervise`](Finishing::supervise) replace them by their
+/// own: a failure of the body then leaves the race to the racers, and under `supervise` only the hook sees what racers fail and
+/// panic with.
+///
 /// If nothing can fail, the compiler cannot infer the error type (E0283): write `|racers: Racers<_, _>|`.
 ///
 /// # Cancellation

@@ -55,6 +55,12 @@ use crate::output::sealed::{Sealed, Sorted};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no task that a group can adopt",
+    label = "not a task",
+    note = "the handles of tasks on smol, async-std and Tokio can be adopted, each with the feature of its runtime",
+    note = "a future that does not run yet is started with `spawn` or `launch`"
+)]
 pub trait Adopt: Send + 'static {
     /// What the task returns.
     type Output: Send + 'static;

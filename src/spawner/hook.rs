@@ -20,8 +20,10 @@ use crate::unwind::GivesWay;
 /// future is polled. For [blocking work](crate::Group::spawn_blocking) and [adopted](crate::Group::adopt) tasks, the child that
 /// waits for them is wrapped, and they themselves are not: the work runs outside of that context.
 ///
-/// The future inside is the whole child: it ends by itself and does not panic. If the destructor of what is around it
-/// panics, the panic is caught and not reported to anybody.
+/// The future inside is the whole child: it ends by itself and does not panic. What is around it is dropped after that, which may
+/// be a moment after the group has been joined. If its destructor panics, the panic is caught and not reported to anybody.
+///
+/// The child in which a free-standing group watches its deadline is wrapped, too.
 ///
 /// # Examples
 ///

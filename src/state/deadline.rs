@@ -4,7 +4,7 @@
 //! deadline is checked *before* the body is polled, so a body is never polled after its deadline.
 
 use std::marker::PhantomData;
-use std::panic::Location;
+use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -28,6 +28,8 @@ use crate::unwind::{catch, drop_quietly, drop_refused};
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     at: Option<Duration>,
+    /// It has cancelled the group, or its clock is gone.
+    over: bool,
     /// The clock of which `at` is a time.
     clock: Option<AnyTimer>,
     /// The scope or a child watches it.
@@ -37,7 +39,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// A deadline that is watched from the beginning.
     pub(crate) fn new(at: Duration, clock: AnyTimer) -> Box<Self> {
-        Box::new(Self { at: Some(at), clock: Some(clock), watched: true })
+        Box::new(Self { at: Some(at), over: false, clock: Some(clock), watched: true })
     }
 }
 
@@ -104,9 +106,9 @@ impl<S, E: Send + 'static> Group<S, E> {
 }
 
 impl Table {
-    /// When the group is cancelled, and by which clock.
+    /// When the group will be cancelled, and by which clock.
     pub(crate) fn due(&self) -> Option<(Duration, AnyTimer)> {
-        let deadline = self.deadline.as_ref()?;
+        let deadline = self.deadline.as_ref().filter(|deadline| !deadline.over)?;
         deadline.at.zip(deadline.clock.clone())
     }
 
@@ -140,7 +142,7 @@ impl State {
     pub(crate) fn set_deadline(&self, at: Option<Duration>, clock: AnyTimer) -> bool {
         let mut table = self.lock();
         let deadline = table.deadline.get_or_insert_default();
-        deadline.at = at;
+        (deadline.at, deadline.over) = (at, false);
         let before = deadline.clock.replace(clock);
         let unwatched = at.is_some() && !std::mem::replace(&mut deadline.watched, true);
         drop(table);
@@ -168,7 +170,7 @@ impl State {
         let mut effects = Effects::default();
         let mut table = self.lock();
         if let Some(deadline) = &mut table.deadline {
-            deadline.at = None;
+            deadline.over = true;
         }
         let is_explicit = matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_)));
         if is_explicit && reason == CancelReason::Deadline && table.has_members(self.word.look()) {
@@ -221,7 +223,11 @@ impl Watch {
             if group.is_cancelled() && !group.lock().has_members(group.word.look()) {
                 return Poll::Ready(());
             }
-            self.look(&group, cx);
+            if let Err(payload) = catch(|| self.look(&group, cx)) {
+                // Nobody keeps the deadline from here on, so it must not seem to hold: not all policies cancel for a panic.
+                group.end_deadline(CancelReason::Lost);
+                resume_unwind(payload);
+            }
             Poll::Pending
         })
         .await
@@ -236,7 +242,7 @@ macro_rules! time_settings {
         /// The reason is [`CancelReason::Deadline`](crate::CancelReason::Deadline).
         ///
         /// * If the time has already passed, the body is not polled, and a free-standing group takes no children.
-        /// * If all members have ended in time, nothing happens.
+        /// * If all members have ended in time, the group ends well.
         /// * If a member was dropped, the group ends with an error that has this reason. Failures come before the reason.
         /// * If a child is spawned after the deadline and therefore refused, the group ends with that error as well, because
         ///   nothing else would report it.

@@ -130,6 +130,13 @@ impl State {
         self.lock().member(key, |member, _| member.is(Fact::CANCELLED)).unwrap_or(true)
     }
 
+    /// Whether the member is to be dropped as soon as no shield holds it. A clean-up is not, although it is marked.
+    pub(crate) fn is_asked_to_end(&self, key: Key) -> bool {
+        let asked =
+            |member: &mut Member, _: &mut _| member.is(Fact::CANCELLED) && member.kind() != Kind::Cleanup;
+        self.lock().member(key, asked).unwrap_or(true)
+    }
+
     // ---- groups inside groups ----
 
     /// Asks the members of this group, and of all groups inside it, to end.

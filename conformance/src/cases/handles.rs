@@ -398,3 +398,26 @@ pub async fn a_handle_can_cancel_when_it_is_dropped(t: &Test) {
     group.join().await.unwrap();
     assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (2, 3));
 }
+
+/// The child may be counted for longer than its handle waits for, here because of a group in it.
+pub async fn a_handle_that_was_ready_cancels_nothing(t: &Test) {
+    let (group, gate, begun, spawner) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new(), t.spawner());
+    let (opened, begin) = (gate.clone(), begun.clone());
+    let inside = t.child(async move {
+        begin.add();
+        opened.wait().await;
+    });
+    let mut child = group
+        .spawn(t.child(async move {
+            let inner = TaskGroup::new(spawner);
+            inner.child().shielded().launch(inside);
+            Ok(7)
+        }))
+        .cancel_on_drop();
+    assert_eq!((&mut child).await.unwrap(), 7);
+    begun.take(1).await;
+    drop(child);
+    assert!(!group.snapshot().members().next().unwrap().is_cancelled());
+    gate.open();
+    group.join().await.unwrap();
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::{or, poll_once, yield_now};
-use taskgroup::{AnySpawner, Group, TaskGroup, scope, shield};
+use taskgroup::{AnySpawner, Group, TaskGroup, is_cancelled, scope, shield};
 
 use crate::ledger::{Gate, Log, Tally, Wakes};
 use crate::test::{Test, leak};
@@ -149,6 +149,82 @@ pub async fn code_under_a_shield_can_see_the_cancel(t: &Test) {
     group.cancel();
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["saw it"]);
+}
+
+/// Rounds under a shield, until the member is cancelled.
+fn rounds(t: &Test, begun: &Tally) -> impl Future<Output = Result<(), Infallible>> + Send + use<> {
+    let begun = begun.clone();
+    t.child(shield(async move {
+        begun.add();
+        while !is_cancelled() {
+            yield_now().await;
+        }
+        Ok(())
+    }))
+}
+
+pub async fn code_under_a_shield_sees_however_it_was_cancelled(t: &Test) {
+    let (group, begun) = (TaskGroup::new(t.spawner()), Tally::new());
+    let alone = group.spawn(rounds(t, &begun));
+    let keyed = group.keyed();
+    let old = keyed.replace("key", rounds(t, &begun));
+    begun.take(2).await;
+    alone.cancel();
+    alone.await.unwrap();
+    let new = keyed.replace("key", async { Ok(()) });
+    old.await.unwrap();
+    new.await.unwrap();
+
+    let body = scope(t.spawner(), |group: Group<_, Infallible>| async move {
+        group.child().background().launch(rounds(t, &begun));
+        begun.take(1).await;
+        Ok(begun)
+    });
+    let begun = body.await.unwrap();
+    let with_group = group.spawn(rounds(t, &begun));
+    begun.take(1).await;
+    group.cancel();
+    with_group.await.unwrap();
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().completed, 4);
+}
+
+/// In the task of the member that was cancelled, and nowhere else.
+pub async fn where_it_is_seen(t: &Test) {
+    assert!(!is_cancelled(), "outside");
+    let (group, begun, spawner, log) = (TaskGroup::new(t.spawner()), Gate::new(), t.spawner(), t.log.clone());
+    let (own, open) = (group.group(), begun.clone());
+    let cleanup = t.child(async move { log.write(format!("clean-up {}", is_cancelled())) });
+    let (log, seen) = (t.log.clone(), t.child(std::future::ready(())));
+    group.launch(t.child(async move {
+        own.defer(cleanup);
+        shield(async {
+            assert!(!is_cancelled());
+            open.open();
+            own.cancelled().await;
+            log.write(format!("shield {}", is_cancelled()));
+            let inner = scope(spawner, |inner: Group<_, Infallible>| {
+                let log = log.clone();
+                async move {
+                    log.write(format!("body {}", is_cancelled()));
+                    let (own, child) = (inner.clone(), log.clone());
+                    inner.launch(async move {
+                        seen.await;
+                        child.write(format!("child {}, asked {}", is_cancelled(), own.is_stopping()));
+                    });
+                    Ok(())
+                }
+            });
+            inner.await.unwrap();
+        })
+        .await;
+        log.write(format!("rest {}", is_cancelled()));
+    }));
+    begun.wait().await;
+    group.cancel();
+    group.join().await.unwrap();
+    let lines = ["shield true", "body true", "child false, asked true", "rest true", "clean-up false"];
+    assert_eq!(t.log.lines(), lines);
 }
 
 pub async fn a_shield_in_the_body_holds_the_scope(t: &Test) {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use taskgroup::{CancelReason, Group, TaskGroup, Tokio, scope};
+use taskgroup::{CancelReason, Failure, Group, TaskGroup, Tokio, scope};
 use tokio::runtime::Builder;
 
 use super::{current_thread, workers};
@@ -57,6 +57,13 @@ fn without_a_time_driver_whoever_keeps_the_deadline_panics() {
         group.launch(ledger.track(std::future::pending::<()>()));
         let text = runtime.block_on(panic_text(group.join()));
         assert!(text.contains("enable_time"), "{text}");
+
+        // Also where a panic cancels nothing: the deadline would never pass.
+        let group = TaskGroup::builder::<Infallible>(spawner.clone()).timeout(second);
+        let group = group.supervise(|_, failure| assert!(matches!(failure, Failure::Panic(_)))).open();
+        group.launch(ledger.track(std::future::pending::<()>()));
+        let lost = runtime.block_on(group.join()).unwrap_err();
+        assert_eq!(lost.reason(), Some(&CancelReason::Lost));
 
         let group = TaskGroup::builder::<Infallible>(spawner.clone()).cleanup_timeout(second).open();
         let (own, cleaned) = (group.group(), Ledger::default());

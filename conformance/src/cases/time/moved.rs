@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 
 use futures_lite::future::{yield_now, zip};
-use taskgroup::{CancelReason, GroupError, TaskGroup, scope};
+use taskgroup::{CancelReason, GroupError, TaskGroup, scope, shield};
 
 use super::timed_out;
 use crate::cases::crank::{Crank, Cranked, at, cranked};
@@ -147,6 +147,25 @@ pub async fn a_deadline_that_is_set_too_late_is_passed_at_once(t: &Test) {
     crank.to(5);
     group.set_deadline(Some(at(4)));
     timed_out(group.join().await);
+}
+
+/// Of a group inside, too, whose own deadline is later.
+pub async fn a_deadline_that_has_passed_is_still_the_earliest(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let (begun, clock) = (Tally::new(), spawner.clone());
+    let group = TaskGroup::builder::<Infallible>(spawner).timeout(at(1)).open();
+    let (own, begin) = (group.group(), begun.clone());
+    group.launch(t.child(shield(async move {
+        let inner = TaskGroup::builder::<Infallible>(clock).timeout(at(9)).open();
+        assert_eq!(inner.deadline(), Some(at(1)));
+        begin.add();
+        own.cancelled().await;
+        assert_eq!((inner.deadline(), own.deadline()), (Some(at(1)), Some(at(1))));
+        inner.join().await.unwrap();
+    })));
+    begun.take(1).await;
+    crank.to(2);
+    group.join().await.unwrap();
 }
 
 /// Whether it was noticed or not.
