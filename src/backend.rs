@@ -27,11 +27,12 @@ pub use self::smol::Smol;
 #[cfg(feature = "tokio")]
 pub use self::tokio::{NoRuntime, Tokio};
 
-/// Calls `spawn`, which hands this child to its spawner. If there are simulations, they are told which child it is.
-pub(crate) fn handing_over<R>(group: &Arc<State>, child: Ticket, spawn: impl FnOnce() -> R) -> R {
+/// Calls `spawn`, which hands this child to its spawner, or a task that is no child. If there are simulations, they are told
+/// which it is.
+pub(crate) fn handing_over<R>(child: Option<(&Arc<State>, Ticket)>, spawn: impl FnOnce() -> R) -> R {
     #[cfg(feature = "sim")]
-    let spawn = || crate::sim::announce(group, child, spawn);
-    let _ = (group, child);
+    let spawn = || crate::sim::announce(child, spawn);
+    let _ = child;
     spawn()
 }
 

@@ -53,8 +53,8 @@
 //! input.
 //!
 //! A report knows tasks and groups. It cannot tell what a task awaits inside them, such as a lock or the handle of another
-//! child. On a spawner that is built on the simulation, a `Pool` for instance, the report knows the tasks that this spawner
-//! starts, so it may name a driver where a child is meant.
+//! child. On a spawner that is built on the simulation, the report knows the tasks that this spawner starts, so it may name such
+//! a task where a child is meant. The drivers of a `Pool` are tasks of no group there.
 
 mod birth;
 mod checker;

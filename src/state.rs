@@ -15,7 +15,9 @@
 //!    it lists a group. A group is *over* when nothing is counted and it is finished, or cancelled with a body that is
 //!    cut or gone. The link is cut by the thread that finds the group over ([`State::settle`]), after that thread has
 //!    handed the group's unread failures outwards. So a group may be over before its cut body is destroyed. Until then
-//!    such a body may register a clean-up, and the group is linked again ([`State::relink`]).
+//!    such a body may register a clean-up, and the group is linked again ([`State::relink`]). It may also own groups,
+//!    which end when it is destroyed. Then the link is not cut but loosened: the member around the group does not wait
+//!    for it any more before it is dropped, but is counted as long as it lists the group.
 //! 5. The spawner is not part of this state: a child owns the state, and a spawner may own the child.
 //! 6. Locks are never nested, with two exceptions: that of the list in `crowd`, and that of those who listen
 //!    ([`Signal`]), are taken inside the lock of the table. No user code runs under a lock: see [`Effects`].

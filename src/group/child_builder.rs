@@ -277,7 +277,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
                 let (runnable, task) = group.spawner().make_task(child, counted);
                 entry.store(task).leave();
                 group.register();
-                handing_over(state, ticket, || group.spawner().start_task(runnable, Inside(())));
+                group.spawner().start_task(runnable, Inside(()));
             }
             counted => {
                 entry.leave();
@@ -480,5 +480,5 @@ impl<S, E> fmt::Debug for ChildBuilder<'_, S, E> {
 /// Lets `spawn` start a child that was entered, and stores its `Task`.
 #[inline]
 pub(crate) fn hand_over(state: &Arc<State>, ticket: Ticket, spawn: impl FnOnce() -> Task<()>) {
-    state.store(ticket, handing_over(state, ticket, spawn));
+    state.store(ticket, handing_over(Some((state, ticket)), spawn));
 }

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::panic::resume_unwind;
 
-use crate::backend::handing_over;
 use crate::child::{Child, Deliver};
 use crate::error::SpawnError;
 use crate::group::Group;
@@ -332,7 +331,7 @@ impl<S, E: Send + 'static> Group<S, E> {
         };
         let (runnable, task) = spawner.make_task(child(), counted);
         self.state().store(ticket, task);
-        handing_over(self.state(), ticket, || spawner.start_task(runnable, Inside(())));
+        spawner.start_task(runnable, Inside(()));
     }
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use super::Inner;
 use super::queue::Seat;
 use super::shared::{Rest, Shared, Stay, kick, start_thread};
+use crate::backend::handing_over;
 use crate::spawner::Spawner;
 use crate::unwind::{Quiet, catch, drop_quietly};
 
@@ -193,6 +194,7 @@ pub(super) fn start_or_panic<S: Spawner>(
     let Some(id) = shared.admit(enough) else { return !shared.word.look().is_over() };
     let seat = shared.queue.seat(id);
     let driver = Driver { shared: shared.clone(), source, id, seat, phase: Phase::OnWay, polls: 0 };
-    shared.store(id, spawner.spawn(driver));
+    // While a child may be being handed over, which the driver is not.
+    shared.store(id, handing_over(None, || spawner.spawn(driver)));
     true
 }

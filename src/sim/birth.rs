@@ -21,14 +21,15 @@ enum Newborn {
     Child(Child),
 }
 
-/// Calls `spawn`, which hands this child to its spawner.
-pub(crate) fn announce<R>(group: &Arc<State>, child: Ticket, spawn: impl FnOnce() -> R) -> R {
+/// Calls `spawn`, which hands this child to its spawner, or a task that is no child.
+pub(crate) fn announce<R>(child: Option<(&Arc<State>, Ticket)>, spawn: impl FnOnce() -> R) -> R {
     // On a thread that is going away there is nothing to look at.
     let asked = NEWBORN.try_with(|newborn| !matches!(*newborn.borrow(), Newborn::Unasked));
     if !asked.unwrap_or(false) {
         return spawn();
     }
-    let _end = Swap::with(Newborn::Child((group.clone(), child)));
+    let newborn = child.map_or(Newborn::None, |(group, ticket)| Newborn::Child((group.clone(), ticket)));
+    let _end = Swap::with(newborn);
     spawn()
 }
 

@@ -113,7 +113,7 @@ struct Hold {
     cleanup: Option<Arc<Packet<()>>>,
     shields: u32,
     groups: Slab<Inner>,
-    /// How many of `groups` the member does not own, so that it is not dropped before they have ended.
+    /// How many of `groups` are awaited.
     awaited: usize,
     /// Of a shielded member: the waker of its latest poll, so that a cancel can tell the shielded code, once. Of a
     /// queued child: the waker that is called when it gets a place.
@@ -132,7 +132,11 @@ struct Hold {
 
 /// A group that was opened in this member and has not ended.
 struct Inner {
-    /// Whether the group around counts it. What a body owns is not counted before the body is gone.
+    /// Whether the member is not dropped before it has ended. That is so unless the member owns it, or it is
+    /// [loosened](Member::loosen).
+    awaited: bool,
+    /// Whether the group around counts it, if the member is a body. Of what is not awaited, that is so only when the body
+    /// is gone.
     counted: bool,
     group: Arc<State>,
     /// The group was opened under a shield, so a cancel from outside does not reach it until the shield ends.
@@ -368,7 +372,7 @@ impl Member {
 
     /// Whether the member must wait for groups inside it before it is dropped.
     ///
-    /// It waits for all groups except those that it owns.
+    /// It waits for all groups except those that it owns, or that wait for it to be dropped.
     pub(crate) fn awaits_groups(&self) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.awaited > 0)
     }
@@ -390,9 +394,22 @@ impl Member {
     /// This is done whatever has become of this member.
     pub(crate) fn relink(&mut self, group: &Arc<State>) -> usize {
         let hold = self.hold.get_or_insert_default();
-        hold.awaited += usize::from(!group.config.owned);
-        let counted = !group.config.owned || self.facts.is(Fact::GONE);
-        hold.groups.insert(Inner { counted, group: group.clone(), shielded: hold.shields > 0 })
+        let awaited = !group.config.owned;
+        hold.awaited += usize::from(awaited);
+        let counted = awaited || self.facts.is(Fact::GONE);
+        hold.groups.insert(Inner { awaited, counted, group: group.clone(), shielded: hold.shields > 0 })
+    }
+
+    /// Gives up waiting for a group in which nothing is left but what its cut body owns: that waits for this member to be
+    /// dropped, and the body with it. From then on this member owns that group, too.
+    ///
+    /// Returns whether the group around has counted it, and must not any more.
+    pub(crate) fn loosen(&mut self, link: usize) -> bool {
+        let gone = self.is(Fact::GONE);
+        let hold = self.hold.as_mut().expect("a linked group is held");
+        let inner = &mut hold.groups[link];
+        hold.awaited -= usize::from(std::mem::take(&mut inner.awaited));
+        !gone && std::mem::take(&mut inner.counted)
     }
 
     /// Whether the group around counts this group, if the member is a body.
@@ -400,7 +417,7 @@ impl Member {
         self.hold.as_ref().is_some_and(|hold| hold.groups[link].counted)
     }
 
-    /// Counts the groups that the body owned and that have outlived it. Returns how many there are.
+    /// Counts the groups that have outlived the body although it did not await them. Returns how many there are.
     pub(crate) fn count_owned(&mut self) -> usize {
         let groups = self.hold.iter_mut().flat_map(|hold| hold.groups.iter_mut());
         groups.map(|(_, inner)| usize::from(!std::mem::replace(&mut inner.counted, true))).sum()
@@ -408,8 +425,8 @@ impl Member {
 
     pub(crate) fn unlink(&mut self, link: usize) -> Arc<State> {
         let hold = self.hold.as_mut().expect("a linked group is held");
-        let group = hold.groups.remove(link).group;
-        hold.awaited -= usize::from(!group.config.owned);
+        let Inner { awaited, group, .. } = hold.groups.remove(link);
+        hold.awaited -= usize::from(awaited);
         group
     }
 

@@ -20,6 +20,15 @@ pub(crate) struct Parent {
     pub(crate) origin: Origin,
 }
 
+/// Where in its parent a group is listed.
+#[derive(Clone, Copy)]
+pub(crate) struct Link {
+    key: Key,
+    at: usize,
+    /// The member does not wait for the group any more.
+    loose: bool,
+}
+
 impl Parent {
     /// The id of the member: its slot may be another member's by now.
     pub(crate) fn id(&self) -> u64 {
@@ -44,7 +53,7 @@ impl State {
         let mut effects = Effects::default();
         let (link, stopping) = parent.group.link(parent.key, &state);
         let mut table = state.lock();
-        table.link = link.map(|link| (parent.key, link));
+        table.link = link.map(|at| Link { key: parent.key, at, loose: false });
         if stopping {
             state.word.stop(&mut table.locked);
         }
@@ -217,9 +226,9 @@ impl State {
             around.note_link(&mut table, key, link);
             drop(table);
             // Another thread may have linked the group meanwhile.
-            let double = group.lock().link.replace((key, link));
-            if let Some((key, double)) = double {
-                around.unlink(key, double, &mut effects);
+            let double = group.lock().link.replace(Link { key, at: link, loose: false });
+            if let Some(double) = double {
+                around.unlink(double, &mut effects);
             }
             if key != BODY {
                 break;
@@ -229,7 +238,7 @@ impl State {
         effects.run();
     }
 
-    fn unlink(self: &Arc<Self>, key: Key, link: usize, effects: &mut Effects) {
+    fn unlink(self: &Arc<Self>, Link { key, at: link, .. }: Link, effects: &mut Effects) {
         let mut table = self.lock();
         let counted = key != BODY || table.body.counts(link);
         let (group, task, freed) = table
@@ -251,6 +260,18 @@ impl State {
         drop(group);
     }
 
+    /// Lets the member be dropped before this group inside it has ended, but still counts it when the member is gone.
+    fn loosen(self: &Arc<Self>, Link { key, at: link, .. }: Link, effects: &mut Effects) {
+        let mut table = self.lock();
+        let (counted, task) = table
+            .member(key, |member, task| (member.loosen(link), member.release(task, effects)))
+            .expect("a member stays in the table while a group is linked to it");
+        effects.dispose(task);
+        if key == BODY && counted {
+            self.release(&mut table, effects);
+        }
+    }
+
     /// Settles the group, for a caller that has nothing else to do first. To note it would take two allocations.
     pub(crate) fn settle_now(self: &Arc<Self>) {
         let mut effects = Effects::default();
@@ -259,6 +280,9 @@ impl State {
     }
 
     /// If the group is over, hands outwards the failures that nobody read, and cuts the link.
+    ///
+    /// A cut body may own groups, which end when it is dropped. Then the link is only loosened, and cut when they have
+    /// ended: the body may have been carried elsewhere, or leaked.
     pub(crate) fn settle(self: &Arc<Self>, effects: &mut Effects) {
         let mut table = self.lock();
         let seen = self.word.look();
@@ -269,18 +293,29 @@ impl State {
         }
         // Nobody reads either what was recorded after the outcome was read.
         let unread = (table.abandoned || seen.is_finished()).then(|| std::mem::take(&mut table.outcome));
-        let link = table.link.take();
+        let owns = !table.body.is(Fact::GONE) && table.body.holds_groups();
+        let link = table.link.take_if(|link| !owns || !link.loose);
         drop(table);
         #[cfg(feature = "tracing")]
-        if self.is_observed() {
+        if self.is_observed() && !owns {
             self.trace_end();
         }
         let Some(parent) = &self.parent else { return };
         if let Some(unread) = unread {
             hand_outwards(unread, parent, effects);
         }
-        if let Some((key, link)) = link {
-            parent.group.unlink(key, link, effects);
+        match link {
+            Some(link) if owns => {
+                parent.group.loosen(link, effects);
+                let double = self.lock().link.replace(Link { loose: true, ..link });
+                if let Some(double) = double {
+                    parent.group.unlink(double, effects);
+                }
+                // It may have ended meanwhile, and found no link.
+                self.settle(effects);
+            }
+            Some(link) => parent.group.unlink(link, effects),
+            None => {}
         }
     }
 }

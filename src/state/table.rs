@@ -22,6 +22,7 @@ use crate::state::background::Background;
 use crate::state::deadline::Deadline;
 use crate::state::limit::{Limit, Place};
 use crate::state::member::{BODY, Key, Kind, Member, Slot};
+use crate::state::nesting::Link;
 use crate::state::ticket::Ticket;
 use crate::state::word::{Locked, Seen};
 use crate::sync::spare::KEPT;
@@ -47,7 +48,7 @@ pub(crate) struct Table {
     pub(crate) singled: usize,
     /// The member around this group that waits for it, and the group's place in the list of that member, while it is
     /// listed.
-    pub(crate) link: Option<(Key, usize)>,
+    pub(crate) link: Option<Link>,
     /// Set when nobody is left who could read the outcome.
     pub(crate) abandoned: bool,
     pub(crate) outcome: Outcome,

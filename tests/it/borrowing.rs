@@ -1,10 +1,10 @@
 //! Groups whose children borrow, in one task, on each runtime: awaited in whatever is around them there.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::hint::spin_loop;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -37,6 +37,8 @@ suite! {
     cut_along_with_the_child_around_it_it_is_dropped
     cut_along_with_a_scope_in_a_scope_it_is_dropped
     what_outlives_it_there_is_waited_for
+    carried_out_of_a_body_in_a_scope_it_is_waited_for
+    carried_out_of_a_child_in_a_scope_it_is_waited_for
     a_shield_in_a_child_holds_the_body_around_its_group
     a_shield_in_a_child_holds_the_child_around_its_groups
     nor_does_a_child_with_a_task_of_its_own_hold_whoever_spawns_it
@@ -199,6 +201,57 @@ async fn what_outlives_it_there_is_waited_for<S: Spawner>(t: &Test<S>) {
     gate.open();
     assert_eq!(errors(&failed.await.unwrap_err()), ["broken outside"]);
     assert_eq!(t.ledger.read().alive(), 0);
+}
+
+/// A scope that was carried out of the member it was polled in.
+type Carried = RefCell<Option<Pin<Box<dyn Future<Output = Result<(), GroupError<Infallible>>>>>>>;
+
+/// Polls a scope once whose body awaits a borrowing group, and carries it away.
+async fn carry_away<S: Spawner>(spawner: S, ledger: Ledger, kept: Rc<Carried>) {
+    let elsewhere = spawner.clone();
+    let mut inner = Box::pin(scope(spawner, async move |_: Group<_, Infallible>| {
+        let stuck = borrowing(async |inside: Borrowing<'_, '_>| {
+            inside.spawn(ledger.track(pending::<()>()));
+            inside.group().on(elsewhere).launch(ledger.track(pending::<()>()));
+            pending::<Result<(), Infallible>>().await
+        });
+        stuck.await.map_err(|_| unreachable!("nobody polls it any more"))
+    }));
+    assert!(poll_once(inner.as_mut()).await.is_none());
+    *kept.borrow_mut() = Some(inner);
+}
+
+/// The groups around wait until the scope is dropped that was carried away.
+async fn waits_for<F: Future>(around: F, kept: &Carried, ledger: &Ledger) -> F::Output {
+    let mut around = pin!(around);
+    for _ in 0..20 {
+        assert!(poll_once(around.as_mut()).await.is_none(), "what was carried away is left");
+        yield_now().await;
+    }
+    assert_ne!(ledger.read().alive(), 0);
+    drop(kept.take());
+    let output = around.await;
+    assert_eq!(ledger.read().alive(), 0);
+    output
+}
+
+async fn carried_out_of_a_body_in_a_scope_it_is_waited_for<S: Spawner>(t: &Test<S>) {
+    let kept = Rc::<Carried>::default();
+    let outer = scope(t.spawner(), async |_: Group<_, Infallible>| {
+        let host = scope(t.spawner(), async |_: Group<_, Infallible>| {
+            carry_away(t.spawner(), t.ledger.clone(), kept.clone()).await;
+            Ok(())
+        });
+        host.await.map_err(|_| unreachable!("it goes well"))
+    });
+    waits_for(outer, &kept, &t.ledger).await.unwrap();
+}
+
+async fn carried_out_of_a_child_in_a_scope_it_is_waited_for<S: Spawner>(t: &Test<S>) {
+    let (kept, executor) = (Rc::<Carried>::default(), Rc::new(LocalExecutor::new()));
+    let group = TaskGroup::new(executor.clone());
+    group.launch_local(carry_away(t.spawner(), t.ledger.clone(), kept.clone()));
+    executor.run(waits_for(group.join(), &kept, &t.ledger)).await.unwrap();
 }
 
 async fn cut_along_with_the_child_around_it_it_is_dropped<S: Spawner>(t: &Test<S>) {

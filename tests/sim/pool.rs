@@ -16,3 +16,16 @@ fn a_pool_leaves_nothing() {
         assert!(sim.alive() <= 2, "drivers: {}", sim.alive());
     });
 }
+
+/// The driver is started while a child is handed over, and outlives that child's group, which has the hook.
+#[test]
+fn a_driver_keeps_no_group() {
+    some().check(async |sim| {
+        let pool = Pool::new(sim);
+        let captured = pool.clone();
+        let hook = move |_: &_, _: &_| drop(captured.clone());
+        let group = TaskGroup::builder::<()>(pool).on_failure(hook).open();
+        group.launch(yields(1));
+        group.join().await.unwrap();
+    });
+}
