@@ -37,6 +37,8 @@
 //! * *A cut body registers a clean-up, against the group being settled.* The clean-up is entered before any thread
 //!   looks for the link. Either the link is still there, and is not cut before the clean-up has ended; or it has been
 //!   taken already, and the group is linked again.
+//! * *What a cut body owns ends while the link is being loosened.* Meanwhile the link is not in its place, so whoever
+//!   ends it settles nothing. The thread that puts the link back settles once more.
 //! * *Join against spawn at zero.* The thread that has the lock first decides.
 //! * *A child ends before its `Task` is stored.* Its slot is gone, and [`State::store`] detaches the `Task`.
 //! * *Inner group ends against its opener being cut.* Both happen under the opener's lock. Either the cut finds the
@@ -361,8 +363,7 @@ impl State {
         let mut table = self.lock();
         table.outcome.body_cut = cut;
         table.body.end(&mut effects);
-        let outlive = table.body.count_owned();
-        for _ in 0..outlive {
+        for _ in 0..table.body.count_owned() {
             self.word.enter(&mut table.locked, Kind::Body);
         }
         // By those who wait for the end, or watch the deadline.
@@ -371,10 +372,6 @@ impl State {
         }
         self.settle_if_due(self.word.look(), &mut effects);
         drop(table);
-        if outlive > 0 {
-            // Without them the group may have been over while the body was in its destructors.
-            self.relink();
-        }
         effects.run();
     }
 

@@ -1,5 +1,5 @@
 //! Models of the state under every interleaving: `RUSTFLAGS="--cfg taskgroup_loom" cargo test --release
-//! --no-default-features --features pool --lib --test loom`.
+//! --no-default-features --features pool,borrowing --lib --test loom`.
 //!
 //! The crate itself runs here, on loom's locks, atomics and thread-locals, with a loom thread for each child. "Red if"
 //! names a change to the crate with which the model fails.

@@ -7,7 +7,8 @@
 //!
 //! For its opener such a group is *owned*: a cut member is dropped without waiting for the group, because dropping the
 //! member is what ends the group. For the same reason a scope whose body owns a group counts it only when the body is
-//! gone: until then it may be that the body is dropped only because the scope is over.
+//! gone: until then it may be that the body is dropped only because the scope is over. For what is around that scope, the
+//! scope is owned as well then (see [`State::settle`](crate::state::State::settle)).
 //!
 //! So all children must be gone when the future is gone, even a child that another thread is waking at that moment. A
 //! `LocalExecutor` that is dropped does not wait for such a child. The child would stay in a queue that nobody looks at any

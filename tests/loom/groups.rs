@@ -9,7 +9,8 @@ use std::task::{Context, Waker};
 
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
-use taskgroup::{Failure, Group, TaskGroup, scope};
+use taskgroup::group::Borrowing;
+use taskgroup::{Failure, Group, TaskGroup, borrowing, scope};
 
 use super::{Capture, Threads, Yield, block_on, bounded, model};
 
@@ -98,6 +99,36 @@ fn a_body_registers_a_clean_up_while_its_host_is_cut() {
         });
         outer.cancel();
         block_on(outer.join()).unwrap();
+        assert_eq!(alive.load(SeqCst), 0);
+    });
+}
+
+/// What the cut body owns may end while the link of its scope is being loosened. Then nobody else settles that scope.
+///
+/// Red if `State::settle` does not look again after it has put the loosened link back.
+#[test]
+fn what_a_cut_body_owns_ends_while_its_scope_is_settled() {
+    bounded(2, || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let capture = Capture::new(&alive);
+        let body = scope(Threads, |outer: Group<_>| async move {
+            let other = thread::spawn(move || outer.cancel());
+            let inner = scope(Threads, |_: Group<_>| async move {
+                let owned = borrowing(async move |group: Borrowing<'_, '_>| {
+                    group.group().on(Threads).launch(async move {
+                        let _capture = capture;
+                        pending::<()>().await
+                    });
+                    pending::<Result<(), Infallible>>().await
+                });
+                drop(owned.await);
+                Ok(())
+            });
+            drop(inner.await);
+            other.join().unwrap();
+            Ok(())
+        });
+        assert!(block_on(body).is_err());
         assert_eq!(alive.load(SeqCst), 0);
     });
 }
