@@ -86,6 +86,11 @@ impl Spawner for Handle {
         Some(self.clone())
     }
 
+    /// A worker keeps the task that it woke last to itself, until it wakes another one.
+    fn keeps_woken() -> bool {
+        true
+    }
+
     fn has_budget() -> bool {
         tokio::task::coop::has_budget_remaining()
     }
@@ -95,7 +100,7 @@ impl Spawner for Handle {
             .ok()
             .filter(|handle| handle.runtime_flavor() != RuntimeFlavor::CurrentThread)
         {
-            // A worker keeps the task that it woke last to itself, until it wakes another one.
+            // The empty task takes the place of the one that the worker keeps to itself.
             drop(handle.spawn(async {}));
             kicker::kick(&handle);
         }

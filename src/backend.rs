@@ -36,12 +36,25 @@ pub(crate) fn handing_over<R>(child: Option<(&Arc<State>, Ticket)>, spawn: impl 
     spawn()
 }
 
+/// Whether what happens on this thread is simulated, so that no real time may decide what comes next.
+pub(crate) fn is_simulated() -> bool {
+    let is_simulated = cfg!(taskgroup_loom);
+    #[cfg(feature = "sim")]
+    let is_simulated = is_simulated || crate::sim::is_here();
+    is_simulated
+}
+
 /// What [`Spawner::has_budget`](crate::Spawner) says for the runtime that polls here, whichever it is.
 pub(crate) fn has_budget() -> bool {
     let has_budget = true;
     #[cfg(feature = "tokio")]
     let has_budget = has_budget && <::tokio::runtime::Handle as Spawner>::has_budget();
     has_budget
+}
+
+/// [`Spawner::keeps_woken`](crate::Spawner) for any runtime.
+pub(crate) fn keeps_woken() -> bool {
+    cfg!(feature = "tokio")
 }
 
 /// [`Spawner::kick`](crate::Spawner) for the runtime that polls here, whichever it is. Tokio's does nothing elsewhere.

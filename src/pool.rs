@@ -21,8 +21,8 @@
 //!   something, or that came by `spawn_when_free`; those of children on a second pool while the group keeps the first; those
 //!   of children of a spawner that wraps a pool; and that of a `Task` without a group.
 //! * No child owns `S`, and no driver owns an `S` that may own drivers. So an `Arc<Executor>` goes with the last handle, and
-//!   the children go with it, as they do without a pool. Drivers cannot start other drivers then, because nothing is left to
-//!   start them on.
+//!   the children go with it, as they do without a pool. Drivers cannot start other drivers then. If somebody keeps the
+//!   executor itself, a child for which no other driver is there is run on a thread of its own.
 //! * `Shared` holds groups weakly. What is left of a group that has ended is swept out when the list has doubled.
 //!
 //! # Invariants
@@ -36,9 +36,11 @@
 //!    more than are polled at once. It is also why the schedule function never has to start a driver: it may run under any
 //!    lock, where a refused driver must not be dropped.
 //! 3. Any number of pushes sends at most one driver on its way: a push that finds one on its way leaves its child to that
-//!    driver.
+//!    driver. Where a driver on its way may have to wait for a task outside of the pool, as on Tokio, a thread [looks](watch)
+//!    whether it comes, and sends another.
 //! 4. A dead pool runs nothing. What is pushed to it is dropped by the code that drains the queue, never by the schedule
-//!    function. That takes a thread; if none can be had, the child is left there until somebody else pushes.
+//!    function. That takes a thread; if none can be had, the child is left there until somebody else pushes. A destructor
+//!    may wait for others that are queued: the [watch] sees that nothing moves, and has another thread go on.
 //! 5. No lock is held while waking, spawning, or dropping a child or a `Task`.
 //! 6. A task that does not keep `Shared`, and looks at it, finds it there. `async-task` schedules a task only while its
 //!    future is there, is not being dropped and has not returned. While that is so, its group counts it among the children
@@ -89,6 +91,7 @@ mod driver;
 mod models;
 mod queue;
 mod shared;
+mod watch;
 mod word;
 
 use std::future::Future;
@@ -130,12 +133,18 @@ use crate::unwind::{GivesWay, Quiet, catch};
 /// * **Names, ids, task-locals, rows in a console** are the driver's, and a child may be on another driver after each await.
 ///   Tokio's timers and sockets work. `tokio::task::id` names the driver, and so does `async_std::task::current`.
 /// * **Tokio's coop budget** is the driver's as well. The driver gives way as soon as the budget is spent, so a child that
-///   finds it spent is polled once more for nothing.
+///   finds it spent is polled once more for nothing. It also gives way after 256 children, or when they have taken a tenth of a
+///   millisecond, which is noticed after four children at the earliest, and then after every sixteen. Tokio looks at its timers
+///   and sockets after 61 polls: with children of a millisecond each, timers are up to a quarter of a second late.
 /// * **Children that block** their thread do not hold up others, as long as the runtime has a thread left to poll another
 ///   driver on. With `block_in_place` it always has one; otherwise it has one while fewer children block than there are
 ///   threads. A child that never yields occupies a thread for ever. On Tokio there is a rare gap: if a child blocks one
 ///   worker while the last other worker goes to sleep, work started from outside the pool at that moment waits until one of
 ///   them is free, as a task of Tokio's would.
+/// * **A Tokio task outside of the pool** that starts or wakes a child, and then blocks or computes for long, holds up the pool
+///   for some ten milliseconds.
+/// * **On Tokio, no child may block its thread for a task outside of the pool** that another child has just woken, such as the
+///   host of its group: a worker keeps the task that was woken last to itself, until the driver gives way.
 /// * **Tokio's current-thread runtime** has one thread, so a child that blocks it blocks everything, as it would without a
 ///   pool.
 /// * **Memory.** A pool looks for groups that have ended when new ones are opened on it. Until then it keeps some 550 bytes for
@@ -297,8 +306,14 @@ impl<S: Spawner> Spawner for Pool<S> {
                     resume_unwind(payload)
                 }
             };
+            // With two, the first one never stays with this thread, and one can be woken if the other does.
+            let another = S::keeps_woken().then(|| source.clone());
             if start_or_panic(&self.inner.spawner, source, shared, 1) && Here::look().is_in_child() {
                 kick::<S>();
+            }
+            if let Some(source) = another {
+                source.start(shared, 2);
+                shared.watch.begin(shared);
             }
         }
     }

@@ -69,7 +69,7 @@ mod trace;
 mod tree;
 mod world;
 
-pub(crate) use self::birth::announce;
+pub(crate) use self::birth::{announce, is_here};
 pub use self::checker::Checker;
 pub use self::error::CheckError;
 pub use self::report::Report;

@@ -126,6 +126,14 @@ pub trait Spawner: Clone + Send + Sync + 'static {
         true
     }
 
+    /// Says whether a task that is woken or started on one of the runtime's threads may have to wait for the task that is
+    /// polled on that thread, although other threads have nothing to do.
+    ///
+    /// A `Pool` then looks from outside whether it has come, once in ten milliseconds.
+    fn keeps_woken() -> bool {
+        false
+    }
+
     /// Says whether a group keeps the [`Task`]s of a few children that have ended.
     ///
     /// The group lets go of them when it spawns the next children. This is for runtimes on which a task that ran on another

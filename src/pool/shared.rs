@@ -9,6 +9,7 @@ use std::task::Waker;
 use async_task::{Runnable, Task};
 
 use super::queue::{Queue, Seat};
+use super::watch::Watch;
 use super::word::Word;
 use crate::spawner::on_pool::TaskPool;
 use crate::spawner::{Dependent, Spawner};
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     dependents: Mutex<Dependents>,
     /// How many drivers may wait for work.
     keep: usize,
+    pub(super) watch: Watch,
 }
 
 #[cfg(taskgroup_loom)]
@@ -77,6 +79,7 @@ impl Shared {
             drivers: Lock::new(Drivers::default()),
             dependents: Mutex::new(Dependents { dead: false, list: Vec::new(), sweep_at: FEW }),
             keep: parallelism + 1,
+            watch: Watch::default(),
             #[cfg(taskgroup_loom)]
             alive: Alive::new(),
         }
@@ -148,6 +151,9 @@ impl Shared {
         }
         if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && goes_on {
             kick::<S>();
+        } else if S::keeps_woken() {
+            // The child was left to a driver that perhaps does not come.
+            self.watch.begin(self);
         }
     }
 
@@ -164,6 +170,26 @@ impl Shared {
         drop(drivers);
         wake(waker);
         true
+    }
+
+    /// Whether anything relies on a driver that is on its way, or on whoever drains.
+    pub(super) fn could_be_held_up(&self) -> bool {
+        let seen = self.word.look();
+        !self.queue.looks_empty() && (seen.is_dead() || seen.on_way() > 0)
+    }
+
+    /// The pool stands still: has another driver come, or another thread drain.
+    pub(super) fn help(self: &Arc<Self>) {
+        if self.word.look().is_dead() {
+            let shared = self.clone();
+            start_thread("taskgroup-drain", move || shared.drain());
+            return;
+        }
+        let mut drivers = self.drivers();
+        let Some((_, waker)) = drivers.parked.pop() else { return };
+        self.word.wake(1);
+        drop(drivers);
+        wake(waker);
     }
 
     /// Takes in a new driver unless `enough` are on their way, and returns its id.
@@ -263,7 +289,7 @@ impl Shared {
     }
 
     /// The runtime is gone: every group is told, and everything that is queued is dropped.
-    pub(super) fn die(&self) {
+    pub(super) fn die(self: &Arc<Self>) {
         if !self.word.die() {
             return;
         }
@@ -276,11 +302,14 @@ impl Shared {
         self.dismiss();
     }
 
-    /// Drops what is queued in a dead pool. Only one thread at a time does so, and what comes meanwhile is left to it.
-    fn drain(&self) {
+    /// Drops what is queued in a dead pool. One thread does so, and what comes meanwhile is left to it, unless it is held up.
+    fn drain(self: &Arc<Self>) {
         let mut seat = Seat::ANY;
         loop {
             while let Some(runnable) = self.queue.pop(&mut seat) {
+                self.word.step();
+                // The destructor may wait for others that are queued, now or later.
+                self.watch.begin(self);
                 drop(runnable);
             }
             self.word.end_draining();
@@ -293,7 +322,7 @@ impl Shared {
     /// Drains on a thread of its own: a schedule function may run under any lock, and destructors must not.
     fn drain_elsewhere(self: &Arc<Self>) {
         if !self.word.begin_draining() {
-            return;
+            return self.watch.begin(self);
         }
         let shared = self.clone();
         if !start_thread("taskgroup-drain", move || shared.drain()) {
@@ -451,7 +480,7 @@ mod tests {
     /// When the list has doubled, and no more often.
     #[test]
     fn those_that_have_ended_are_swept_out_and_the_others_told() {
-        let shared = Shared::new(1);
+        let shared = Arc::new(Shared::new(1));
         let register = |told: &Arc<Told>| {
             let weak: Weak<Told> = Arc::downgrade(told);
             shared.register(weak);

@@ -3,6 +3,8 @@
 //! Every operation is `SeqCst`, which costs nothing: what changes the word is a locked instruction anyway, and what looks at
 //! it is a plain one. The locks of the queue are what makes a push and a driver that parks see each other.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::sync::{AtomicU64, Ordering::SeqCst};
 
 /// A driver that waits to be woken. Changed under the lock of the list that it waits in.
@@ -22,11 +24,24 @@ const DRAINING: u64 = 1 << 63;
 /// On a cache line of its own: everybody reads it, few write it.
 #[repr(align(128))]
 #[derive(Debug)]
-pub(super) struct Word(AtomicU64);
+pub(super) struct Word(AtomicU64, Steps);
+
+/// Changes with every step that the pool takes: a driver comes, or something is drained. For code that looks from outside.
+type Steps = std::sync::atomic::AtomicUsize;
 
 impl Word {
     pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
+        Self(AtomicU64::new(0), Steps::new(0))
+    }
+
+    /// Notes a step. Of two that are noted at once one may be lost, which still is a change.
+    #[inline]
+    pub(super) fn step(&self) {
+        self.1.store(self.steps().wrapping_add(1), Relaxed);
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.1.load(Relaxed)
     }
 
     #[inline]
@@ -45,6 +60,7 @@ impl Word {
 
     /// A driver that was on its way looks at the queue from now on.
     pub(super) fn arrive(&self) {
+        self.step();
         self.0.fetch_sub(ON_WAY, SeqCst);
     }
 
@@ -58,6 +74,7 @@ impl Word {
     }
 
     pub(super) fn unpark(&self) {
+        self.step();
         self.0.fetch_sub(PARKED, SeqCst);
     }
 

@@ -21,11 +21,16 @@ enum Newborn {
     Child(Child),
 }
 
-/// Calls `spawn`, which hands this child to its spawner, or a task that is no child.
-pub(crate) fn announce<R>(child: Option<(&Arc<State>, Ticket)>, spawn: impl FnOnce() -> R) -> R {
+/// Whether a simulation runs on this thread.
+pub(crate) fn is_here() -> bool {
     // On a thread that is going away there is nothing to look at.
     let asked = NEWBORN.try_with(|newborn| !matches!(*newborn.borrow(), Newborn::Unasked));
-    if !asked.unwrap_or(false) {
+    asked.unwrap_or(false)
+}
+
+/// Calls `spawn`, which hands this child to its spawner, or a task that is no child.
+pub(crate) fn announce<R>(child: Option<(&Arc<State>, Ticket)>, spawn: impl FnOnce() -> R) -> R {
+    if !is_here() {
         return spawn();
     }
     let newborn = child.map_or(Newborn::None, |(group, ticket)| Newborn::Child((group.clone(), ticket)));

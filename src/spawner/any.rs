@@ -151,6 +151,10 @@ macro_rules! forward {
                 backend::has_budget()
             }
 
+            fn keeps_woken() -> bool {
+                backend::keeps_woken()
+            }
+
             fn kick() {
                 backend::kick();
             }

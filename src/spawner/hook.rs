@@ -120,6 +120,10 @@ impl<S: Spawner, H: SpawnHook> Spawner for Hooked<S, H> {
         S::has_budget()
     }
 
+    fn keeps_woken() -> bool {
+        S::keeps_woken()
+    }
+
     fn kick() {
         S::kick();
     }

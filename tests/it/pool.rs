@@ -50,6 +50,10 @@ impl<S: Spawner> Spawner for Counting<S> {
         S::has_budget()
     }
 
+    fn keeps_woken() -> bool {
+        S::keeps_woken()
+    }
+
     fn kick() {
         S::kick();
     }

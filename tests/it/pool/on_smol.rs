@@ -93,6 +93,64 @@ fn a_child_cancels_many_and_blocks_until_they_are_gone() {
     watched(|| whoever_cancels_many_blocks_until_they_are_gone(runtimes::smol_executor_4().spawner()));
 }
 
+/// No driver can be started for those that are still queued.
+#[test]
+fn children_that_outlive_the_last_handle_block_for_each_other() {
+    watched(|| {
+        let most = thread::available_parallelism().map_or(1, usize::from) + 4;
+        let (executor, children) = (Arc::new(Executor::new()), Ledger::default());
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let threads = (0..most).map(|_| {
+            let (executor, stopped) = (executor.clone(), stopped.clone());
+            thread::spawn(move || block_on(executor.run(stopped.recv())))
+        });
+        let threads: Vec<_> = threads.collect();
+        let group = TaskGroup::new(Pool::new(executor));
+        let (there, gate, all) = (Tally::new(), Gate::new(), Arc::new(std::sync::Barrier::new(most)));
+        for _ in 0..most {
+            let (begun, wait, all) = (there.clone(), gate.clone(), all.clone());
+            group.launch(children.track(shield(async move {
+                begun.add();
+                wait.wait().await;
+                all.wait();
+            })));
+        }
+        block_on(there.take(most));
+        drop(group);
+        gate.open();
+        while children.read().alive() > 0 {
+            thread::yield_now();
+        }
+        drop(stop);
+        threads.into_iter().for_each(|thread| assert!(thread.join().unwrap().is_err()));
+        assert_eq!(children.read().completed, most);
+    });
+}
+
+/// A runtime looks at its timers and sockets after so and so many polls of its tasks.
+#[test]
+fn children_that_take_long_have_short_turns() {
+    watched(|| {
+        let executor = Arc::new(Executor::new());
+        let (group, children) = (TaskGroup::new(Pool::new(executor.clone())), Ledger::default());
+        for _ in 0..64 {
+            group.launch(children.track(async {
+                let begun = std::time::Instant::now();
+                while begun.elapsed() < Duration::from_millis(1) {}
+            }));
+        }
+        let (mut before, mut longest) = (0, 0);
+        while before < 64 {
+            assert!(executor.try_tick(), "children are queued");
+            let now = children.read().completed;
+            longest = longest.max(now - before);
+            before = now;
+        }
+        assert!(longest <= 4, "{longest} in one turn");
+        block_on(group.join()).unwrap();
+    });
+}
+
 #[test]
 fn an_executor_is_dropped_with_live_children() {
     watched(|| {

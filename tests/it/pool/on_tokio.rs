@@ -159,6 +159,71 @@ fn ten_siblings_while_one_blocks(pool: &Pool<impl Spawner>) {
 }
 
 /// The sibling is a child of another pool. The worker that is about to block wakes the driver of that pool as well.
+/// The driver that this task starts or wakes stays with its worker, which does not come back to it.
+#[test]
+fn a_task_outside_launches_a_child_and_then_blocks() {
+    watched(|| {
+        for is_new in [true, false] {
+            let runtime = workers(4);
+            let pool = Pool::new(runtime.handle().clone());
+            let group = TaskGroup::new(pool.clone());
+            if !is_new {
+                block_on(group.spawn(async { Ok(()) })).unwrap();
+                block_on(all_parked(&pool));
+            }
+            let (launched, (tell, told)) = (Gate::new(), mpsc::channel::<()>());
+            let (inside, open) = (group.group(), launched.clone());
+            let outside = runtime.spawn(async move {
+                inside.launch(async {});
+                open.open();
+                told.recv().unwrap_err();
+            });
+            block_on(launched.wait());
+            let other = TaskGroup::new(pool);
+            other.launch(async move { drop(tell) });
+            block_on(outside).unwrap();
+            block_on(other.join()).unwrap();
+            block_on(group.join()).unwrap();
+        }
+    });
+}
+
+/// Waits in its destructor until the other side of the channel is dropped.
+struct WaitsInDrop(mpsc::Receiver<()>);
+
+impl Drop for WaitsInDrop {
+    fn drop(&mut self) {
+        self.0.recv().unwrap_err();
+    }
+}
+
+#[test]
+fn destructors_wait_for_siblings_while_the_runtime_goes() {
+    watched(|| {
+        let (runtime, children) = (workers(2), Ledger::default());
+        let group = TaskGroup::new(Pool::new(runtime.handle().clone()));
+        let there = Tally::new();
+        // Those that come first wait for those that come later.
+        let (mut next, mut captures) = (None, Vec::new());
+        for _ in 0..5 {
+            let (held, gone) = mpsc::channel();
+            captures.push((next.replace(WaitsInDrop(gone)), held));
+        }
+        for captures in captures.into_iter().rev() {
+            let begun = there.clone();
+            group.launch(children.track(async move {
+                let _captures = captures;
+                begun.add();
+                pending::<()>().await
+            }));
+        }
+        block_on(there.take(5));
+        drop(runtime);
+        assert!(block_on(group.join()).is_err());
+        assert_eq!(children.read().alive(), 0);
+    });
+}
+
 #[test]
 fn a_child_starts_one_on_another_pool_and_then_blocks() {
     watched(|| {
