@@ -32,7 +32,7 @@
 //! 1. While anything is queued, some driver is on its way or looking, or the code that pushed is about to wake one. This
 //!    does not hold for a dead pool.
 //! 2. While a driver is at a child, another driver is on its way, parked or looking. A child may block its thread, so a
-//!    driver that is about to run one sees to that first ([`see_to_another`](driver::Driver)). That is why a pool has one driver
+//!    driver that is about to run one sees to that first ([`sees_no_other`](driver::Driver)). That is why a pool has one driver
 //!    more than are polled at once. It is also why the schedule function never has to start a driver: it may run under any
 //!    lock, where a refused driver must not be dropped.
 //! 3. Any number of pushes sends at most one driver on its way: a push that finds one on its way leaves its child to that
@@ -134,8 +134,8 @@ use crate::unwind::{GivesWay, Quiet, catch};
 ///   Tokio's timers and sockets work. `tokio::task::id` names the driver, and so does `async_std::task::current`.
 /// * **Tokio's coop budget** is the driver's as well. The driver gives way as soon as the budget is spent, so a child that
 ///   finds it spent is polled once more for nothing. It also gives way after 256 children, or when they have taken a tenth of a
-///   millisecond, which is noticed after four children at the earliest, and then after every sixteen. Tokio looks at its timers
-///   and sockets after 61 polls: with children of a millisecond each, timers are up to a quarter of a second late.
+///   millisecond, which is looked at after 4, 16 and 64 children. Tokio looks at its timers and sockets after 61 polls: with
+///   children of a millisecond each, timers are up to a quarter of a second late.
 /// * **Children that block** their thread do not hold up others, as long as the runtime has a thread left to poll another
 ///   driver on. With `block_in_place` it always has one; otherwise it has one while fewer children block than there are
 ///   threads. A child that never yields occupies a thread for ever. On Tokio there is a rare gap: if a child blocks one

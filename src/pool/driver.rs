@@ -6,6 +6,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use async_task::Runnable;
+
 use super::Inner;
 use super::queue::Seat;
 use super::shared::{Rest, Shared, Stay, kick, start_thread};
@@ -62,24 +64,30 @@ impl<S: Spawner> Driver<S> {
 
     /// Before a child is run, which may block: makes sure that another driver comes for whatever is queued, now or later.
     ///
-    /// Says whether one comes or is there. None can be started any more where the drivers belong to a spawner of which nobody
-    /// has a handle.
+    /// Says whether there can be none: where the drivers belong to a spawner of which nobody has a handle any more, none can be
+    /// started.
     #[inline]
-    fn see_to_another(&self) -> bool {
+    fn sees_no_other(&self) -> bool {
         let seen = self.shared.word.look();
         if seen.on_way() > 0 {
-            return true;
+            return false;
         }
         let came = match seen.parked() {
-            0 if self.source.is_gone() => return false,
+            0 if self.source.is_gone() => return true,
             0 => self.source.start(&self.shared, 1),
             _ => !self.shared.queue.looks_empty() && self.shared.wake_one(),
         };
         if came {
             kick::<S>();
         }
-        true
+        false
     }
+}
+
+/// Runs a child that may block for another one, for which nobody would come.
+#[cold]
+fn run_elsewhere(runnable: Runnable) {
+    start_thread("taskgroup-child", move || _ = runnable.run());
 }
 
 impl<S: Spawner> Future for Driver<S> {
@@ -97,8 +105,8 @@ impl<S: Spawner> Future for Driver<S> {
         }
         this.begin_work();
         let _polling = Stay::begin(&this.shared, this.seat.shard());
-        let mut slice = Slice::default();
-        for ran in 1..=TURN {
+        let (mut slice, mut ran, mut look) = (Slice(None), 0, 1);
+        loop {
             if this.shared.word.look().is_over() {
                 return this.end();
             }
@@ -112,15 +120,19 @@ impl<S: Spawner> Future for Driver<S> {
                     }
                 }
             };
-            slice.begin(ran);
-            if this.see_to_another() {
-                runnable.run();
-            } else {
-                // It may block for another child, for which nobody would come.
-                start_thread("taskgroup-child", move || _ = runnable.run());
+            match this.sees_no_other() {
+                false => _ = runnable.run(),
+                true => run_elsewhere(runnable),
             }
-            if !S::has_budget() || slice.is_over(ran) {
+            ran += 1;
+            if !S::has_budget() {
                 break;
+            }
+            if ran == look {
+                match slice.next_look(ran, &this.shared) {
+                    Some(next) => look = next,
+                    None => break,
+                }
             }
         }
         this.phase = Phase::OnWay;
@@ -136,20 +148,21 @@ impl<S: Spawner> Unpin for Driver<S> {}
 ///
 /// To look at the clock takes a third of the time of a child that does nothing. So it is not done where there is but one, and
 /// after that only now and then; and not at all in a simulation, where all runs of the same schedule have to go the same way.
-#[derive(Default)]
 struct Slice(Option<Instant>);
 
 impl Slice {
-    #[inline]
-    fn begin(&mut self, ran: usize) {
-        if ran == 2 && !is_simulated() {
-            self.0 = Some(Instant::now());
+    /// Says after which child to look next; `None` if the turn is over.
+    #[cold]
+    fn next_look(&mut self, ran: usize, shared: &Shared) -> Option<usize> {
+        match self.0 {
+            None if is_simulated() => (ran < TURN).then_some(TURN),
+            None if shared.queue.looks_empty() => (ran < TURN).then_some(ran + 1),
+            None => {
+                self.0 = Some(Instant::now());
+                Some(4.max(ran + 1))
+            }
+            Some(begun) => (ran < TURN && begun.elapsed() < SLICE).then_some(TURN.min(4 * ran)),
         }
-    }
-
-    #[inline]
-    fn is_over(&self, ran: usize) -> bool {
-        (ran == 4 || ran % 16 == 0) && self.0.is_some_and(|begun| begun.elapsed() >= SLICE)
     }
 }
 

@@ -18,6 +18,9 @@ const SHARD: usize = 256;
 /// How many a driver takes over at once from the queue for all.
 const BATCH: usize = 32;
 
+/// From this length of its own queue on it takes over none. With more children that take turns, each poll takes longer.
+const FULL: usize = 64;
+
 /// How often a driver does so after it has found that queue taken. Each time saves it as many turns there. A driver that is
 /// alone only loses by moving them.
 const RUSH: usize = 64;
@@ -84,18 +87,18 @@ impl Part {
             self.list.lock()
         });
         let first = list.pop_front();
-        let some = list.len().min(BATCH);
-        if *rush > 0 && some > 0 {
+        if *rush > 0 && !list.is_empty() {
             *rush -= 1;
-            other.take_over(&mut list, some);
+            other.take_over(&mut list);
         }
         self.taken(&mut list);
         first
     }
 
-    /// Under both locks: code that drains a dead pool does not see what is in neither list.
-    fn take_over(&self, list: &mut VecDeque<Runnable>, some: usize) {
+    /// Takes some, if there is room. Under both locks: code that drains a dead pool does not see what is in neither list.
+    fn take_over(&self, list: &mut VecDeque<Runnable>) {
         let mut own = self.list.lock();
+        let some = list.len().min(BATCH).min(FULL.saturating_sub(own.len()));
         own.extend(list.drain(..some));
         self.len.store(own.len(), Ordering::Release);
     }
