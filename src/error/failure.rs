@@ -1,6 +1,7 @@
 //! One failure, and what it carries.
 
 use std::any::Any;
+use std::error::Error;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -67,6 +68,8 @@ impl<E: fmt::Display + 'static> fmt::Display for Failure<E> {
         }
     }
 }
+
+impl<E: fmt::Debug + fmt::Display + 'static> Error for Failure<E> {}
 
 /// A value whose type the group does not know: the payload of a panic, or an error of an inner group.
 ///

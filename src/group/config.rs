@@ -203,6 +203,8 @@ macro_rules! settings {
         /// The hook sees all failures, also those that the group does not [keep](Self::keep). It also sees failures of a group
         /// inside this one that nobody is left to read, as many as that group has kept.
         ///
+        /// There is one hook: if several are set, by [`supervise`](Self::supervise) or here, the last one counts.
+        ///
         /// If the policy cancels the siblings, that is decided before the hook is called, and seen by
         /// [`is_cancelled`](crate::Group::is_cancelled). But they are dropped and woken after the hook has returned, so it must
         /// not wait for them. The hook may spawn and cancel, unless the group has ended, as it has when a failed scope drops the

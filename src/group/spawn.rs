@@ -218,8 +218,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// does not wait for a thread.
     ///
     /// Long work should look at [`is_cancelled`](Self::is_cancelled) or [`is_stopping`](Self::is_stopping) of a clone of the
-    /// group from time to time. A cancel of the child alone is not seen there: give the work a flag of its own. If it stops early, it should return `Ok` with what it has so far, and not an error: an `Err`
-    /// is a failure of the group, whereas an explicit cancel is not an error.
+    /// group from time to time. A cancel of the child alone is not seen there: give the work a flag of its own. If it stops early,
+    /// it should return `Ok` with what it has so far, and not an error: an `Err` is a failure of the group, whereas an explicit
+    /// cancel is not an error.
     ///
     /// **The work itself is no member**, as it does not run in a poll: nothing in it belongs to the group. A group that it opens
     /// is independent of all others, so the work has to join that group before it returns. A [`shield`](crate::shield()) in it

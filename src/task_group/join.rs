@@ -46,12 +46,13 @@ impl<S, E> Join<S, E> {
     /// `warn` is called when the join has waited for `patience` since its first poll, by the clock of the spawner, and again
     /// each time the wait has doubled. The join keeps waiting.
     ///
-    /// The task that polls the join calls `warn`, with no lock held. `warn` may look at the group, cancel it and spawn into
+    /// If it is called again, the last `warn` counts. The task that polls the join calls it, with no lock held. `warn` may look at the group, cancel it and spawn into
     /// it.
     ///
     /// # Panics
     ///
-    /// A panic of `warn` is raised in the task that polls the join.
+    /// A panic of `warn` is raised in the task that polls the join. Where the runtime has no clock, as Tokio without
+    /// `enable_time`, polling the join panics.
     ///
     /// # Examples
     ///
