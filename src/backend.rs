@@ -36,14 +36,6 @@ pub(crate) fn handing_over<R>(child: Option<(&Arc<State>, Ticket)>, spawn: impl 
     spawn()
 }
 
-/// Whether what happens on this thread is simulated, so that no real time may decide what comes next.
-pub(crate) fn is_simulated() -> bool {
-    let is_simulated = cfg!(taskgroup_loom);
-    #[cfg(feature = "sim")]
-    let is_simulated = is_simulated || crate::sim::is_here();
-    is_simulated
-}
-
 /// What [`Spawner::has_budget`](crate::Spawner) says for the runtime that polls here, whichever it is.
 pub(crate) fn has_budget() -> bool {
     let has_budget = true;

@@ -382,6 +382,14 @@ where
     Builder::new().propagate_panic(true).spawn(|()| future, push)
 }
 
+/// Whether what happens on this thread is simulated, so that no real time may decide what comes next.
+fn is_simulated() -> bool {
+    let is_simulated = cfg!(taskgroup_loom);
+    #[cfg(feature = "sim")]
+    let is_simulated = is_simulated || crate::sim::birth::is_here();
+    is_simulated
+}
+
 /// How many threads the machine runs at once. It is kept, because asking for it takes longer than a child does.
 #[cfg(not(taskgroup_loom))]
 fn parallelism() -> usize {

@@ -56,7 +56,7 @@
 //! child. On a spawner that is built on the simulation, the report knows the tasks that this spawner starts, so it may name such
 //! a task where a child is meant. The drivers of a `Pool` are tasks of no group there.
 
-mod birth;
+pub(crate) mod birth;
 mod checker;
 mod error;
 mod order;
@@ -69,7 +69,7 @@ mod trace;
 mod tree;
 mod world;
 
-pub(crate) use self::birth::{announce, is_here};
+pub(crate) use self::birth::announce;
 pub use self::checker::Checker;
 pub use self::error::CheckError;
 pub use self::report::Report;

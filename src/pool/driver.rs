@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use async_task::Runnable;
 
-use super::Inner;
 use super::queue::Seat;
 use super::shared::{Rest, Shared, Stay, kick, start_thread};
-use crate::backend::{handing_over, is_simulated};
+use super::{Inner, is_simulated};
+use crate::backend::handing_over;
 use crate::spawner::Spawner;
 use crate::unwind::{Quiet, catch, drop_quietly};
 

@@ -15,8 +15,8 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
+use super::is_simulated;
 use super::shared::{Shared, start_thread};
-use crate::backend::is_simulated;
 
 /// How long a pool may stand still.
 const MOMENT: Duration = Duration::from_millis(10);
