@@ -59,7 +59,8 @@ use crate::unwind::{GivesWay, Payload, catch, drop_each, drop_quietly};
 /// them.
 ///
 /// A scope can be moved out of the member in which it was first polled. It is then cancelled when that member ends. Its
-/// children are gone at that time. Its body is not polled again, and is dropped together with the scope.
+/// children are gone at that time. Its body is not polled again, and is dropped together with the scope. If the body awaits a
+/// [`borrowing`](crate::borrowing()) group, that ends only then, and every group around waits for it.
 ///
 /// # Panics
 ///
