@@ -169,8 +169,8 @@ impl Queue {
         own.pop().or_else(|| self.global.pop_some(own, &mut seat.rush)).or_else(|| self.steal(seat.shard))
     }
 
-    /// Every other time from the queue for all, and several at once, because what comes from outside of the drivers comes there:
-    /// while their own children are always ready, those have about a third of the turns.
+    /// Every other time from the queue for all, and several at once: what comes from outside of the drivers comes there. While a
+    /// few children of their own are always ready, those have up to a third of the turns.
     #[cold]
     fn pop_by_turn(&self, seat: &Seat) -> Option<Runnable> {
         let round = seat.turn / ROUND;
