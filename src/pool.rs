@@ -22,7 +22,7 @@
 //!   of children of a spawner that wraps a pool; and that of a `Task` without a group.
 //! * No child owns `S`, and no driver owns an `S` that may own drivers. So an `Arc<Executor>` goes with the last handle, and
 //!   the children go with it, as they do without a pool. Drivers cannot start other drivers then. If somebody keeps the
-//!   executor itself, a child for which no other driver is there is run on a thread of its own.
+//!   executor itself, and the last driver is held up by a child, the [watch] runs the others.
 //! * `Shared` holds groups weakly. What is left of a group that has ended is swept out when the list has doubled.
 //!
 //! # Invariants
@@ -32,7 +32,7 @@
 //! 1. While anything is queued, some driver is on its way or looking, or the code that pushed is about to wake one. This
 //!    does not hold for a dead pool.
 //! 2. While a driver is at a child, another driver is on its way, parked or looking. A child may block its thread, so a
-//!    driver that is about to run one sees to that first ([`sees_no_other`](driver::Driver)). That is why a pool has one driver
+//!    driver that is about to run one sees to that first ([`see_to_another`](driver::Driver)). That is why a pool has one driver
 //!    more than are polled at once. It is also why the schedule function never has to start a driver: it may run under any
 //!    lock, where a refused driver must not be dropped.
 //! 3. Any number of pushes sends at most one driver on its way: a push that finds one on its way leaves its child to that
@@ -108,7 +108,7 @@ use crate::runtime::{Adopt, Timed};
 use crate::spawner::on_pool::{Counted, Inside, OnPool};
 use crate::spawner::{Dependent, SpawnBlocking, Spawner, adopt};
 use crate::sync::kept::Kept;
-use crate::unwind::{GivesWay, Quiet, catch};
+use crate::unwind::{GivesWay, Quiet, catch, drop_quietly};
 
 /// Runs many small children on a few tasks of the runtime.
 ///
@@ -142,7 +142,8 @@ use crate::unwind::{GivesWay, Quiet, catch};
 ///   worker while the last other worker goes to sleep, work started from outside the pool at that moment waits until one of
 ///   them is free, as a task of Tokio's would.
 /// * **A Tokio task outside of the pool** that starts or wakes a child, and then blocks or computes for long, holds up the pool
-///   for some ten milliseconds.
+///   for some ten milliseconds, or for a fifth of a second if all other drivers are at children that block. A thread of the
+///   crate looks after that, and ends when there is nothing to look after.
 /// * **On Tokio, no child may block its thread for a task outside of the pool** that another child has just woken, such as the
 ///   host of its group: a worker keeps the task that was woken last to itself, until the driver gives way.
 /// * **Tokio's current-thread runtime** has one thread, so a child that blocks it blocks everything, as it would without a
@@ -306,14 +307,19 @@ impl<S: Spawner> Spawner for Pool<S> {
                     resume_unwind(payload)
                 }
             };
-            // With two, the first one never stays with this thread, and one can be woken if the other does.
-            let another = S::keeps_woken().then(|| source.clone());
+            // With two, the first one never stays with this thread.
+            let another = (S::keeps_woken() && !is_simulated()).then(|| catch(|| source.clone()));
             if start_or_panic(&self.inner.spawner, source, shared, 1) && Here::look().is_in_child() {
                 kick::<S>();
             }
-            if let Some(source) = another {
-                source.start(shared, 2);
-                shared.watch.begin(shared);
+            match another {
+                Some(Ok(source)) => {
+                    source.start(shared, 2);
+                    let _ = shared.starter.set(source.into_starter());
+                    shared.watch.begin(shared);
+                }
+                Some(Err(payload)) => drop_quietly(payload),
+                None => {}
             }
         }
     }

@@ -86,9 +86,9 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 /// [shields](shield()) should look at, and a child that is [shielded](crate::group::ChildBuilder::shielded) from the start.
 /// Such a member is woken once when it is cancelled.
 ///
-/// It is true for the member whose task this is, and for the bodies of scopes in that task. In a child of a group that was
-/// opened under the shield it is false, because that child is only asked to end: see
-/// [`Group::is_stopping`](crate::Group::is_stopping). In a [clean-up](crate::Group::defer) it is false, too, as no cancel
+/// It is true for the member whose task this is, and for the bodies of scopes and the children of
+/// [`borrowing`](crate::borrowing()) groups in that task. In any other child of a group that was opened under the shield it is
+/// false, because that child is only asked to end: see [`Group::is_stopping`](crate::Group::is_stopping). In a [clean-up](crate::Group::defer) it is false, too, as no cancel
 /// shortens that, and so it is outside of every group, and in [blocking work](crate::Group::spawn_blocking), which is no member.
 ///
 /// # Examples

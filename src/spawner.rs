@@ -129,7 +129,7 @@ pub trait Spawner: Clone + Send + Sync + 'static {
     /// Says whether a task that is woken or started on one of the runtime's threads may have to wait for the task that is
     /// polled on that thread, although other threads have nothing to do.
     ///
-    /// A `Pool` then looks from outside whether it has come, once in ten milliseconds.
+    /// If so, a `Pool` has a thread that looks from outside whether its tasks come.
     fn keeps_woken() -> bool {
         false
     }

@@ -6,10 +6,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_task::Runnable;
-
 use super::queue::Seat;
-use super::shared::{Rest, Shared, Stay, kick, start_thread};
+use super::shared::{Rest, Shared, Starter, Stay, kick, start_thread};
 use super::{Inner, is_simulated};
 use crate::backend::handing_over;
 use crate::spawner::Spawner;
@@ -63,31 +61,22 @@ impl<S: Spawner> Driver<S> {
     }
 
     /// Before a child is run, which may block: makes sure that another driver comes for whatever is queued, now or later.
-    ///
-    /// Says whether there can be none: where the drivers belong to a spawner of which nobody has a handle any more, none can be
-    /// started.
     #[inline]
-    fn sees_no_other(&self) -> bool {
+    fn see_to_another(&self) {
         let seen = self.shared.word.look();
         if seen.on_way() > 0 {
-            return false;
+            return;
         }
         let came = match seen.parked() {
-            0 if self.source.is_gone() => return true,
             0 => self.source.start(&self.shared, 1),
             _ => !self.shared.queue.looks_empty() && self.shared.wake_one(),
         };
         if came {
             kick::<S>();
+        } else if seen.parked() == 0 && self.source.is_gone() {
+            self.shared.watch.begin(&self.shared);
         }
-        false
     }
-}
-
-/// Runs a child that may block for another one, for which nobody would come.
-#[cold]
-fn run_elsewhere(runnable: Runnable) {
-    start_thread("taskgroup-child", move || _ = runnable.run());
 }
 
 impl<S: Spawner> Future for Driver<S> {
@@ -120,10 +109,8 @@ impl<S: Spawner> Future for Driver<S> {
                     }
                 }
             };
-            match this.sees_no_other() {
-                false => _ = runnable.run(),
-                true => run_elsewhere(runnable),
-            }
+            this.see_to_another();
+            runnable.run();
             ran += 1;
             if !S::has_budget() {
                 break;
@@ -193,8 +180,17 @@ pub(super) enum Source<S> {
 }
 
 impl<S: Spawner> Source<S> {
+    /// Whether the drivers belong to a spawner of which nobody has a handle any more.
     fn is_gone(&self) -> bool {
         matches!(self, Self::Handles(inner) if inner.strong_count() == 0)
+    }
+
+    /// Makes what starts a driver from outside.
+    pub(super) fn into_starter(self) -> Starter {
+        Box::new(move |shared| {
+            self.start(shared, usize::MAX);
+            !self.is_gone()
+        })
     }
 
     /// Starts a driver unless `enough` are on their way. Says whether one is on its way, or was handed to the spawner.

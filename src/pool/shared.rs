@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::marker::PhantomData;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 
 use async_task::{Runnable, Task};
@@ -37,7 +37,11 @@ pub(super) struct Shared {
     /// How many drivers may wait for work.
     keep: usize,
     pub(super) watch: Watch,
+    /// Starts another driver; says `false` if nobody has a handle of the spawner any more. Set where drivers may be held up.
+    pub(super) starter: OnceLock<Starter>,
 }
+
+pub(super) type Starter = Box<dyn Fn(&Arc<Shared>) -> bool + Send + Sync>;
 
 #[cfg(taskgroup_loom)]
 impl Mortal for Shared {
@@ -80,6 +84,7 @@ impl Shared {
             dependents: Mutex::new(Dependents { dead: false, list: Vec::new(), sweep_at: FEW }),
             keep: parallelism + 1,
             watch: Watch::default(),
+            starter: OnceLock::new(),
             #[cfg(taskgroup_loom)]
             alive: Alive::new(),
         }
@@ -172,24 +177,49 @@ impl Shared {
         true
     }
 
-    /// Whether anything relies on a driver that is on its way, or on whoever drains.
+    /// Whether anything is queued that relies on whoever drains, on a driver that is on its way, or on those at their children.
     pub(super) fn could_be_held_up(&self) -> bool {
         let seen = self.word.look();
-        !self.queue.looks_empty() && (seen.is_dead() || seen.on_way() > 0)
+        (seen.is_dead() || seen.on_way() > 0 || seen.parked() == 0) && !self.queue.is_empty()
     }
 
-    /// The pool stands still: has another driver come, or another thread drain.
-    pub(super) fn help(self: &Arc<Self>) {
-        if self.word.look().is_dead() {
-            let shared = self.clone();
+    /// The pool stands still: has another driver come, or another thread drain or run what is queued.
+    pub(super) fn help(self: &Arc<Self>, for_long: bool) {
+        let (seen, shared) = (self.word.look(), self.clone());
+        if seen.is_dead() {
             start_thread("taskgroup-drain", move || shared.drain());
-            return;
+        } else if seen.on_way() > self.keep {
+            // As many as could be polled are on their way.
+        } else if let Some((_, waker)) = self.take_parked() {
+            wake(waker);
+        } else {
+            let is_gone = match self.starter.get() {
+                Some(start) => for_long && !start(self),
+                None => true,
+            };
+            if is_gone {
+                start_thread("taskgroup-help", move || shared.run_queued());
+            }
         }
+    }
+
+    fn take_parked(&self) -> Option<(u64, Waker)> {
         let mut drivers = self.drivers();
-        let Some((_, waker)) = drivers.parked.pop() else { return };
+        let parked = drivers.parked.pop()?;
         self.word.wake(1);
-        drop(drivers);
-        wake(waker);
+        Some(parked)
+    }
+
+    /// Does what a driver does, where none can be started.
+    fn run_queued(self: &Arc<Self>) {
+        let mut seat = Seat::ANY;
+        while !self.word.look().is_over() {
+            let Some(runnable) = self.queue.pop(&mut seat) else { return };
+            self.word.step();
+            // This child may block as well.
+            self.watch.begin(self);
+            runnable.run();
+        }
     }
 
     /// Takes in a new driver unless `enough` are on their way, and returns its id.
@@ -293,6 +323,8 @@ impl Shared {
         if !self.word.die() {
             return;
         }
+        // From here on destructors are called that may wait for others that are queued.
+        self.watch.begin(self);
         let mut dependents = lock(&self.dependents);
         dependents.dead = true;
         let list = std::mem::take(&mut dependents.list);
@@ -308,7 +340,6 @@ impl Shared {
         loop {
             while let Some(runnable) = self.queue.pop(&mut seat) {
                 self.word.step();
-                // The destructor may wait for others that are queued, now or later.
                 self.watch.begin(self);
                 drop(runnable);
             }

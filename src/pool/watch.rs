@@ -1,17 +1,20 @@
 //! Looks, a moment later and on a thread of its own, whether a pool has moved on.
 //!
-//! There are two things that could hold up a whole pool, and that none of its drivers can see:
+//! There are three things that could hold up a whole pool, and that none of its drivers can see:
 //!
 //! * A driver is on its way and does not come. Tokio leaves a task that is woken on a worker to that worker, and no other one
 //!   can take it. If the worker is in a task outside of the pool that computes for long or blocks, the driver waits for that,
-//!   and so does everybody who relies on the driver. Then another driver is woken from here, which is no worker.
+//!   and so does everybody who relies on the driver. Then another driver is sent from here, which is no worker.
+//! * The last driver is at a child that blocks, and no other one can be started, because nobody has a handle of the spawner any
+//!   more. Then the other children are run from here.
 //! * The code that empties a dead pool is in a destructor, which waits for something that is still queued. Then another thread
 //!   goes on.
 //!
-//! To be wrong does no harm: a driver comes that finds nothing, or two threads drain.
+//! To be wrong does no harm: a driver comes that finds nothing, or two threads drain. One thread looks after all pools. It ends
+//! when it has had none for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -21,54 +24,107 @@ use super::shared::{Shared, start_thread};
 /// How long a pool may stand still.
 const MOMENT: Duration = Duration::from_millis(10);
 
+/// After so many moments it is not that the machine is busy. Then another driver is started if none can be woken.
+const LONG: u32 = 16;
+
+/// How long the thread waits for another pool.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A pool that has stood still at this many moments in a row is given up until something is queued again. In between it is looked
+/// at less and less often.
+const MOST: u32 = 256;
+
+/// Whether somebody looks after a pool.
 #[derive(Default)]
-pub(super) struct Watch {
-    /// There is a thread that looks, or is about to.
-    there: AtomicBool,
+pub(super) struct Watch(AtomicBool);
+
+struct Watched {
+    pool: Weak<Shared>,
+    steps: usize,
+    /// For how many moments it has stood still.
+    still: u32,
 }
+
+/// The pools that are looked after; `None` while there is no thread for that.
+static POOLS: Mutex<Option<Vec<Watched>>> = Mutex::new(None);
+static COME: Condvar = Condvar::new();
 
 impl Watch {
     /// Looks after the pool until nothing is left that could be held up.
     #[inline]
-    pub(super) fn begin(&self, shared: &Arc<Shared>) {
-        if !self.there.load(Ordering::SeqCst) {
-            self.start(shared);
+    pub(super) fn begin(&self, pool: &Arc<Shared>) {
+        if !self.0.load(Ordering::SeqCst) {
+            self.start(pool);
         }
     }
 
     #[cold]
-    fn start(&self, shared: &Arc<Shared>) {
-        if is_simulated() || self.there.swap(true, Ordering::SeqCst) {
+    fn start(&self, pool: &Arc<Shared>) {
+        if is_simulated() || self.0.swap(true, Ordering::SeqCst) {
             return;
         }
-        let shared = Arc::downgrade(shared);
-        if !start_thread("taskgroup-watch", move || watch(&shared)) {
-            self.there.store(false, Ordering::SeqCst);
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = pools.is_some();
+        let watched = Watched { pool: Arc::downgrade(pool), steps: pool.word.steps(), still: 0 };
+        pools.get_or_insert_default().push(watched);
+        drop(pools);
+        if is_there {
+            COME.notify_one();
+        } else if !start_thread("taskgroup-watch", watch) {
+            let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner).take();
+            pools.into_iter().flatten().for_each(|watched| watched.end());
         }
-    }
-
-    /// Says whether the thread that looks may end.
-    fn may_end(&self, shared: &Shared) -> bool {
-        if shared.could_be_held_up() {
-            return false;
-        }
-        self.there.store(false, Ordering::SeqCst);
-        // Somebody may have relied on this thread a moment ago.
-        !shared.could_be_held_up() || self.there.swap(true, Ordering::SeqCst)
     }
 }
 
-fn watch(shared: &Weak<Shared>) {
-    let mut before = None;
+impl Watched {
+    fn end(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.watch.0.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Looks once, and says whether to look again.
+    fn look(&mut self) -> bool {
+        let Some(pool) = self.pool.upgrade() else { return false };
+        if !pool.could_be_held_up() {
+            pool.watch.0.store(false, Ordering::SeqCst);
+            // Somebody may have relied on this thread a moment ago.
+            return pool.could_be_held_up() && !pool.watch.0.swap(true, Ordering::SeqCst);
+        }
+        let steps = pool.word.steps();
+        if std::mem::replace(&mut self.steps, steps) != steps {
+            self.still = 0;
+            return true;
+        }
+        self.still += 1;
+        if self.still == MOST {
+            pool.watch.0.store(false, Ordering::SeqCst);
+            return false;
+        }
+        if self.still.is_power_of_two() || pool.word.look().is_dead() {
+            pool.help(self.still >= LONG);
+        }
+        true
+    }
+}
+
+/// What the thread does.
+fn watch() {
+    let lock = || POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let has_none = |pools: &mut Option<Vec<_>>| pools.as_ref().is_none_or(Vec::is_empty);
     loop {
-        thread::sleep(MOMENT);
-        let Some(shared) = shared.upgrade() else { return };
-        if shared.watch.may_end(&shared) {
+        let waited = COME.wait_timeout_while(lock(), PATIENCE, has_none);
+        let (mut pools, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            *pools = None;
             return;
         }
-        let now = shared.word.steps();
-        if before.replace(now) == Some(now) {
-            shared.help();
-        }
+        drop(pools);
+        thread::sleep(MOMENT);
+        // What comes meanwhile is put into a new list.
+        let mut looked = lock().replace(Vec::new()).unwrap_or_default();
+        looked.retain_mut(Watched::look);
+        lock().get_or_insert_default().append(&mut looked);
     }
 }

@@ -146,7 +146,7 @@ struct Inner {
 impl Member {
     /// Stands for the body in a group that has none.
     pub(crate) fn gone() -> Self {
-        let mut gone = Self::default();
+        let mut gone = Self::of_kind(Kind::Body);
         gone.facts.set(Fact::GONE);
         gone
     }

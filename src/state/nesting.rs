@@ -230,6 +230,8 @@ impl State {
             if let Some(double) = double {
                 around.unlink(double, &mut effects);
             }
+            // What was entered may be in a group that this one owns, and that it does not wait for.
+            effects.settle(&group);
             if key != BODY {
                 break;
             }

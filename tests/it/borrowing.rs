@@ -37,6 +37,7 @@ suite! {
     cut_along_with_the_child_around_it_it_is_dropped
     cut_along_with_a_scope_in_a_scope_it_is_dropped
     what_outlives_it_there_is_waited_for
+    its_clean_up_waits_for_the_body_around_its_scope
     carried_out_of_a_body_in_a_scope_it_is_waited_for
     carried_out_of_a_child_in_a_scope_it_is_waited_for
     a_shield_in_a_child_holds_the_body_around_its_group
@@ -201,6 +202,28 @@ async fn what_outlives_it_there_is_waited_for<S: Spawner>(t: &Test<S>) {
     gate.open();
     assert_eq!(errors(&failed.await.unwrap_err()), ["broken outside"]);
     assert_eq!(t.ledger.read().alive(), 0);
+}
+
+/// It is registered when all groups are over already.
+async fn its_clean_up_waits_for_the_body_around_its_scope<S: Spawner>(t: &Test<S>) {
+    let outer = scope(t.spawner(), async |outer: Group<_, Infallible>| {
+        let (held, dropped) = async_channel::bounded::<()>(1);
+        let cleanup = t.child(async move { assert!(dropped.recv().await.is_err()) });
+        let inner = scope(t.spawner(), async |_: Group<_, Infallible>| {
+            let owned = borrowing(async |group: Borrowing<'_, '_>| {
+                outer.cancel();
+                group.group().on(t.spawner()).defer(cleanup);
+                pending::<Result<(), Infallible>>().await
+            });
+            let _ = owned.await;
+            Ok(())
+        });
+        let _ = inner.await;
+        drop(held);
+        Ok(())
+    });
+    assert!(outer.await.is_err());
+    assert_eq!((t.ledger.read().completed, t.ledger.read().alive()), (1, 0));
 }
 
 /// A scope that was carried out of the member it was polled in.

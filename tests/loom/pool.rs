@@ -101,7 +101,7 @@ fn a_cancel_meets_a_child_that_is_being_entered() {
 
 /// The child blocks its thread for a sibling, which another driver has to run.
 ///
-/// Red if `Driver::sees_no_other` starts no driver.
+/// Red if `Driver::see_to_another` starts no driver.
 #[test]
 fn a_child_blocks_for_a_sibling() {
     bounded(2, || {

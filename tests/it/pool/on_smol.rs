@@ -127,6 +127,31 @@ fn children_that_outlive_the_last_handle_block_for_each_other() {
     });
 }
 
+/// They are not held up, so they stay where they are.
+#[test]
+fn children_that_outlive_the_last_handle_stay_on_the_executor() {
+    watched(|| {
+        let (executor, children) = (Arc::new(Executor::new()), Ledger::default());
+        let threads = Arc::new(Mutex::new(std::collections::HashSet::new()));
+        let scope = taskgroup::scope(Pool::new(executor.clone()), async |group| {
+            for _ in 0..1_000 {
+                let threads = threads.clone();
+                group.launch(children.track(async move {
+                    for _ in 0..3 {
+                        threads.lock().unwrap().insert(thread::current().id());
+                        yield_now().await;
+                    }
+                }));
+            }
+            Ok::<_, Infallible>(())
+        });
+        block_on(executor.run(scope)).unwrap();
+        assert_eq!(children.read().completed, 1_000);
+        // On a busy machine some may seem to be.
+        assert!(threads.lock().unwrap().len() < 10, "{threads:?}");
+    });
+}
+
 /// A runtime looks at its timers and sockets after so and so many polls of its tasks.
 #[test]
 fn children_that_take_long_have_short_turns() {

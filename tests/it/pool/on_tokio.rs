@@ -163,13 +163,24 @@ fn ten_siblings_while_one_blocks(pool: &Pool<impl Spawner>) {
 #[test]
 fn a_task_outside_launches_a_child_and_then_blocks() {
     watched(|| {
-        for is_new in [true, false] {
+        for (is_new, is_busy) in [(true, false), (false, false), (false, true)] {
             let runtime = workers(4);
             let pool = Pool::new(runtime.handle().clone());
             let group = TaskGroup::new(pool.clone());
             if !is_new {
                 block_on(group.spawn(async { Ok(()) })).unwrap();
                 block_on(all_parked(&pool));
+            }
+            // While it blocks, only one driver waits.
+            let (release, hold) = mpsc::channel::<()>();
+            if is_busy {
+                let begun = Gate::new();
+                let open = begun.clone();
+                group.launch(async move {
+                    open.open();
+                    hold.recv().unwrap_err();
+                });
+                block_on(begun.wait());
             }
             let (launched, (tell, told)) = (Gate::new(), mpsc::channel::<()>());
             let (inside, open) = (group.group(), launched.clone());
@@ -182,6 +193,7 @@ fn a_task_outside_launches_a_child_and_then_blocks() {
             let other = TaskGroup::new(pool);
             other.launch(async move { drop(tell) });
             block_on(outside).unwrap();
+            drop(release);
             block_on(other.join()).unwrap();
             block_on(group.join()).unwrap();
         }
