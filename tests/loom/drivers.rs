@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use async_task::{Runnable, Task};
+use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread::JoinHandle;
 
 use self::bounded::bounded;
@@ -50,7 +51,7 @@ impl ByHand {
     }
 
     /// The runtime goes away.
-    fn end(&self, shared: &Shared) {
+    fn end(&self, shared: &Arc<Shared>) {
         shared.die();
         let woken = std::mem::take(&mut *self.0.lock().unwrap());
         drop(woken);
@@ -178,5 +179,63 @@ fn two_pushes_wake_one_driver() {
         pushes.join().unwrap();
         assert_eq!((shared.word.look().on_way(), shared.word.look().parked()), (1, 1));
         runtime.end(&shared);
+    });
+}
+
+/// A pool that seems to stand still is helped, while a push wakes the driver as well.
+///
+/// Red if `Shared::take_parked` does not count the driver as woken.
+#[test]
+fn a_pool_is_helped_that_moves_on() {
+    bounded(3, || {
+        let (runtime, shared) = (ByHand::default(), Arc::new(Shared::new(1)));
+        runtime.start(&shared);
+        runtime.run();
+        let (helped, ran) = (shared.clone(), Arc::new(Mutex::new(0)));
+        let helper = loom::thread::spawn(move || helped.help(false));
+        let counted = ran.clone();
+        shared.push::<ByHand>(child(&shared, async move { *counted.lock().unwrap() += 1 }));
+        helper.join().unwrap();
+        while shared.word.look().on_way() > 0 {
+            runtime.run();
+        }
+        assert_eq!(*ran.lock().unwrap(), 1);
+        runtime.end(&shared);
+    });
+}
+
+/// Counts itself when it is dropped.
+struct Dropped(Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// Another thread drains as well, because the first one seems to be held up. What comes meanwhile is left to either of them.
+///
+/// Red if `Shared::drain` does not look again after it has ended draining.
+#[test]
+fn two_threads_drain() {
+    bounded(3, || {
+        let (shared, dropped) = (Arc::new(Shared::new(1)), Arc::new(AtomicUsize::new(0)));
+        let child = || {
+            let capture = Dropped(dropped.clone());
+            child(&shared, async move { drop(capture) })
+        };
+        shared.queue.push(child(), None);
+        let (helped, late) = (shared.clone(), child());
+        let helper = loom::thread::spawn(move || {
+            if helped.word.look().is_dead() {
+                helped.help(false);
+            }
+            helped.push::<ByHand>(late);
+        });
+        shared.die();
+        helper.join().unwrap();
+        while dropped.load(SeqCst) < 2 {
+            loom::thread::yield_now();
+        }
     });
 }
