@@ -74,7 +74,7 @@ impl<S: Spawner> Driver<S> {
         if came {
             kick::<S>();
         } else if seen.parked() == 0 && self.source.is_gone() {
-            self.shared.watch.begin(&self.shared);
+            self.shared.watch.orphan(&self.shared);
         }
     }
 }

@@ -156,7 +156,7 @@ impl Shared {
         }
         if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && goes_on {
             kick::<S>();
-        } else if S::keeps_woken() {
+        } else if S::keeps_woken() || self.watch.is_orphaned() {
             // The child was left to a driver that perhaps does not come.
             self.watch.begin(self);
         }

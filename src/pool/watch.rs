@@ -30,13 +30,17 @@ const LONG: u32 = 16;
 /// How long the thread waits for another pool.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A pool that has stood still at this many moments in a row is given up until something is queued again. In between it is looked
-/// at less and less often.
+/// A pool that has stood still at this many moments in a row is given up until something is queued again. Until then it is helped
+/// less and less often.
 const MOST: u32 = 256;
 
 /// Whether somebody looks after a pool.
 #[derive(Default)]
-pub(super) struct Watch(AtomicBool);
+pub(super) struct Watch {
+    is_watched: AtomicBool,
+    /// No driver can be started any more.
+    is_orphaned: AtomicBool,
+}
 
 struct Watched {
     pool: Weak<Shared>,
@@ -53,14 +57,25 @@ impl Watch {
     /// Looks after the pool until nothing is left that could be held up.
     #[inline]
     pub(super) fn begin(&self, pool: &Arc<Shared>) {
-        if !self.0.load(Ordering::SeqCst) {
+        if !self.is_watched.load(Ordering::SeqCst) {
             self.start(pool);
         }
     }
 
+    /// Does so from now on whenever something is queued that the last drivers perhaps do not come to.
+    #[cold]
+    pub(super) fn orphan(&self, pool: &Arc<Shared>) {
+        self.is_orphaned.store(true, Ordering::SeqCst);
+        self.begin(pool);
+    }
+
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.is_orphaned.load(Ordering::SeqCst)
+    }
+
     #[cold]
     fn start(&self, pool: &Arc<Shared>) {
-        if is_simulated() || self.0.swap(true, Ordering::SeqCst) {
+        if is_simulated() || self.is_watched.swap(true, Ordering::SeqCst) {
             return;
         }
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +95,7 @@ impl Watch {
 impl Watched {
     fn end(&self) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.watch.0.store(false, Ordering::SeqCst);
+            pool.watch.is_watched.store(false, Ordering::SeqCst);
         }
     }
 
@@ -88,9 +103,9 @@ impl Watched {
     fn look(&mut self) -> bool {
         let Some(pool) = self.pool.upgrade() else { return false };
         if !pool.could_be_held_up() {
-            pool.watch.0.store(false, Ordering::SeqCst);
+            pool.watch.is_watched.store(false, Ordering::SeqCst);
             // Somebody may have relied on this thread a moment ago.
-            return pool.could_be_held_up() && !pool.watch.0.swap(true, Ordering::SeqCst);
+            return pool.could_be_held_up() && !pool.watch.is_watched.swap(true, Ordering::SeqCst);
         }
         let steps = pool.word.steps();
         if std::mem::replace(&mut self.steps, steps) != steps {
@@ -99,7 +114,7 @@ impl Watched {
         }
         self.still += 1;
         if self.still == MOST {
-            pool.watch.0.store(false, Ordering::SeqCst);
+            pool.watch.is_watched.store(false, Ordering::SeqCst);
             return false;
         }
         if self.still.is_power_of_two() || pool.word.look().is_dead() {
