@@ -88,8 +88,9 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 ///
 /// It is true for the member whose task this is, and for the bodies of scopes and the children of
 /// [`borrowing`](crate::borrowing()) groups in that task. In any other child of a group that was opened under the shield it is
-/// false, because that child is only asked to end: see [`Group::is_stopping`](crate::Group::is_stopping). In a [clean-up](crate::Group::defer) it is false, too, as no cancel
-/// shortens that, and so it is outside of every group, and in [blocking work](crate::Group::spawn_blocking), which is no member.
+/// false, because that child is only asked to end: see [`Group::is_stopping`](crate::Group::is_stopping). It is false in a
+/// [clean-up](crate::Group::defer), as no cancel shortens that, outside of every group, and in
+/// [blocking work](crate::Group::spawn_blocking), which is no member.
 ///
 /// # Examples
 ///
@@ -100,15 +101,15 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 /// # smol::block_on(async {
 /// # let (begun, begins) = async_channel::unbounded();
 /// let group = TaskGroup::new(Smol);
-/// let pump = group.spawn(async move {
+/// let pump = group.spawn(shield(async move {
 ///     let mut rounds = 0;
 ///     while !is_cancelled() {
 /// #       begun.try_send(()).unwrap();
-///         shield(yield_now()).await; // a round that must be completed
+///         yield_now().await; // a round that must be completed
 ///         rounds += 1;
 ///     }
 ///     Ok(rounds)
-/// });
+/// }));
 /// # begins.recv().await.unwrap();
 /// pump.cancel();
 /// assert!(pump.await.unwrap() > 0);
