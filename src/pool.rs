@@ -308,18 +308,15 @@ impl<S: Spawner> Spawner for Pool<S> {
                 }
             };
             // With two, the first one never stays with this thread.
-            let another = (S::keeps_woken() && !is_simulated()).then(|| catch(|| source.clone()));
+            let more = S::keeps_woken() && !is_simulated();
+            let another = more.then(|| catch(|| source.clone()).map_err(drop_quietly).ok()).flatten();
             if start_or_panic(&self.inner.spawner, source, shared, 1) && Here::look().is_in_child() {
                 kick::<S>();
             }
-            match another {
-                Some(Ok(source)) => {
-                    source.start(shared, 2);
-                    let _ = shared.starter.set(source.into_starter());
-                    shared.watch.begin(shared);
-                }
-                Some(Err(payload)) => drop_quietly(payload),
-                None => {}
+            if let Some(source) = another {
+                source.start(shared, 2);
+                let _ = shared.starter.set(source.into_starter());
+                shared.watch.begin(shared);
             }
         }
     }

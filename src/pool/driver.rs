@@ -69,7 +69,7 @@ impl<S: Spawner> Driver<S> {
         }
         let came = match seen.parked() {
             0 => self.source.start(&self.shared, 1),
-            _ => !self.shared.queue.looks_empty() && self.shared.wake_one(),
+            _ => !self.shared.queue.looks_empty() && self.shared.wake_one(1),
         };
         if came {
             kick::<S>();
@@ -187,8 +187,8 @@ impl<S: Spawner> Source<S> {
 
     /// Makes what starts a driver from outside.
     pub(super) fn into_starter(self) -> Starter {
-        Box::new(move |shared| {
-            self.start(shared, usize::MAX);
+        Box::new(move |shared, enough| {
+            self.start(shared, enough);
             !self.is_gone()
         })
     }

@@ -35,13 +35,14 @@ pub(super) struct Shared {
     drivers: Lock<Drivers>,
     dependents: Mutex<Dependents>,
     /// How many drivers may wait for work.
-    keep: usize,
+    pub(super) keep: usize,
     pub(super) watch: Watch,
-    /// Starts another driver; says `false` if nobody has a handle of the spawner any more. Set where drivers may be held up.
+    /// Starts another driver unless so many are on their way. Says `false` if nobody has a handle of the spawner any more. Set
+    /// where drivers may be held up.
     pub(super) starter: OnceLock<Starter>,
 }
 
-pub(super) type Starter = Box<dyn Fn(&Arc<Shared>) -> bool + Send + Sync>;
+pub(super) type Starter = Box<dyn Fn(&Arc<Shared>, usize) -> bool + Send + Sync>;
 
 #[cfg(taskgroup_loom)]
 impl Mortal for Shared {
@@ -154,7 +155,7 @@ impl Shared {
         if seen.is_dead() {
             return self.drain_elsewhere();
         }
-        if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one() && goes_on {
+        if seen.on_way() == 0 && seen.parked() > 0 && self.wake_one(1) && goes_on {
             kick::<S>();
         } else if S::keeps_woken() || self.watch.is_orphaned() {
             // The child was left to a driver that perhaps does not come.
@@ -164,10 +165,10 @@ impl Shared {
 
     // ---- drivers ----
 
-    /// Wakes a driver, unless one is on its way already. Says whether it did.
-    pub(super) fn wake_one(&self) -> bool {
+    /// Wakes a driver, unless `enough` are on their way already. Says whether it did.
+    pub(super) fn wake_one(&self, enough: usize) -> bool {
         let mut drivers = self.drivers();
-        if self.word.look().on_way() > 0 {
+        if self.word.look().on_way() >= enough {
             return false;
         }
         let Some((_, waker)) = drivers.parked.pop() else { return false };
@@ -175,51 +176,6 @@ impl Shared {
         drop(drivers);
         wake(waker);
         true
-    }
-
-    /// Whether anything is queued that relies on whoever drains, on a driver that is on its way, or on those at their children.
-    pub(super) fn could_be_held_up(&self) -> bool {
-        let seen = self.word.look();
-        (seen.is_dead() || seen.on_way() > 0 || seen.parked() == 0) && !self.queue.is_empty()
-    }
-
-    /// The pool stands still: has another driver come, or another thread drain or run what is queued.
-    pub(super) fn help(self: &Arc<Self>, for_long: bool) {
-        let (seen, shared) = (self.word.look(), self.clone());
-        if seen.is_dead() {
-            start_thread("taskgroup-drain", move || shared.drain());
-        } else if seen.on_way() > self.keep {
-            // As many as could be polled are on their way.
-        } else if let Some((_, waker)) = self.take_parked() {
-            wake(waker);
-        } else {
-            let is_gone = match self.starter.get() {
-                Some(start) => for_long && !start(self),
-                None => true,
-            };
-            if is_gone {
-                start_thread("taskgroup-help", move || shared.run_queued());
-            }
-        }
-    }
-
-    fn take_parked(&self) -> Option<(u64, Waker)> {
-        let mut drivers = self.drivers();
-        let parked = drivers.parked.pop()?;
-        self.word.wake(1);
-        Some(parked)
-    }
-
-    /// Does what a driver does, where none can be started.
-    fn run_queued(self: &Arc<Self>) {
-        let mut seat = Seat::ANY;
-        while !self.word.look().is_over() {
-            let Some(runnable) = self.queue.pop(&mut seat) else { return };
-            self.word.step();
-            // This child may block as well.
-            self.watch.begin(self);
-            runnable.run();
-        }
     }
 
     /// Takes in a new driver unless `enough` are on their way, and returns its id.
@@ -335,7 +291,7 @@ impl Shared {
     }
 
     /// Drops what is queued in a dead pool. One thread does so, and what comes meanwhile is left to it, unless it is held up.
-    fn drain(self: &Arc<Self>) {
+    pub(super) fn drain(self: &Arc<Self>) {
         let mut seat = Seat::ANY;
         loop {
             while let Some(runnable) = self.queue.pop(&mut seat) {

@@ -14,11 +14,12 @@
 //! when it has had none for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use super::is_simulated;
+use super::queue::Seat;
 use super::shared::{Shared, start_thread};
 
 /// How long a pool may stand still.
@@ -53,6 +54,10 @@ struct Watched {
 static POOLS: Mutex<Option<Vec<Watched>>> = Mutex::new(None);
 static COME: Condvar = Condvar::new();
 
+fn pools() -> MutexGuard<'static, Option<Vec<Watched>>> {
+    POOLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Watch {
     /// Looks after the pool until nothing is left that could be held up.
     #[inline]
@@ -78,15 +83,15 @@ impl Watch {
         if is_simulated() || self.is_watched.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_there = pools.is_some();
         let watched = Watched { pool: Arc::downgrade(pool), steps: pool.word.steps(), still: 0 };
+        let mut pools = pools();
+        let is_there = pools.is_some();
         pools.get_or_insert_default().push(watched);
         drop(pools);
         if is_there {
             COME.notify_one();
         } else if !start_thread("taskgroup-watch", watch) {
-            let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let pools = self::pools().take();
             pools.into_iter().flatten().for_each(|watched| watched.end());
         }
     }
@@ -124,12 +129,52 @@ impl Watched {
     }
 }
 
+impl Shared {
+    /// Whether anything is queued that relies on whoever drains, on a driver that is on its way, or on those at their children.
+    fn could_be_held_up(&self) -> bool {
+        let seen = self.word.look();
+        (seen.is_dead() || seen.on_way() > 0 || seen.parked() == 0) && !self.queue.is_empty()
+    }
+
+    /// The pool stands still: has another driver come, or another thread drain or run what is queued.
+    pub(super) fn help(self: &Arc<Self>, for_long: bool) {
+        let shared = self.clone();
+        if self.word.look().is_dead() {
+            start_thread("taskgroup-drain", move || shared.drain());
+            return;
+        }
+        // More than could be polled at once need not be on their way.
+        let enough = self.keep + 1;
+        if self.wake_one(enough) {
+            return;
+        }
+        let is_gone = match self.starter.get() {
+            Some(start) => for_long && !start(self, enough),
+            None => true,
+        };
+        if is_gone {
+            start_thread("taskgroup-help", move || shared.run_queued());
+        }
+    }
+
+    /// Does what a driver does, where none can be started.
+    fn run_queued(self: &Arc<Self>) {
+        let mut seat = Seat::ANY;
+        while !self.word.look().is_over() {
+            let Some(runnable) = self.queue.pop(&mut seat) else { return };
+            self.word.step();
+            // This child may block as well.
+            self.watch.begin(self);
+            runnable.run();
+        }
+    }
+}
+
 /// What the thread does.
 fn watch() {
-    let lock = || POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     let has_none = |pools: &mut Option<Vec<_>>| pools.as_ref().is_none_or(Vec::is_empty);
     loop {
-        let waited = COME.wait_timeout_while(lock(), PATIENCE, has_none);
+        let waited = COME.wait_timeout_while(self::pools(), PATIENCE, has_none);
         let (mut pools, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             *pools = None;
@@ -138,8 +183,8 @@ fn watch() {
         drop(pools);
         thread::sleep(MOMENT);
         // What comes meanwhile is put into a new list.
-        let mut looked = lock().replace(Vec::new()).unwrap_or_default();
+        let mut looked = self::pools().replace(Vec::new()).unwrap_or_default();
         looked.retain_mut(Watched::look);
-        lock().get_or_insert_default().append(&mut looked);
+        self::pools().get_or_insert_default().append(&mut looked);
     }
 }

@@ -184,7 +184,7 @@ fn two_pushes_wake_one_driver() {
 
 /// A pool that seems to stand still is helped, while a push wakes the driver as well.
 ///
-/// Red if `Shared::take_parked` does not count the driver as woken.
+/// Red if `Shared::wake_one` does not count the driver as woken.
 #[test]
 fn a_pool_is_helped_that_moves_on() {
     bounded(3, || {
