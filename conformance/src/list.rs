@@ -369,6 +369,7 @@ macro_rules! __for_all_cases {
                 a_refused_child_leaves_no_result
                 a_cancelled_group_gives_a_result_for_each_child
                 join_next_does_not_wait_in_an_open_group_where_nothing_is_outstanding
+                try_join_next_takes_what_is_there
                 what_is_over_says_so_to_select
                 o_10_callbacks_in_order_work_in_parallel
                 o_10_at_most_the_limit_run

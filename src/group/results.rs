@@ -261,6 +261,13 @@ impl<S, T, E> Results<S, T, E> {
         if self.outstanding() == 0 { None } else { self.next().await }
     }
 
+    /// Takes a result that is there, whichever child it is of. `None` if all outstanding children still live, or none is
+    /// [outstanding](Self::outstanding).
+    pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
+        let next = self.pop()?;
+        Some(self.take(next))
+    }
+
     /// Returns how many results are still to be taken, of children that live and of those that have ended.
     pub fn outstanding(&self) -> usize {
         (self.spawned.load(Ordering::Relaxed) - self.taken.count) as usize
@@ -271,16 +278,23 @@ impl<S, T, E> Results<S, T, E> {
         self.spawned.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Takes a result out of the queue, if there is one.
+    fn pop(&mut self) -> Option<(u64, Finished<T>)> {
+        let next = self.queue.lock().pop();
+        self.taken.count += u64::from(next.is_some());
+        next
+    }
+
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
+        if let Some(next) = self.pop() {
+            return Poll::Ready(Some(next));
+        }
         let next = std::task::ready!(self.poll_queue(cx));
         self.taken.count += u64::from(next.is_some());
         Poll::Ready(next)
     }
 
     fn poll_queue(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
-        if let Some(next) = self.queue.lock().pop() {
-            return Poll::Ready(Some(next));
-        }
         // Before looking again, so that this task is woken if the group is closed from now on.
         self.waiter.listen(self.group.state().signal(), cx);
         let mut waker = Some(cx.waker().clone());
@@ -298,12 +312,12 @@ impl<S, T, E> Results<S, T, E> {
     }
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
-        self.poll_finished(cx).map(|next| {
-            next.map(|(number, finished)| {
-                self.taken.note(number);
-                self.result(finished)
-            })
-        })
+        self.poll_finished(cx).map(|next| next.map(|next| self.take(next)))
+    }
+
+    fn take(&mut self, (number, finished): (u64, Finished<T>)) -> Result<T, JoinError> {
+        self.taken.note(number);
+        self.result(finished)
     }
 
     fn result(&self, finished: Finished<T>) -> Result<T, JoinError> {

@@ -302,6 +302,37 @@ pub async fn join_next_does_not_wait_in_an_open_group_where_nothing_is_outstandi
     group.join().await.unwrap();
 }
 
+pub async fn try_join_next_takes_what_is_there(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let gates = [Gate::new(), Gate::new()];
+    let (mut plain, mut ordered) = (group.results(), group.results().in_order());
+    assert!(plain.try_join_next().is_none() && ordered.try_join_next().is_none(), "nothing was spawned");
+    for (number, gate) in gates.iter().enumerate() {
+        for results in [&plain, &*ordered] {
+            let gate = gate.clone();
+            results.spawn(t.child(async move {
+                gate.wait().await;
+                Ok(number)
+            }));
+        }
+    }
+    assert!(plain.try_join_next().is_none() && ordered.try_join_next().is_none(), "all live");
+    gates[1].open();
+    while group.len() > 2 {
+        t.step().await;
+    }
+    assert_eq!(plain.try_join_next().unwrap().unwrap(), 1);
+    assert!(plain.try_join_next().is_none() && ordered.try_join_next().is_none(), "the first ones live");
+    assert_eq!((plain.outstanding(), ordered.outstanding()), (1, 2));
+    gates[0].open();
+    group.idle().await;
+    assert_eq!([0, 1].map(|_| ordered.try_join_next().unwrap().unwrap()), [0, 1]);
+    assert_eq!(plain.join_next().await.unwrap().unwrap(), 0);
+    assert!(plain.try_join_next().is_none() && ordered.try_join_next().is_none(), "all were taken");
+    assert_eq!((plain.outstanding(), ordered.outstanding()), (0, 0));
+    group.join().await.unwrap();
+}
+
 pub async fn what_is_over_says_so_to_select(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let mut handle = group.spawn(t.child(async {}));

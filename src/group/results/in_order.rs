@@ -113,17 +113,34 @@ impl<S, T, E> InOrder<S, T, E> {
         if self.outstanding() == 0 { None } else { self.next().await }
     }
 
+    /// Takes the result of the child that was spawned first among those that are left. `None` if that child still lives, or nothing
+    /// is [outstanding](Self::outstanding).
+    pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
+        loop {
+            if let Some(result) = self.take_turn() {
+                return Some(result);
+            }
+            let (number, finished) = self.results.pop()?;
+            self.early.insert(number, finished);
+        }
+    }
+
     /// Returns how many results are still to be taken. See [`Results::outstanding`].
     pub fn outstanding(&self) -> usize {
         self.results.outstanding() + self.early.len()
     }
 
+    fn take_turn(&mut self) -> Option<Result<T, JoinError>> {
+        let finished = self.early.remove(&self.turn)?;
+        // Some may have been taken before they were put in order.
+        self.turn = self.results.taken.first_left(self.turn + 1);
+        Some(self.results.result(finished))
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, JoinError>>> {
         loop {
-            if let Some(finished) = self.early.remove(&self.turn) {
-                // Some may have been taken before they were put in order.
-                self.turn = self.results.taken.first_left(self.turn + 1);
-                return Poll::Ready(Some(self.results.result(finished)));
+            if let Some(result) = self.take_turn() {
+                return Poll::Ready(Some(result));
             }
             match std::task::ready!(self.results.poll_finished(cx)) {
                 Some((number, finished)) => self.early.insert(number, finished),
