@@ -95,7 +95,7 @@ mod watch;
 mod word;
 
 use std::future::Future;
-use std::panic::resume_unwind;
+use std::panic::{RefUnwindSafe, UnwindSafe, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::{fmt, ptr};
 
@@ -363,6 +363,9 @@ impl<S> Clone for Pool<S> {
         Self { inner: self.inner.clone() }
     }
 }
+
+impl<S> UnwindSafe for Pool<S> {}
+impl<S> RefUnwindSafe for Pool<S> {}
 
 impl<S> fmt::Debug for Pool<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,6 +63,7 @@ pub(crate) mod ticket;
 pub(crate) mod word;
 
 use std::mem::MaybeUninit;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -132,6 +133,10 @@ pub(crate) struct State {
     pub(crate) table: Lock<Table>,
     pub(crate) word: Word,
 }
+
+/// Whoever catches a panic finds the state whole. Hooks and spawners are the user's, and called from many threads anyway.
+impl UnwindSafe for State {}
+impl RefUnwindSafe for State {}
 
 #[cfg(taskgroup_loom)]
 impl Mortal for State {

@@ -90,7 +90,7 @@ impl<E: fmt::Debug + fmt::Display + 'static> Error for Failure<E> {}
 ///     .open();
 /// group.launch(async { panic!("out of cheese") });
 /// # use futures_lite::FutureExt;
-/// # assert!(std::panic::AssertUnwindSafe(group.join()).catch_unwind().await.is_err());
+/// # assert!(group.join().catch_unwind().await.is_err());
 /// # });
 /// # }
 /// ```

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use crate::child::ToHandle;
@@ -338,6 +338,9 @@ impl<S, K, E> Clone for Keyed<S, K, E> {
         Self { group: self.group.clone(), children: self.children.clone(), name: self.name.clone() }
     }
 }
+
+impl<S, K, E> UnwindSafe for Keyed<S, K, E> {}
+impl<S, K, E> RefUnwindSafe for Keyed<S, K, E> {}
 
 impl<S, K, E> fmt::Debug for Keyed<S, K, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

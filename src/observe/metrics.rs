@@ -5,6 +5,7 @@
 //! happened, and before the child leaves the group. So code that has joined the group reads all of it.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 // Not those of the model checker: nothing waits for these values.
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -198,6 +199,10 @@ impl Metrics {
         self.export(|exported| exported.polls.record(took));
     }
 }
+
+// Also with the recorders of the feature `metrics`.
+impl UnwindSafe for Metrics {}
+impl RefUnwindSafe for Metrics {}
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
@@ -49,6 +50,9 @@ impl AnySpawner {
         Self(Arc::new(spawner))
     }
 }
+
+impl UnwindSafe for AnySpawner {}
+impl RefUnwindSafe for AnySpawner {}
 
 impl fmt::Debug for AnySpawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,6 +102,9 @@ impl Timed for AnyTimedSpawner {
         self.timer.clone()
     }
 }
+
+impl UnwindSafe for AnyTimedSpawner {}
+impl RefUnwindSafe for AnyTimedSpawner {}
 
 impl fmt::Debug for AnyTimedSpawner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

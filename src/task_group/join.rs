@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -46,8 +47,8 @@ impl<S, E> Join<S, E> {
     /// `warn` is called when the join has waited for `patience` since its first poll, by the clock of the spawner, and again
     /// each time the wait has doubled. The join keeps waiting.
     ///
-    /// If it is called again, the last `warn` counts. The task that polls the join calls it, with no lock held. `warn` may look at the group, cancel it and spawn into
-    /// it.
+    /// If this is called again, the last `warn` counts. The task that polls the join calls it, with no lock held. `warn` may look
+    /// at the group, cancel it and spawn into it.
     ///
     /// # Panics
     ///
@@ -132,6 +133,9 @@ impl Ended {
         outcome.conclude(reason, || *group.clone().expect("not all went well"), value)
     }
 }
+
+impl<S, E> UnwindSafe for Join<S, E> {}
+impl<S, E> RefUnwindSafe for Join<S, E> {}
 
 impl<S, E> fmt::Debug for Join<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

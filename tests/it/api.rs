@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Debug;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -19,14 +20,14 @@ fn is_unpin<T: Unpin>() {}
 fn is_static<T: 'static>() {}
 fn is_error<T: Error + Send + Sync + 'static>() {}
 fn is_debug<T: Debug>() {}
+fn is_unwind_safe<T: UnwindSafe + RefUnwindSafe>() {}
 
 #[derive(Debug)]
 #[allow(dead_code, reason = "only its type counts")]
-struct NotSync(std::cell::Cell<()>);
+struct Hostile(std::cell::Cell<()>);
 
 #[test]
 fn types_have_the_auto_traits_that_users_need() {
-    type Hostile = NotSync;
     is_send::<Group<ThreadEach, Hostile>>();
     is_sync::<Group<ThreadEach, Hostile>>();
     is_static::<Group<ThreadEach, Hostile>>();
@@ -104,6 +105,33 @@ fn types_have_the_auto_traits_that_users_need() {
     );
     is_debug::<(Results<ThreadEach, Hostile, Hostile>, InOrder<ThreadEach, Hostile, Hostile>)>();
     is_debug::<(CancelReason, Origin, Payload, Failure<u8>, JoinError, GroupError<u8>)>();
+}
+
+#[test]
+fn whoever_catches_panics_may_hold_what_leads_to_a_group() {
+    is_unwind_safe::<Group<ThreadEach, Hostile>>();
+    is_unwind_safe::<TaskGroup<ThreadEach, Hostile>>();
+    is_unwind_safe::<JoinHandle<Hostile>>();
+    is_unwind_safe::<CancelHandle>();
+    is_unwind_safe::<CancelOnDrop<Hostile>>();
+    is_unwind_safe::<Keyed<ThreadEach, u8, Hostile>>();
+    is_unwind_safe::<Metrics>();
+    is_unwind_safe::<AnySpawner>();
+    is_unwind_safe::<AnyTimedSpawner>();
+    is_unwind_safe::<Results<ThreadEach, u8, Hostile>>();
+    is_unwind_safe::<Join<ThreadEach, Hostile>>();
+    is_unwind_safe::<Value<Hostile>>();
+    is_unwind_safe::<Racers<ThreadEach, Hostile, Hostile>>();
+    is_unwind_safe::<Finish<Hostile>>();
+    #[cfg(feature = "smol")]
+    is_unwind_safe::<(Group<Smol>, Group<Arc<smol::Executor<'static>>>)>();
+    #[cfg(feature = "tokio")]
+    is_unwind_safe::<Group<tokio::runtime::Handle>>();
+    #[cfg(feature = "async-std")]
+    is_unwind_safe::<Group<AsyncStd>>();
+    #[cfg(feature = "pool")]
+    is_unwind_safe::<Group<Pool<ThreadEach>>>();
+    is_unwind_safe::<Snapshot>();
 }
 
 fn sendable<T: Send>(value: T) -> T {

@@ -97,7 +97,7 @@ pub async fn the_destructor_of_a_panics_payload_panics(t: &Test) {
     for _ in 0..30 {
         group.launch(t.child(async { panic_any(Bomb("payload")) }));
     }
-    let payload = std::panic::AssertUnwindSafe(group.join()).catch_unwind().await.unwrap_err();
+    let payload = group.join().catch_unwind().await.unwrap_err();
     assert!(payload.is::<Bomb>(), "the first payload comes out whole");
     leak(payload);
     assert_eq!(t.ledger.read().started, 30);
