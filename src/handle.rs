@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::FusedFuture;
 
-use crate::child::context::{self, Withheld};
+use crate::child::context::Withheld;
 use crate::error::{JoinError, Why};
 use crate::outcome::Raw;
 use crate::state::State;
@@ -185,22 +185,6 @@ impl<T> JoinHandle<T> {
     pub(crate) fn is_group_cancelled(&self) -> bool {
         self.child.child.as_ref().is_some_and(|(group, ..)| group.is_cancelled())
     }
-
-    /// Panics inside the child itself, which would wait for itself. Under a limit, lends the awaiter's place to the child.
-    #[track_caller]
-    fn check(&self) {
-        let Some((group, ticket, _)) = &self.child.child else { return };
-        let Some(awaiter) = context::member_of(group) else { return };
-        // While there is no result, the child has its slot, so the key is still its own.
-        assert!(
-            awaiter != ticket.key(),
-            "a child would wait for itself: the handle of {} was awaited inside of that child",
-            self.child.origin().expect("it was not refused").subject()
-        );
-        if group.config.limit.is_some() {
-            group.lend(*ticket);
-        }
-    }
 }
 
 impl<T> Future for JoinHandle<T> {
@@ -211,7 +195,8 @@ impl<T> Future for JoinHandle<T> {
         let result = match this.packet.poll(cx.waker()) {
             Poll::Ready(result) => result,
             Poll::Pending => {
-                this.check();
+                // There is no result yet, so the child is there.
+                this.child.check("the handle");
                 return Poll::Pending;
             }
         };

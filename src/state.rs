@@ -53,6 +53,8 @@ pub(crate) mod effects;
 pub(crate) mod elsewhere;
 pub(crate) mod entry;
 pub(crate) mod facts;
+mod kind;
+mod leaving;
 pub(crate) mod lending;
 pub(crate) mod limit;
 pub(crate) mod member;
@@ -303,7 +305,8 @@ impl State {
     ///
     /// As the last step, it takes the child out of the count.
     pub(crate) fn free(self: &Arc<Self>, table: &mut Table, key: Key, effects: &mut Effects) {
-        let slot = table.slots.remove(key as usize);
+        let mut slot = table.slots.remove(key as usize);
+        effects.tell_left(slot.member.take_left());
         if let Some(limit) = &mut table.limit {
             limit.left(&slot.member, &mut table.slots, effects);
         }

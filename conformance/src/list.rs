@@ -171,6 +171,11 @@ macro_rules! __for_all_cases {
                 a_child_that_cancels_itself_and_returns_keeps_its_value
                 a_lost_race_loses_nothing
                 a_cancel_handle_says_when_nothing_is_left_of_its_child
+                ended_waits_for_what_the_child_has_opened
+                ended_tells_each_of_a_crowd
+                only_those_who_wait_for_a_child_are_woken_at_its_end
+                waiting_for_ones_own_end_panics
+                whoever_waits_for_an_end_lends_its_place
                 a_handle_wakes_whoever_awaited_it_last
                 whoever_has_given_up_is_forgotten
                 a_handle_can_cancel_when_it_is_dropped

@@ -129,7 +129,8 @@ where
     /// Starts a child under `key`, and cancels the child that was there.
     ///
     /// The old child may not have ended yet when the new one starts, nor when that ends, for example under a shield: from here
-    /// on the key is the new child's. If that matters, cancel the old child and await its handle first.
+    /// on the key is the new child's. If that matters, [cancel](Self::cancel) the old child and await its
+    /// [end](crate::group::CancelHandle::ended) first.
     ///
     /// If the group refuses the new child, the old one stays where it is.
     ///

@@ -1,7 +1,7 @@
 //! Handles that cancel their child.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::panic::Location;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::child::context;
 use crate::error::{JoinError, Name, Origin};
 use crate::handle::JoinHandle;
 use crate::state::State;
-use crate::state::table::slot_of;
+use crate::state::signal::Waiter;
 use crate::state::ticket::Ticket;
 
 /// A [`JoinHandle`] that cancels its child if it is dropped before it is ready.
@@ -118,8 +118,69 @@ impl CancelHandle {
     /// # }
     /// ```
     pub fn is_finished(&self) -> bool {
-        let Some((group, ticket, _)) = &self.child else { return true };
-        slot_of(&mut group.lock().slots, *ticket).is_none()
+        self.child.as_ref().is_none_or(|(group, ticket, _)| group.has_left(*ticket))
+    }
+
+    /// Waits until [`is_finished`](Self::is_finished) is true. It cancels nothing by itself.
+    ///
+    /// Awaiting the [`JoinHandle`] may end earlier: see there.
+    ///
+    /// A child that waits here lends its place under a [limit](crate::group::Builder::limit), as one that awaits the handle.
+    ///
+    /// # Panics
+    ///
+    /// The future panics in the child itself, and in code that runs inside that child: it would wait for ever.
+    ///
+    /// # Examples
+    ///
+    /// The old connection, with everything that it opened, is gone before the new one begins:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # async fn connection() { std::future::pending().await }
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let old = group.spawn(connection()).cancel_handle();
+    /// old.cancel();
+    /// old.ended().await;
+    /// group.launch(connection());
+    /// # });
+    /// # }
+    /// ```
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let this = self.clone();
+        async move {
+            let Some((group, ticket, _)) = &this.child else { return };
+            let Some(signal) = group.leaving(*ticket) else { return };
+            let mut waiter = Waiter::default();
+            poll_fn(|cx| {
+                waiter.listen(&signal, cx);
+                if group.has_left(*ticket) {
+                    return Poll::Ready(());
+                }
+                this.check("the end");
+                Poll::Pending
+            })
+            .await
+        }
+    }
+
+    /// Panics inside the child itself, which would wait for itself. Under a limit, lends the awaiter's place to the child.
+    ///
+    /// Whoever calls this knows that the child has its slot, so the key is still its own.
+    #[track_caller]
+    pub(super) fn check(&self, what: &str) {
+        let Some((group, ticket, _)) = &self.child else { return };
+        let Some(awaiter) = context::member_of(group) else { return };
+        assert!(
+            awaiter != ticket.key(),
+            "a child would wait for itself: {what} of {} was awaited inside of that child",
+            self.origin().expect("it was not refused").subject()
+        );
+        if group.config.limit.is_some() {
+            group.lend(*ticket);
+        }
     }
 
     /// Returns the child's number in its group, counted from 1; `None` if it was refused.

@@ -24,6 +24,7 @@ use crate::handle::Packet;
 use crate::observe::trace::Cancelled;
 use crate::spawner::on_pool::TaskPool;
 use crate::state::State;
+use crate::state::signal::Signal;
 use crate::sync::local;
 use crate::unwind::{catch, drop_quietly, wake};
 
@@ -51,6 +52,7 @@ struct Lists {
     wakers: Vec<Waker>,
     answers: Vec<Answer>,
     notify: Vec<Arc<State>>,
+    left: Vec<Arc<Signal>>,
     tasks: Vec<Task<()>>,
     settle: Vec<Arc<State>>,
     detached: Vec<Task<()>>,
@@ -118,6 +120,13 @@ impl Effects {
         // Whoever comes later looks at the change.
         if group.signal().is_heard() {
             self.lists().notify.push(group.clone());
+        }
+    }
+
+    /// Tells those who wait for a child that nothing is left of it.
+    pub(crate) fn tell_left(&mut self, signal: Option<Arc<Signal>>) {
+        if let Some(signal) = signal {
+            self.lists().left.push(signal);
         }
     }
 
@@ -193,6 +202,8 @@ impl Effects {
                 packet.resolve(answer);
             } else if let Some(group) = lists.notify.pop() {
                 group.notify();
+            } else if let Some(signal) = lists.left.pop() {
+                signal.notify();
             } else if let Some(task) = lists.detached.pop() {
                 detach(task);
             } else if let Some((pool, tasks)) = lists.on_pools.pop() {

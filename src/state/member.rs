@@ -31,54 +31,15 @@ use crate::state::State;
 use crate::state::effects::Effects;
 use crate::state::elsewhere::Elsewhere;
 use crate::state::facts::{Fact, Facts};
+pub(crate) use crate::state::kind::{Kind, Work};
 use crate::state::lending::Loan;
+use crate::state::signal::Signal;
 
 /// The index of a child in the table of its group.
 pub(crate) type Key = u32;
 
 /// The key that stands for a scope's body.
 pub(crate) const BODY: Key = Key::MAX;
-
-/// What a member is to its group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Kind {
-    #[default]
-    Ordinary,
-    /// A child that ends when the ordinary ones have ended.
-    Background,
-    /// A background child of the crate's own, which watches the deadline.
-    Watch,
-    /// A child that runs after the member that registered it.
-    Cleanup,
-    /// The body of a scope, which is no child.
-    Body,
-}
-
-impl Kind {
-    /// Whether such a child is cancelled when the others have ended.
-    pub(crate) fn is_background(self) -> bool {
-        matches!(self, Kind::Background | Kind::Watch)
-    }
-
-    /// Whether a child that was cut has failed to do what it was there for.
-    ///
-    /// The same goes for a child that was refused because the group was cancelled. A background child counts as missed
-    /// only if its runtime is lost.
-    pub(crate) fn is_missed(self, is_lost: bool) -> bool {
-        self == Kind::Ordinary || (is_lost && self != Kind::Watch)
-    }
-}
-
-/// What the future of a child stands for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Work {
-    #[default]
-    Future,
-    /// The future waits for a thread that blocks.
-    Blocking,
-    /// The future waits for an adopted task.
-    Adopted,
-}
 
 /// A child in the table of its group.
 pub(crate) struct Slot {
@@ -121,6 +82,8 @@ struct Hold {
     told: bool,
     loan: Option<Box<Loan>>,
     elsewhere: Option<Arc<Elsewhere>>,
+    /// Somebody waits until nothing is left of the child.
+    left: Option<Arc<Signal>>,
     /// The member is a clean-up, and its turn has come.
     begun: bool,
     /// The member is a clean-up, and background children stay until it has ended.
@@ -460,6 +423,15 @@ impl Member {
 
     pub(crate) fn loan_mut(&mut self) -> &mut Loan {
         self.hold.get_or_insert_default().loan.get_or_insert_default()
+    }
+
+    /// What is given when the child has left the table.
+    pub(crate) fn left(&mut self) -> &Arc<Signal> {
+        self.hold.get_or_insert_default().left.get_or_insert_with(|| Arc::new(Signal::new()))
+    }
+
+    pub(crate) fn take_left(&mut self) -> Option<Arc<Signal>> {
+        self.hold.as_mut()?.left.take()
     }
 
     /// Keeps the waker of a queued child.

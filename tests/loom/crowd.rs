@@ -94,6 +94,20 @@ fn whoever_was_put_by_is_not_counted() {
     });
 }
 
+/// Red if `State::leaving` does not entangle. Also red if it does not hand in.
+#[test]
+fn whoever_waits_for_a_child_is_told_also_if_it_is_put_by() {
+    bounded(3, || {
+        let (runtime, group) = crowd();
+        let child = group.spawn(async {}).cancel_handle();
+        let runs = runtime.run_elsewhere();
+        group.launch(pending::<()>());
+        block_on(child.ended());
+        runs.join().unwrap();
+        end(&runtime, group);
+    });
+}
+
 /// Red if `State::register_cleanup` does not entangle: the clean-up would begin only when another child ends.
 #[test]
 fn a_clean_up_begins_when_its_child_has_ended() {

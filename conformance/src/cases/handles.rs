@@ -15,8 +15,10 @@ use crate::ledger::{Entry, Gate, Tally, Wakes};
 use crate::spawners::Dropping;
 use crate::test::{Test, panic_text, until};
 
+mod ended;
 mod scenarios;
 mod value;
+pub use self::ended::*;
 pub use self::scenarios::*;
 pub use self::value::*;
 

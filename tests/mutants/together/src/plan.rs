@@ -58,6 +58,8 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
                 "src/error/reason.rs",
                 "src/error/spawn.rs",
                 "src/state/facts.rs",
+                "src/state/kind.rs",
+                "src/state/leaving.rs",
                 "src/spawner/hook.rs",
                 "src/keeping.rs",
                 "src/group/keyed.rs",
