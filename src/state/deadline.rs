@@ -37,6 +37,10 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
+    fn is(&self, at: Duration, clock: &AnyTimer) -> bool {
+        self.at == Some(at) && self.clock.as_ref().is_some_and(|own| own.is(clock))
+    }
+
     /// A deadline that is watched from the beginning.
     pub(crate) fn new(at: Duration, clock: AnyTimer) -> Box<Self> {
         Box::new(Self { at: Some(at), over: false, clock: Some(clock), watched: true })
@@ -154,8 +158,8 @@ impl State {
     /// Cancels the group if its deadline has passed, and returns whether it has.
     fn end_if_due(self: &Arc<Self>) -> bool {
         let due = self.lock().due();
-        match catch(|| due.is_some_and(|(at, clock)| clock.now() >= at)) {
-            Ok(true) => self.end_deadline(CancelReason::Deadline),
+        match catch(|| due.as_ref().is_some_and(|(at, clock)| clock.now() >= *at)) {
+            Ok(true) => drop(self.end_deadline(CancelReason::Deadline, due.as_ref())),
             Ok(false) => {}
             // The watcher will see.
             Err(payload) => drop_quietly(payload),
@@ -166,10 +170,15 @@ impl State {
     /// Cancels the group: the deadline has passed, or its clock is gone, by which it would never pass.
     ///
     /// If an explicit cancel came earlier and the group has not ended, the reason is the deadline nevertheless.
-    fn end_deadline(self: &Arc<Self>, reason: CancelReason) {
+    ///
+    /// Returns `false`, and does nothing, if the deadline is not this one any more: it was moved while the clock was asked.
+    fn end_deadline(self: &Arc<Self>, reason: CancelReason, due: Option<&(Duration, AnyTimer)>) -> bool {
         let mut effects = Effects::default();
         let mut table = self.lock();
         if let Some(deadline) = &mut table.deadline {
+            if due.is_some_and(|(at, clock)| !deadline.is(*at, clock)) {
+                return false;
+            }
             deadline.over = true;
         }
         let is_explicit = matches!(table.reason.as_deref(), Some(CancelReason::Explicit(_)));
@@ -179,6 +188,7 @@ impl State {
         self.cancel_locked(&mut table, reason, &mut effects);
         drop(table);
         effects.run();
+        true
     }
 }
 
@@ -193,23 +203,23 @@ impl Watch {
     pub(crate) fn look(&mut self, group: &Arc<State>, cx: &mut task::Context<'_>) {
         loop {
             let due = group.lock().due();
-            let Some((at, clock)) = due else { return };
+            let Some((at, clock)) = &due else { return };
             let sleep = match &mut self.sleep {
-                Some((until, by, sleep)) if *until == at && by.is(&clock) => sleep,
-                _ if clock.now() >= at => return group.end_deadline(CancelReason::Deadline),
+                Some((until, by, sleep)) if until == at && by.is(clock) => sleep,
+                _ if clock.now() >= *at => match group.end_deadline(CancelReason::Deadline, due.as_ref()) {
+                    true => return,
+                    false => continue,
+                },
                 stale => {
-                    let sleep = clock.sleep_until(at);
-                    &mut stale.insert((at, clock, sleep)).2
+                    let sleep = clock.sleep_until(*at);
+                    &mut stale.insert((*at, clock.clone(), sleep)).2
                 }
             };
-            match poll_sleep(sleep, cx) {
-                Poll::Pending => return,
-                // The deadline may have been moved meanwhile: look again.
-                Poll::Ready(Ok(())) => self.sleep = None,
-                Poll::Ready(Err(ClockGone)) => {
-                    self.sleep = None;
-                    return group.end_deadline(CancelReason::Lost);
-                }
+            let Poll::Ready(ended) = poll_sleep(sleep, cx) else { return };
+            self.sleep = None;
+            // The deadline may have been moved meanwhile: look again.
+            if matches!(ended, Err(ClockGone)) && group.end_deadline(CancelReason::Lost, due.as_ref()) {
+                return;
             }
         }
     }
@@ -225,7 +235,7 @@ impl Watch {
             }
             if let Err(payload) = catch(|| self.look(&group, cx)) {
                 // Nobody keeps the deadline from here on, so it must not seem to hold: not all policies cancel for a panic.
-                group.end_deadline(CancelReason::Lost);
+                group.end_deadline(CancelReason::Lost, None);
                 resume_unwind(payload);
             }
             Poll::Pending

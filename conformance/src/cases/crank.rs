@@ -24,16 +24,18 @@ pub fn cranked(t: &Test) -> (Crank, Cranked) {
 }
 
 /// The clock of this module. It begins at zero. Clones are the same clock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Crank(Arc<Mutex<Dial>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Dial {
     now: Duration,
     /// All sleeps panic from now on.
     gone: bool,
     /// Sleeps panic when they are dropped.
     brittle: bool,
+    /// What happens while the time is asked for, once.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
     next: u64,
     /// Every sleep that has not been dropped.
     sleeps: HashMap<u64, (Duration, Option<Waker>)>,
@@ -58,6 +60,11 @@ impl Crank {
         self.turn(|dial| dial.brittle = true);
     }
 
+    /// Calls `f` when the time is asked for next, before it is told.
+    pub fn when_asked(&self, f: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap().meanwhile = Some(Box::new(f));
+    }
+
     fn turn(&self, f: impl FnOnce(&mut Dial)) {
         let mut dial = self.0.lock().unwrap();
         f(&mut dial);
@@ -78,6 +85,8 @@ impl Timer for Crank {
     type Sleep = Sleep;
 
     fn now(&self) -> Duration {
+        let meanwhile = self.0.lock().unwrap().meanwhile.take();
+        meanwhile.into_iter().for_each(|f| f());
         self.0.lock().unwrap().now
     }
 
@@ -131,7 +140,7 @@ impl Drop for Sleep {
 }
 
 /// A spawner whose clock is a [`Crank`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Cranked {
     spawner: AnySpawner,
     crank: Crank,

@@ -186,6 +186,26 @@ pub async fn a_deadline_that_has_passed_cannot_be_moved(t: &Test) {
     }
 }
 
+pub async fn a_deadline_that_is_moved_in_time_does_not_pass(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let ledger = t.ledger.clone();
+    let value = scope(spawner, |group| {
+        group.set_deadline(Some(at(1)));
+        let (mover, clock) = (group.clone(), crank.clone());
+        // Whoever keeps the deadline has read it, and asks for the time.
+        crank.when_asked(move || {
+            mover.set_deadline(Some(at(10)));
+            clock.to(3);
+        });
+        ledger.track(async move {
+            assert_eq!((group.deadline(), group.is_cancelled()), (Some(at(10)), false));
+            Ok::<_, Infallible>(7)
+        })
+    });
+    assert_eq!(value.deadline(at(2)).await.unwrap(), 7);
+    assert_eq!(t.ledger.read().completed, 1);
+}
+
 pub async fn a_group_that_is_opened_after_its_deadline_takes_nobody(t: &Test) {
     let (crank, spawner) = cranked(t);
     crank.to(2);
