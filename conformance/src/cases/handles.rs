@@ -196,6 +196,8 @@ pub async fn groups_and_handles_say_what_they_are(t: &Test) {
     assert_eq!(format!("{canceller:?}"), "CancelHandle { id: Some(2), .. }");
     assert_eq!(format!("{handle:?}"), format!("JoinHandle {{ child: {canceller:?}, .. }}"));
     let shown = format!("{handle:?}");
+    let cancelling = group.spawn(t.child(async {})).cancel_on_drop();
+    assert_eq!(format!("{cancelling:?}"), format!("CancelOnDrop({:?})", *cancelling));
     let value = handle.value();
     assert_eq!(format!("{value:?}"), format!("Value {{ handle: {shown}, .. }}"));
     assert_eq!(value.await, 7);

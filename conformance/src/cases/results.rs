@@ -339,6 +339,10 @@ pub async fn what_is_over_says_so_to_select(t: &Test) {
     assert!(!handle.is_terminated());
     (&mut handle).await.unwrap();
     assert!(handle.is_terminated(), "it must not be awaited again");
+    let mut cancelling = group.spawn(t.child(async {})).cancel_on_drop();
+    assert!(!FusedFuture::is_terminated(&cancelling));
+    (&mut cancelling).await.unwrap();
+    assert!(FusedFuture::is_terminated(&cancelling), "nor this one");
     let (mut plain, mut ordered) = (group.results(), group.results().in_order());
     plain.spawn(t.child(async { Ok(1) }));
     ordered.spawn(t.child(async { Ok(1) }));
