@@ -524,6 +524,7 @@ macro_rules! __for_all_cases {
                 a_deadline_that_has_passed_cannot_be_moved
                 a_deadline_that_is_moved_in_time_does_not_pass
                 a_group_that_is_opened_after_its_deadline_takes_nobody
+                a_deadline_has_one_keeper_however_often_it_is_moved
                 a_deadline_is_moved_by_another_clock
                 a_deadline_is_set_on_a_group_that_is_over
                 a_deadline_is_set_by_a_child_of_the_group

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 
 use futures_lite::future::{yield_now, zip};
+use taskgroup::group::MemberKind;
 use taskgroup::{CancelReason, GroupError, TaskGroup, scope, shield};
 
 use super::timed_out;
@@ -265,6 +266,22 @@ pub async fn who_keeps_the_deadline_is_not_counted(t: &Test) {
     group.idle().await;
     group.join().await.unwrap();
     assert_eq!(crank.sleeps(), 0);
+}
+
+pub async fn a_deadline_has_one_keeper_however_often_it_is_moved(t: &Test) {
+    let (_crank, spawner) = cranked(t);
+    let group = TaskGroup::new(spawner);
+    let keepers = || {
+        let snapshot = group.snapshot();
+        snapshot.members().filter(|member| member.kind() == MemberKind::Deadline).count()
+    };
+    group.set_deadline(None);
+    assert_eq!(keepers(), 0);
+    for time in [9, 8, 10] {
+        group.set_deadline(Some(at(time)));
+        assert_eq!(keepers(), 1);
+    }
+    group.join().await.unwrap();
 }
 
 pub async fn a_deadline_is_moved_by_another_clock(t: &Test) {
