@@ -247,3 +247,49 @@ pub(super) fn start_or_panic<S: Spawner>(
     shared.store(id, handing_over(None, || spawner.spawn(driver)));
     true
 }
+
+#[cfg(all(test, not(taskgroup_loom)))]
+mod tests {
+    use super::*;
+
+    fn queue(shared: &Shared) {
+        let (runnable, task) = async_task::spawn(async {}, drop);
+        task.detach();
+        shared.queue.push(runnable, None);
+    }
+
+    #[test]
+    fn a_turn_in_which_one_child_is_there_at_a_time_ends_after_so_many() {
+        let shared = Shared::new(1);
+        let mut slice = Slice(None);
+        assert_eq!(
+            [1, 2, TURN - 1, TURN].map(|ran| slice.next_look(ran, &shared)),
+            [Some(2), Some(3), Some(TURN), None]
+        );
+        assert!(slice.0.is_none(), "nobody looked at the clock");
+    }
+
+    #[test]
+    fn a_turn_has_a_clock_as_soon_as_there_are_several_children() {
+        let shared = Shared::new(1);
+        queue(&shared);
+        for (ran, next) in [(1, 4), (3, 4), (4, 5), (7, 8)] {
+            let mut slice = Slice(None);
+            assert_eq!(slice.next_look(ran, &shared), Some(next));
+            assert!(slice.0.is_some());
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_in_time_or_after_so_many() {
+        let shared = Shared::new(1);
+        let mut over = Slice(Instant::now().checked_sub(SLICE));
+        assert_eq!(over.next_look(4, &shared), None);
+        // A moment that has not come yet: no time has passed since.
+        let mut slice = Slice(Instant::now().checked_add(Duration::from_secs(3_600)));
+        assert_eq!(
+            [4, 16, 64, 65, TURN].map(|ran| slice.next_look(ran, &shared)),
+            [Some(16), Some(64), Some(TURN), Some(TURN), None]
+        );
+    }
+}

@@ -188,3 +188,73 @@ fn watch() {
         self::pools().get_or_insert_default().append(&mut looked);
     }
 }
+
+#[cfg(all(test, not(taskgroup_loom)))]
+mod tests {
+    use std::future::Future;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::super::driver::Source;
+    use super::*;
+    use crate::spawner::Spawner;
+    use crate::unwind::Quiet;
+    use crate::{Task, adopt};
+
+    /// Takes no driver.
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Spawner for Nobody {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            drop(future);
+            adopt(())
+        }
+    }
+
+    /// Queues a child that tells when it is run.
+    fn queue(pool: &Arc<Shared>) -> Receiver<()> {
+        let (tell, told) = channel();
+        let (runnable, task) = async_task::spawn(async move { tell.send(()).unwrap() }, drop);
+        task.detach();
+        pool.push::<Nobody>(runnable);
+        told
+    }
+
+    #[test]
+    fn a_pool_in_which_nothing_is_queued_is_let_go() {
+        let pool = Arc::new(Shared::new(1));
+        pool.watch.is_watched.store(true, Ordering::SeqCst);
+        let mut watched = Watched { pool: Arc::downgrade(&pool), steps: pool.word.steps(), still: 0 };
+        assert!(!watched.look());
+        assert!(!pool.watch.is_watched.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn what_is_queued_late_where_no_driver_can_be_started_is_run() {
+        let pool = Arc::new(Shared::new(1));
+        pool.watch.orphan(&pool);
+        while pool.watch.is_watched.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        queue(&pool).recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+
+    #[test]
+    fn what_is_queued_where_the_spawner_is_gone_is_run_by_whoever_helps() {
+        let pool = Arc::new(Shared::new(1));
+        let told = queue(&pool);
+        assert!(pool.starter.set(Source::<Nobody>::Handles(Weak::new()).into_starter()).is_ok());
+        pool.help(true);
+        told.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+
+    /// Otherwise children would run outside of the runtime.
+    #[test]
+    fn a_spawner_that_is_there_is_not_gone() {
+        let start = Source::Own(Quiet::new(Nobody)).into_starter();
+        assert!(start(&Arc::new(Shared::new(1)), 1));
+    }
+}
