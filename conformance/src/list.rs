@@ -104,6 +104,7 @@ macro_rules! __for_all_cases {
                 a_scope_moved_to_the_host_ends_with_its_value
                 a_scope_moved_to_a_sibling_ends_with_its_value
                 a_scope_that_outlives_its_opener_is_cut
+                a_shielded_body_that_outlives_its_opener_is_waited_for
                 a_shield_moved_to_another_task_lets_go_of_its_opener
                 a_group_stored_elsewhere_is_linked_to_its_opener
                 failures_of_a_group_that_is_dropped_elsewhere_are_reported

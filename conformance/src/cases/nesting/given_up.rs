@@ -2,7 +2,7 @@
 
 use super::*;
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 
 use async_channel::bounded;
 use futures_lite::future::poll_once;
@@ -217,6 +217,29 @@ pub async fn a_scope_that_outlives_its_opener_is_cut(t: &Test) {
     assert_eq!(error.reason(), Some(&CancelReason::Parent));
     outer.join().await.unwrap();
     assert_eq!(t.ledger.read().completed, 1, "the opener");
+}
+
+/// Nothing else is left in its group, and the group is cancelled.
+pub async fn a_shielded_body_that_outlives_its_opener_is_waited_for(t: &Test) {
+    let (gate, outer, (give, take)) = (Gate::new(), TaskGroup::new(t.spawner()), bounded(1));
+    let (spawner, wait) = (t.spawner(), gate.clone());
+    outer.launch(t.child(async move {
+        let mut moved = Box::pin(scope(spawner, |_: Group<_>| async move {
+            shield(wait.wait()).await;
+            Ok::<_, Infallible>(7)
+        }));
+        assert!(poll_once(&mut moved).await.is_none());
+        give.send(moved).await.unwrap();
+    }));
+    let moved = take.recv().await.unwrap();
+    let mut join = pin!(outer.join());
+    for _ in 0..20 {
+        assert!(poll_once(join.as_mut()).await.is_none());
+        yield_now().await;
+    }
+    gate.open();
+    assert_eq!(moved.await.unwrap(), 7, "it was shielded to its end");
+    join.await.unwrap();
 }
 
 pub async fn a_shield_moved_to_another_task_lets_go_of_its_opener(t: &Test) {
