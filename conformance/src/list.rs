@@ -302,6 +302,9 @@ macro_rules! __for_all_cases {
                 spawning_under_a_shield_does_not_shield_the_child
                 a_leaked_shield_holds_its_member_only_until_that_ends
                 a_shield_that_outlives_its_child_is_not_that_of_the_next
+                a_shield_that_a_sibling_drops_lets_the_cancel_through
+                a_shield_of_the_body_that_is_dropped_elsewhere_lets_the_cancel_through
+                a_shield_says_whether_it_is_held
                 outside_of_any_group_a_shield_only_runs_its_future
                 a_group_opened_under_an_earlier_shield_is_reached_under_a_later_one
                 a_child_that_is_shielded_from_the_start_runs_to_its_end

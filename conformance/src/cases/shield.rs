@@ -1,12 +1,12 @@
 //! Shields: a numbered scenario, and the corner cases that no scenario has.
 
 use std::convert::Infallible;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use futures_lite::future::{or, poll_once, yield_now};
+use futures_lite::future::{or, poll_once, yield_now, zip};
 use taskgroup::{AnySpawner, Group, TaskGroup, is_cancelled, scope, shield};
 
 use crate::ledger::{Gate, Log, Tally, Wakes};
@@ -450,12 +450,66 @@ pub async fn a_shield_that_outlives_its_child_is_not_that_of_the_next(t: &Test) 
     assert_eq!(t.log.lines(), ["section"]);
 }
 
+/// Its member is not being polled then, so no end of a poll comes that could cut it.
+pub async fn a_shield_that_a_sibling_drops_lets_the_cancel_through(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    let ((give, moved), told) = (async_channel::bounded(1), Tally::new());
+    let tell = told.clone();
+    let handle = group.spawn(t.child(async move {
+        let mut shielded = Box::pin(shield(pending::<()>()));
+        assert!(poll_once(&mut shielded).await.is_none());
+        give.send(shielded).await.unwrap();
+        poll_fn(|_| if is_cancelled() { Poll::Ready(tell.add()) } else { Poll::Pending }).await;
+        pending::<Result<(), _>>().await
+    }));
+    let shielded = moved.recv().await.unwrap();
+    handle.cancel();
+    told.take(1).await;
+    assert!(!handle.is_finished(), "it is still shielded");
+    group.launch(t.child(async move { drop(shielded) }));
+    assert!(handle.await.unwrap_err().is_cancelled());
+    group.join().await.unwrap();
+}
+
+/// Whoever polls the scope is woken, and drops the body.
+pub async fn a_shield_of_the_body_that_is_dropped_elsewhere_lets_the_cancel_through(t: &Test) {
+    let (give, moved) = async_channel::bounded(1);
+    let mut ended = pin!(scope(t.spawner(), |group: Group<_, Infallible>| async move {
+        let mut shielded = Box::pin(shield(pending::<()>()));
+        assert!(poll_once(&mut shielded).await.is_none());
+        give.send((group, shielded)).await.unwrap();
+        pending::<Result<(), _>>().await
+    }));
+    assert!(poll_once(ended.as_mut()).await.is_none());
+    let (group, shielded) = moved.recv().await.unwrap();
+    group.cancel();
+    drop(group);
+    assert!(poll_once(ended.as_mut()).await.is_none(), "it is still shielded");
+    // The cancel has woken whoever polls the scope, which is this task.
+    yield_now().await;
+    let (ended, ()) = zip(ended, async { drop(shielded) }).await;
+    assert!(ended.unwrap_err().is_cancelled());
+}
+
+pub async fn a_shield_says_whether_it_is_held(t: &Test) {
+    let group = TaskGroup::new(t.spawner());
+    group.launch(t.child(async {
+        let mut shielded = Box::pin(shield(yield_now()));
+        assert_eq!(format!("{shielded:?}"), "Shield { held: false, .. }");
+        assert!(poll_once(&mut shielded).await.is_none());
+        assert_eq!(format!("{shielded:?}"), "Shield { held: true, .. }");
+        shielded.as_mut().await;
+        assert_eq!(format!("{shielded:?}"), "Shield { held: false, .. }");
+    }));
+    group.join().await.unwrap();
+}
+
 pub async fn outside_of_any_group_a_shield_only_runs_its_future(t: &Test) {
     let mut shielded = pin!(shield(t.child(async {
         yield_now().await;
         3
     })));
-    let first = std::future::poll_fn(|cx| Poll::Ready(shielded.as_mut().poll(cx).is_pending()));
+    let first = poll_fn(|cx| Poll::Ready(shielded.as_mut().poll(cx).is_pending()));
     assert!(first.await);
     assert_eq!(shielded.await, 3);
 }
