@@ -103,7 +103,13 @@ pub fn of(what: &str) -> (&'static [&'static str], &'static [Plan]) {
         ),
         "crowd" => (&["src/state/crowd.rs", "src/sync/kept.rs", "src/sync/lock.rs"], &[THREADS, LOOM]),
         "pool" => (
-            &["src/pool/queue.rs", "src/pool/word.rs", "src/pool/shared.rs", "src/pool/driver.rs"],
+            &[
+                "src/pool/queue.rs",
+                "src/pool/word.rs",
+                "src/pool/shared.rs",
+                "src/pool/driver.rs",
+                "src/pool/watch.rs",
+            ],
             &[UNITS, LOOM_OF_POOLS, POOLS],
         ),
         _ => panic!("`core`, `rest`, `crowd` or `pool`, and not `{what}`"),
