@@ -97,6 +97,7 @@ macro_rules! __for_all_cases {
                 teardown_is_bottom_up_through_bodies
                 two_thousand_groups_deep_and_cancelled
                 two_thousand_groups_deep_and_done
+                a_handle_of_a_group_keeps_twenty_thousand_around_it
                 a_scope_leaked_in_a_child_is_cancelled_with_it
                 a_scope_leaked_in_a_body_is_cancelled_with_it
                 a_scope_dropped_in_a_child_is_counted_by_every_group_around

@@ -4,7 +4,8 @@ use super::*;
 
 use std::pin::Pin;
 
-use taskgroup::Spawner;
+use async_channel::{Sender, bounded};
+use taskgroup::{AnySpawner, Spawner};
 
 pub async fn teardown_is_bottom_up_through_children(t: &Test) {
     let (slow, outermost) = (Slow::new(t), TaskGroup::new(t.spawner()));
@@ -127,4 +128,27 @@ pub async fn two_thousand_groups_deep_and_done(t: &Test) {
     slow.begun.take(depth).await;
     let ledger = t.ledger.read();
     assert_eq!((ledger.alive(), ledger.completed), (0, depth + 1));
+}
+
+/// Opens `depth` groups, each in a child of the group before, and gives a handle of the last one.
+fn inward(spawner: AnySpawner, depth: usize, give: Sender<Group<AnySpawner>>) -> Deep {
+    Box::pin(async move {
+        // As in `nest`.
+        yield_now().await;
+        let group = TaskGroup::new(spawner.clone());
+        match depth {
+            0 => give.send(group.group()).await.unwrap(),
+            _ => group.launch(inward(spawner, depth - 1, give)),
+        }
+        group.join().await.unwrap();
+    })
+}
+
+/// With that handle goes what is left of all groups around.
+pub async fn a_handle_of_a_group_keeps_twenty_thousand_around_it(t: &Test) {
+    let (outermost, (give, take)) = (TaskGroup::new(t.spawner()), bounded(1));
+    outermost.launch(inward(t.spawner(), t.pick(20_000, 200), give));
+    let innermost = take.recv().await.unwrap();
+    outermost.join().await.unwrap();
+    drop(innermost);
 }
