@@ -1,10 +1,13 @@
 //! What children leave for the code that waits for them.
 
+use std::convert::Infallible;
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::thread;
-use taskgroup::TaskGroup;
+use taskgroup::error::Origin;
+use taskgroup::{Failure, TaskGroup};
 
 use super::{Capture, Keeps, Threads, Yield, block_on, bounded, model};
 
@@ -63,6 +66,35 @@ fn a_group_is_closed_while_somebody_waits_for_results() {
         assert!(block_on(results.next()).is_none());
         other.join().unwrap();
         block_on(group.join()).unwrap();
+    });
+}
+
+/// A value that panics when it is dropped.
+struct Brittle;
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("dropped"));
+    }
+}
+
+/// A value that nobody takes panics in the child or where the results are dropped, and is never lost.
+///
+/// Red if `Added::leave` drops what nobody takes quietly.
+#[test]
+fn results_are_dropped_while_a_child_whose_handle_was_added_ends() {
+    bounded(2, || {
+        let told = Arc::new(AtomicUsize::new(0));
+        let tell = told.clone();
+        let hook = move |_: &Origin, _: &Failure<Infallible>| {
+            tell.fetch_add(1, SeqCst);
+        };
+        let group = TaskGroup::builder(Threads).supervise(hook).open();
+        let results = group.results();
+        results.add(group.spawn(async { Ok(Brittle) }));
+        let raised = catch_unwind(|| drop(results)).is_err();
+        block_on(group.join()).unwrap();
+        assert_eq!(told.load(SeqCst) + usize::from(raised), 1);
     });
 }
 

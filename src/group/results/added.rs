@@ -9,7 +9,6 @@ use crate::error::Why;
 use crate::group::results::{Missing, Queue, Results, Source, leave};
 use crate::handle::JoinHandle;
 use crate::sync::lock::Lock;
-use crate::unwind::drop_quietly;
 
 /// A handle that was added. It is the waker that the handle wakes when the result is there.
 pub(super) struct Added<T> {
@@ -52,7 +51,7 @@ impl<S, T: Send + 'static, E> Results<S, T, E> {
         let added = Arc::new(Added { handle: Lock::new(Some(handle)), queue: self.queue.clone(), number });
         self.queue.lock().added.insert(number, added.clone());
         if let Poll::Ready(result) = packet.poll(&Waker::from(added.clone())) {
-            added.leave(result);
+            let _none = added.leave(result);
         }
     }
 }
@@ -63,22 +62,25 @@ impl<T> Added<T> {
         self.handle.lock().take()
     }
 
-    fn leave(&self, result: Result<T, Why>) {
+    /// Leaves the result, or returns it if nobody takes it any more.
+    fn leave(&self, result: Result<T, Why>) -> Option<Result<T, Why>> {
         // If nobody takes results any more, nor is there a handle.
-        let Some(handle) = self.handle.lock().take() else { return drop_quietly(result) };
+        let Some(handle) = self.handle.lock().take() else { return Some(result) };
         let itself = self.queue.lock().added.remove(&self.number);
         drop(itself);
         let finished = result
             .map_err(|why| Box::new(Missing { why, child: Source::Added(handle.cancel_handle().origin()) }));
-        drop_quietly(leave(&self.queue, self.number, finished));
+        leave(&self.queue, self.number, finished).map(|rest| rest.map_err(|missing| missing.why))
     }
 }
 
 impl<T: Send + 'static> Wake for Added<T> {
     fn wake(self: Arc<Self>) {
         let packet = self.handle.lock().as_ref().map(|handle| handle.packet().clone());
-        if let Some(result) = packet.and_then(|packet| packet.take_result()) {
-            self.leave(result);
+        let Some(packet) = packet else { return };
+        if let Some(rest) = packet.take_result().and_then(|result| self.leave(result)) {
+            // Whoever holds the packet last drops it: the child as a part of itself, or the owner of the results.
+            packet.resolve(rest);
         }
     }
 }
