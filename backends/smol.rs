@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{self, Rc};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -71,10 +71,7 @@ impl Spawner for Weak<Executor<'static>> {
     {
         match self.upgrade() {
             Some(executor) => Executor::spawn(&executor, future),
-            None => {
-                drop(future);
-                crate::adopt(())
-            }
+            None => lose(future),
         }
     }
 
@@ -114,7 +111,7 @@ impl Spawner for &'static StaticExecutor {
 /// An executor for children that stay on the thread that drives it.
 ///
 /// As with [`Arc<Executor>`](Executor), drive it from outside every group whose children run on it, and drop it after these
-/// groups have ended.
+/// groups have ended. A child that holds a [`Group`](crate::Group) keeps it alive: see `rc::Weak` below.
 impl LocalSpawner for Rc<LocalExecutor<'static>> {
     fn spawn_local<F>(&self, future: F) -> Task<()>
     where
@@ -122,6 +119,28 @@ impl LocalSpawner for Rc<LocalExecutor<'static>> {
     {
         LocalExecutor::spawn(self, future)
     }
+}
+
+/// An executor for children that stay on the thread that drives it, which groups do not keep alive.
+///
+/// It is for children that hold a [`Group`](crate::Group): with an [`Rc`](LocalExecutor) they would keep the executor, and the
+/// executor them. When it is gone, new children are lost at once.
+impl LocalSpawner for rc::Weak<LocalExecutor<'static>> {
+    fn spawn_local<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        match self.upgrade() {
+            Some(executor) => LocalExecutor::spawn(&executor, future),
+            None => lose(future),
+        }
+    }
+}
+
+/// Gives a task whose child is lost.
+fn lose(future: impl Sized) -> Task<()> {
+    drop(future);
+    crate::adopt(())
 }
 
 impl Timed for Smol {
@@ -191,7 +210,8 @@ like_smol!(
     Weak<Executor<'static>>,
     &'static Executor<'static>,
     &'static StaticExecutor,
-    Rc<LocalExecutor<'static>>
+    Rc<LocalExecutor<'static>>,
+    rc::Weak<LocalExecutor<'static>>
 );
 
 impl SpawnBlocking for Smol {

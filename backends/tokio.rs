@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::resume_unwind;
-use std::rc::Rc;
+use std::rc::{self, Rc};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -109,7 +109,8 @@ impl Spawner for Handle {
 
 /// Children stay on the thread that drives the set.
 ///
-/// If the set is dropped, they are lost.
+/// If the set is dropped, they are lost. A child that holds a [`Group`](crate::Group) keeps the set from being dropped: see
+/// `rc::Weak` below.
 ///
 /// Drive the set from outside every group whose children run on it. A member that a cancel has stopped is not polled any
 /// more, and so drives nothing.
@@ -122,12 +123,44 @@ impl LocalSpawner for Rc<LocalSet> {
     }
 }
 
+/// A set that groups do not keep alive.
+///
+/// It is for children that hold a [`Group`](crate::Group): with an [`Rc`](LocalSet) they would keep the set, and the set them.
+/// When it is gone, new children are lost at once.
+impl LocalSpawner for rc::Weak<LocalSet> {
+    fn spawn_local<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        match self.upgrade() {
+            Some(set) => set.spawn_local(future),
+            None => {
+                drop(future);
+                adopt(())
+            }
+        }
+    }
+}
+
 /// The clock of the runtime in whose context this is called.
 ///
 /// # Panics
 ///
 /// `timer` panics outside any Tokio runtime.
 impl Timed for Rc<LocalSet> {
+    type Timer = Handle;
+
+    fn timer(&self) -> Handle {
+        Handle::current()
+    }
+}
+
+/// The clock of the runtime in whose context this is called.
+///
+/// # Panics
+///
+/// `timer` panics outside any Tokio runtime.
+impl Timed for rc::Weak<LocalSet> {
     type Timer = Handle;
 
     fn timer(&self) -> Handle {

@@ -2,12 +2,12 @@
 
 use std::future::{Future, pending};
 use std::marker::PhantomData;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::thread::{self, ThreadId};
 
 use futures_lite::future::{block_on, yield_now};
 use taskgroup::runtime::LocalSpawner;
-use taskgroup::{TaskGroup, scope};
+use taskgroup::{CancelReason, TaskGroup, scope};
 use taskgroup_conformance::ledger::{Ledger, Log, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
 use taskgroup_conformance::{errors, panic_text, quiet_panic, watched};
@@ -15,15 +15,18 @@ use taskgroup_conformance::{errors, panic_text, quiet_panic, watched};
 /// An executor of one thread.
 trait Local {
     type Spawner: LocalSpawner;
+    type Weak: LocalSpawner;
 
     fn new() -> Self;
     fn spawner(&self) -> Self::Spawner;
+    fn weak(&self) -> Self::Weak;
     fn block_on<F: Future>(&self, host: F) -> F::Output;
 }
 
 #[cfg(feature = "smol")]
 impl Local for Rc<async_executor::LocalExecutor<'static>> {
     type Spawner = Self;
+    type Weak = Weak<async_executor::LocalExecutor<'static>>;
 
     fn new() -> Self {
         Rc::new(async_executor::LocalExecutor::new())
@@ -31,6 +34,10 @@ impl Local for Rc<async_executor::LocalExecutor<'static>> {
 
     fn spawner(&self) -> Self {
         self.clone()
+    }
+
+    fn weak(&self) -> Self::Weak {
+        Rc::downgrade(self)
     }
 
     fn block_on<F: Future>(&self, host: F) -> F::Output {
@@ -41,6 +48,7 @@ impl Local for Rc<async_executor::LocalExecutor<'static>> {
 #[cfg(feature = "tokio")]
 impl Local for (Rc<tokio::task::LocalSet>, tokio::runtime::Runtime) {
     type Spawner = Rc<tokio::task::LocalSet>;
+    type Weak = Weak<tokio::task::LocalSet>;
 
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -49,6 +57,10 @@ impl Local for (Rc<tokio::task::LocalSet>, tokio::runtime::Runtime) {
 
     fn spawner(&self) -> Self::Spawner {
         self.0.clone()
+    }
+
+    fn weak(&self) -> Self::Weak {
+        Rc::downgrade(&self.0)
     }
 
     fn block_on<F: Future>(&self, host: F) -> F::Output {
@@ -83,6 +95,7 @@ suite! {
     a_cancel_from_another_thread_drops_the_future_on_its_own
     a_closed_group_takes_none
     an_executor_that_is_dropped_loses_its_children
+    a_child_that_holds_its_group_keeps_no_executor_that_the_group_does_not_keep
     children_here_and_elsewhere_share_one_fate
 }
 
@@ -167,6 +180,24 @@ fn a_closed_group_takes_none<L: Local>(local: L) {
     assert!(block_on(refused).unwrap_err().is_cancelled());
     assert_eq!((ledger.read().polls, ledger.read().dropped), (0, 2));
     local.block_on(group.join()).unwrap();
+}
+
+fn a_child_that_holds_its_group_keeps_no_executor_that_the_group_does_not_keep<L: Local>(local: L) {
+    let (ledger, there, group) = (Ledger::default(), Tally::new(), TaskGroup::new(local.weak()));
+    let (own, begun) = (group.group(), there.clone());
+    group.launch_local(ledger.track(async move {
+        begun.add();
+        pending::<()>().await;
+        drop(own);
+    }));
+    local.block_on(there.take(1));
+    drop(local);
+    assert_eq!(ledger.read().alive(), 0);
+    let late = group.spawn_local(ledger.track(async { Ok(()) }));
+    assert!(block_on(late).is_err());
+    let error = block_on(group.join()).unwrap_err();
+    assert_eq!(error.reason(), Some(&CancelReason::Lost));
+    assert_eq!((ledger.read().made, ledger.read().alive()), (2, 0));
 }
 
 fn an_executor_that_is_dropped_loses_its_children<L: Local>(local: L) {
