@@ -114,10 +114,12 @@
 //!
 //! Only tasks of groups count. A task that a child starts directly on the runtime belongs to no group.
 //!
-//! A cancelled member whose own groups still live is *frozen* until they have ended: it is neither polled nor dropped. So inner
-//! groups must never wait for the member that opened them:
+//! A cancelled member whose own groups still live is *frozen* until they have ended: it is neither polled nor dropped, and so
+//! is the body of a scope that it awaits. What it holds it keeps, such as a sender or a lock. So inner groups must never wait for
+//! the member that opened them, nor for the body that goes with it:
 //!
-//! * A [`shield`] inside must not wait for the member around its group, for example for a message from it.
+//! * A [`shield`] inside, or [work that blocks](Group::spawn_blocking), must not wait for a message from it, for the end of a
+//!   channel whose sender it has, or for a lock. Let a *child* of the inner group have the sender: children are dropped at once.
 //! * A member must not drive an executor on which its own groups run. Drive it from outside of every group, or open
 //!   the groups as [`root`](TaskGroup::root). Everything else that runs on an executor driven by a member is taken for that
 //!   member, so a group that is opened there is linked to it.
@@ -127,7 +129,8 @@
 //! The runtime is a value that implements [`Spawner`]. Features only add to the crate; without any it works on a spawner of
 //! your own. What else a runtime may offer, such as a clock, is in [`runtime`]. [`AnySpawner`] and
 //! [`AnyTimedSpawner`] are for types that should not be generic. If the runtime goes away, its children are *lost*: the
-//! group ends with [`CancelReason::Lost`] and does not hang.
+//! group ends with [`CancelReason::Lost`] and does not hang. An executor of smol that is dropped in the wrong moment is an
+//! exception: see the implementation of [`Spawner`] for it.
 //!
 //! | feature | adds |
 //! |---|---|

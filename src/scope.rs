@@ -58,6 +58,10 @@ use crate::unwind::{GivesWay, Payload, catch, drop_each, drop_quietly};
 /// children are cancelled. *Every group around it still waits for the children.* Outside of every group, nothing waits for
 /// them.
 ///
+/// If the member that awaits the scope is cancelled, the body is not polled any more, but dropped only when the children have
+/// ended, together with that member. So a shielded or blocking child must not wait for what the body holds: see
+/// [groups inside groups](crate#groups-inside-groups).
+///
 /// A scope can be moved out of the member in which it was first polled. It is then cancelled when that member ends. Its
 /// children are gone at that time. Its body is not polled again, and is dropped together with the scope. If the body awaits a
 /// [`borrowing`](crate::borrowing()) group, that ends only then, and every group around waits for it.

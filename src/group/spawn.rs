@@ -222,6 +222,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// it should return `Ok` with what it has so far, and not an error: an `Err` is a failure of the group, whereas an explicit
     /// cancel is not an error.
     ///
+    /// Work that ends with a channel needs the senders to go. Let children have them, and not the body of a scope: a body may be
+    /// [frozen](crate#groups-inside-groups), with all that it holds, until the work has returned.
+    ///
     /// **The work itself is no member**, as it does not run in a poll: nothing in it belongs to the group. A group that it opens
     /// is independent of all others, so the work has to join that group before it returns. A [`shield`](crate::shield()) in it
     /// has no effect, [`defer`](Self::defer) panics, and waiting for its own group hangs.
@@ -266,7 +269,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     ///
     /// * The group waits for the task, and its error or panic goes to the group.
     /// * If the task ends without an output, because other code aborted it or its runtime went away, the child is lost.
-    /// * If the group is closed or cancelled, the task is aborted, and the handle reports that the child was cancelled.
+    /// * If the group is closed or cancelled, the task is only asked to end. The handle reports at once that the child was
+    ///   cancelled, and nobody waits for the task.
     /// * It needs no place under a [limit](crate::group::Builder::limit). Nor does it lend one: if it awaits the handle of a
     ///   child that is queued, that child does not get a place earlier.
     ///

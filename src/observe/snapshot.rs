@@ -158,7 +158,10 @@ pub enum MemberState {
     Shielded,
     /// A clean-up that has begun.
     CleaningUp,
-    /// It is cancelled and not polled any more, because groups that it opened have not ended.
+    /// It is cancelled and not polled any more, and is dropped when the groups that it opened have ended. Or it is the body of a
+    /// scope that such a member awaits, and is dropped along with that member.
+    ///
+    /// What it holds it keeps. If a member of those groups waits for that, none of them ends.
     Frozen,
     /// It is cancelled, and its runtime has not dropped it yet: it is in the middle of a poll, or nobody drives the executor.
     Cancelled,

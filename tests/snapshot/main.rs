@@ -82,7 +82,8 @@ fn the_culprit_of_a_stuck_program_is_in_the_second_line() {
             "{text}"
         );
         assert!(culprit.contains("under a shield") && culprit.contains("asked to end"), "{text}");
-        assert!(culprit.ends_with("(shutting down)"), "{text}");
+        let asks = "(shutting down); does it wait for what a frozen member holds?";
+        assert!(culprit.ends_with(asks), "{text}");
 
         let conn = named(&snapshot, "conn 17");
         assert_eq!(conn.state(), MemberState::Frozen);
@@ -269,6 +270,40 @@ fn a_child_that_is_cut_stays_frozen_when_another_such_child_has_gone() {
         settle(&executor);
         assert_eq!(wakers.try_iter().count(), 0, "it was polled");
         assert_eq!(at_now(&group.snapshot(), "held"), MemberState::Frozen);
+    });
+}
+
+#[test]
+fn a_body_is_frozen_with_the_member_that_awaits_it() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        let spawner = executor.clone();
+        let host = group.spawn(async move {
+            let inner = scope(spawner, |inner: Group<Ex, ()>| async move {
+                let (_sender, receiver) = async_channel::bounded::<()>(1);
+                // It ends with the body, and the body after it.
+                let waits = shield(async move { _ = receiver.recv().await });
+                inner.child().name("waits").launch(waits);
+                pending::<Result<(), ()>>().await
+            });
+            drop(inner.name("inner").await);
+        });
+        settle(&executor);
+        assert!(!line(&group.snapshot(), 1).contains("frozen"));
+        host.cancel();
+        settle(&executor);
+
+        let snapshot = group.snapshot();
+        let text = snapshot.to_string();
+        let body = snapshot.members().find(|member| member.kind() == MemberKind::Body).unwrap();
+        assert_eq!(body.state(), MemberState::Frozen);
+        assert!(text.contains("the body: cancelled, and frozen with the member that awaits it"), "{text}");
+        assert!(text.contains("cancelled, and frozen until the groups opened in it have ended"), "{text}");
+        let culprit = line(&snapshot, 1);
+        assert!(culprit.starts_with("held up by inner/waits, child 1, "), "{text}");
+        assert!(culprit.ends_with("; does it wait for what a frozen member holds?"), "{text}");
+        assert_eq!(snapshot.culprits().len(), 1);
     });
 }
 

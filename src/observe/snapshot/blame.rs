@@ -1,8 +1,7 @@
 //! Which members hold a group up.
 //!
-//! These are not to blame: a member that waits for the groups opened in it (their members are), a body that is dropped
-//! with such a member, background children that were not asked to end yet, clean-ups whose turn has not come, and the child
-//! that watches the deadline.
+//! These are not to blame: a member that is frozen (the members of the groups opened in it are), background children that were
+//! not asked to end yet, clean-ups whose turn has not come, and the child that watches the deadline.
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -89,8 +88,6 @@ impl MemberView<'_> {
             (State::Gone | State::Frozen | State::Waiting, _) => None,
             (_, MemberKind::Deadline) => None,
             _ if busy => Some(Suspicion::InOnePoll),
-            // It goes with the member that awaits the scope.
-            (State::Cancelled, MemberKind::Body) if self.is_in_frozen() => None,
             (State::Cancelled, _) => Some(Suspicion::NotDropped),
             (State::CleaningUp, _) => Some(Suspicion::PutsOff),
             (State::Shielded, _) if self.is_cancelled() => Some(Suspicion::PutsOff),
@@ -102,10 +99,6 @@ impl MemberView<'_> {
             (_, MemberKind::Blocking) => Some(Suspicion::Blocking),
             _ => Some(Suspicion::Alive),
         }
-    }
-
-    fn is_in_frozen(self) -> bool {
-        self.group().opener().is_some_and(|opener| opener.state() == MemberState::Frozen)
     }
 
     pub(super) fn likeness(self) -> Likeness {

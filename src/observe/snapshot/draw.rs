@@ -64,6 +64,9 @@ impl Snapshot {
             let member = culprit.member;
             write!(f, "{held} {}: {}", Path(member), State(member))?;
             why(f, member)?;
+            if member.is_in_frozen() {
+                f.write_str("; does it wait for what a frozen member holds?")?;
+            }
             match culprit.alike {
                 0 => writeln!(f)?,
                 alike => writeln!(f, " … and {} more like it", Number(alike))?,
@@ -315,7 +318,10 @@ impl fmt::Display for State<'_> {
             MemberState::Running | MemberState::Idle => "",
             MemberState::Shielded => "under a shield",
             MemberState::CleaningUp => "cleaning up",
-            MemberState::Frozen => "cancelled, and waits for the groups opened in it",
+            MemberState::Frozen if member.is_in_frozen() && member.groups().len() == 0 => {
+                "cancelled, and frozen with the member that awaits it"
+            }
+            MemberState::Frozen => "cancelled, and frozen until the groups opened in it have ended",
             MemberState::Cancelled => "cancelled, and not gone yet",
             MemberState::Gone => "gone, and the groups opened in it are not",
         };

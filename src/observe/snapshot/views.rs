@@ -184,7 +184,18 @@ impl<'a> MemberView<'a> {
 
     /// What it was at.
     pub fn state(self) -> MemberState {
-        self.entry().state
+        match self.entry().state {
+            // It goes with the member that awaits the scope.
+            MemberState::Cancelled if self.kind() == MemberKind::Body && self.is_in_frozen() => {
+                MemberState::Frozen
+            }
+            state => state,
+        }
+    }
+
+    /// Whether the member that opened its group is frozen.
+    pub(super) fn is_in_frozen(self) -> bool {
+        self.group().opener().is_some_and(|opener| opener.entry().state == MemberState::Frozen)
     }
 
     /// Who asked it to end, if anybody did.
