@@ -32,7 +32,8 @@ pub use self::cancel::{CancelHandle, CancelOnDrop};
 /// Awaiting the handle, by value or by `&mut`, gives `Result<T, JoinError>`. With `&mut` the await can be dropped before it
 /// is ready, for instance in `select!`, and the handle can be awaited again: nothing is lost.
 ///
-/// When the handle is ready, the child's future and all that it captured are destroyed. The child leaves its group a moment later,
+/// When the handle is ready, the child's future and all that it captured are destroyed (unless it is a task that the group has
+/// refused to [adopt](crate::Group::adopt)). The child leaves its group a moment later,
 /// and still counts until then: [`Group::len`](crate::Group::len) may include it, and its place under a limit be taken.
 ///
 /// # Cancellation
@@ -252,6 +253,13 @@ impl<T> Future for Value<T> {
         }
         let error = this.missing.take().expect("set above");
         panic!("no value for `value()` at {}: {error}; await the handle to be told", this.caller);
+    }
+}
+
+impl<T> FusedFuture for Value<T> {
+    /// Returns whether this has given the value, and must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.handle.is_terminated() && self.missing.is_none()
     }
 }
 

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_core::FusedFuture;
+
 use crate::child::context::Withheld;
 use crate::error::{CancelReason, GroupError, Origin};
 use crate::group::waiting::refuse_own_child;
@@ -116,6 +118,13 @@ impl<S, E: 'static> Future for Join<S, E> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(ready!(self.poll_outcome(cx)).conclude())
+    }
+}
+
+impl<S, E: 'static> FusedFuture for Join<S, E> {
+    /// Returns whether the group was joined, and this must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.group.is_none()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::FusedFuture;
 use pin_project_lite::pin_project;
 
 use crate::error::{GroupError, Origin};
@@ -57,6 +58,13 @@ impl<S, E, F> Shutdown<S, E, F> {
         // From now on, those whom a cancel forces are noted.
         join.group().expect("not polled before").state().lock().outcome.begin_shutdown();
         Self { join, clock, grace, step: Step::New, signal }
+    }
+}
+
+impl<S, E: 'static, F: Future> FusedFuture for Shutdown<S, E, F> {
+    /// Returns whether the group has ended, and this must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.join.group().is_none()
     }
 }
 

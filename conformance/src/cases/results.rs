@@ -12,6 +12,7 @@ use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::{TaskGroup, scope};
 
+use crate::cases::crank::{at, cranked};
 use crate::ledger::{Capture, Gate, Ledger, Tally, Wakes};
 use crate::test::{Test, errors, panic_text, quiet_panic};
 
@@ -343,6 +344,10 @@ pub async fn what_is_over_says_so_to_select(t: &Test) {
     assert!(!FusedFuture::is_terminated(&cancelling));
     (&mut cancelling).await.unwrap();
     assert!(FusedFuture::is_terminated(&cancelling), "nor this one");
+    let mut value = group.spawn(t.child(async { Ok(7) })).value();
+    assert!(!value.is_terminated());
+    assert_eq!((&mut value).await, 7);
+    assert!(value.is_terminated());
     let (mut plain, mut ordered) = (group.results(), group.results().in_order());
     plain.spawn(t.child(async { Ok(1) }));
     ordered.spawn(t.child(async { Ok(1) }));
@@ -355,5 +360,12 @@ pub async fn what_is_over_says_so_to_select(t: &Test) {
     assert!(plain.is_terminated() && !ordered.is_terminated(), "one is left there");
     ordered.next().await.unwrap().unwrap();
     assert!(ordered.is_terminated());
-    group.join().await.unwrap();
+    let mut join = group.join();
+    assert!(!join.is_terminated());
+    (&mut join).await.unwrap();
+    assert!(join.is_terminated());
+    let mut shutdown = TaskGroup::new(cranked(t).1).shutdown(at(1));
+    assert!(!shutdown.is_terminated());
+    (&mut shutdown).await.unwrap();
+    assert!(shutdown.is_terminated());
 }
