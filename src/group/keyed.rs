@@ -34,8 +34,8 @@ use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 /// # Panics
 ///
 /// A panic in `Hash` or `Eq` of a key, or in the function that makes a name of it, is raised in the caller, and no child is
-/// started. A child that ends removes its own key. If `Hash` or `Eq` panics then, it counts as a panic of the child, and the
-/// key stays in the set.
+/// started (though [`replace`](Self::replace) may have counted one in [`Metrics`](crate::group::Metrics)). A child that ends
+/// removes its own key. If `Hash` or `Eq` panics then, it counts as a panic of the child, and the key stays in the set.
 ///
 /// # Examples
 ///

@@ -37,8 +37,8 @@ use crate::unwind::{drop_each, drop_quietly, drop_unread};
 /// body. Only a [failure hook](Finishing::on_failure) sees them. A panic is resumed all the same.
 ///
 /// Those are the rules of a race. [`collect`](Finishing::collect) and [`supervise`](Finishing::supervise) replace them by their
-/// own: a failure of the body then leaves the race to the racers, and under `supervise` only the hook sees what racers fail and
-/// panic with.
+/// own. Under `collect` a failure of the body leaves the race to the racers. Under `supervise` it ends the race, and only the hook
+/// sees what racers fail and panic with.
 ///
 /// If nothing can fail, the compiler cannot infer the error type (E0283): write `|racers: Racers<_, _>|`.
 ///
