@@ -33,8 +33,9 @@ pub use self::cancel::{CancelHandle, CancelOnDrop};
 /// is ready, for instance in `select!`, and the handle can be awaited again: nothing is lost.
 ///
 /// When the handle is ready, the child's future and all that it captured are destroyed (unless it is a task that the group has
-/// refused to [adopt](crate::Group::adopt)). The child leaves its group a moment later,
-/// and still counts until then: [`Group::len`](crate::Group::len) may include it, and its place under a limit be taken.
+/// refused to [adopt](crate::Group::adopt)). The child leaves its group a moment later, or when the groups that were opened in it
+/// have ended. It counts until then: [`Group::len`](crate::Group::len) may include it, and its place under a limit be taken.
+/// [`CancelHandle::ended`] waits for that.
 ///
 /// # Cancellation
 ///

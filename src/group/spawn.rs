@@ -346,9 +346,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// Neither the child nor its value needs to be `Send`. Otherwise it is [`spawn`](Self::spawn). The child can be cancelled
     /// from any thread: that marks it, and its future is dropped on its own thread.
     ///
-    /// If the spawner of a group is only local, an `Rc<LocalExecutor>` or an `Rc<LocalSet>`, the group has these methods to
-    /// start children: this one, [`launch_local`](Self::launch_local), and the same two after [`child`](Self::child). It does
-    /// not have:
+    /// If the spawner of a group is only local, an `Rc<LocalExecutor>`, an `Rc<LocalSet>` or an `rc::Weak` of one, the group has
+    /// these methods to start children: this one, [`launch_local`](Self::launch_local), and the same two after
+    /// [`child`](Self::child). It does not have:
     ///
     /// * `spawn_blocking`, `adopt`, `start`, `defer`, and children in `results` or `keyed`, which need children that are
     ///   `Send`. [`on`](Self::on) gives a handle with another spawner, which has them.
