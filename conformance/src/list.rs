@@ -176,6 +176,7 @@ macro_rules! __for_all_cases {
                 ended_waits_for_what_the_child_has_opened
                 ended_tells_each_of_a_crowd
                 only_those_who_wait_for_a_child_are_woken_at_its_end
+                beginning_to_wait_for_an_end_wakes_nobody
                 waiting_for_ones_own_end_panics
                 whoever_waits_for_an_end_lends_its_place
                 a_handle_wakes_whoever_awaited_it_last
@@ -528,6 +529,7 @@ macro_rules! __for_all_cases {
                 a_deadline_that_has_passed_is_still_the_earliest
                 a_deadline_that_has_passed_cannot_be_moved
                 a_deadline_that_is_moved_in_time_does_not_pass
+                a_deadline_that_has_passed_cannot_be_moved_by_whoever_looks_twice
                 a_group_that_is_opened_after_its_deadline_takes_nobody
                 a_deadline_has_one_keeper_however_often_it_is_moved
                 a_deadline_is_moved_by_another_clock

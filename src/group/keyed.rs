@@ -130,7 +130,7 @@ where
     ///
     /// The old child may not have ended yet when the new one starts, nor when that ends, for example under a shield: from here
     /// on the key is the new child's. If that matters, [cancel](Self::cancel) the old child and await its
-    /// [end](crate::group::CancelHandle::ended) first.
+    /// [end](crate::group::CancelHandle::ended) first. Its clean-ups may run on even then.
     ///
     /// If the group refuses the new child, the old one stays where it is.
     ///

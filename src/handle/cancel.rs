@@ -100,7 +100,8 @@ impl CancelHandle {
     ///
     /// That means that its future is destroyed, the groups opened in it have ended, and its own group does not count it any
     /// more. It can become true later than the [`JoinHandle`] is ready, which waits only for the child's future. It is true
-    /// for a child that was refused.
+    /// for a child that was refused. The [clean-ups](crate::Group::defer) of the child are members of their own, which may still
+    /// run.
     ///
     /// # Examples
     ///
@@ -121,9 +122,8 @@ impl CancelHandle {
         self.child.as_ref().is_none_or(|(group, ticket, _)| group.has_left(*ticket))
     }
 
-    /// Waits until [`is_finished`](Self::is_finished) is true. It cancels nothing by itself.
-    ///
-    /// Awaiting the [`JoinHandle`] may end earlier: see there.
+    /// Waits until [`is_finished`](Self::is_finished) is true: also for groups that were opened in the child, and not for its
+    /// clean-ups. It cancels nothing by itself.
     ///
     /// A child that waits here lends its place under a [limit](crate::group::Builder::limit), as one that awaits the handle.
     ///
@@ -133,7 +133,7 @@ impl CancelHandle {
     ///
     /// # Examples
     ///
-    /// The old connection, with everything that it opened, is gone before the new one begins:
+    /// The old connection is gone before the new one begins, with all groups that were opened in it:
     ///
     /// ```
     /// # #[cfg(feature = "smol")] {

@@ -8,7 +8,7 @@ use crate::sim::trace::{Id, SCENARIO};
 use crate::sim::world::{Inner, Task};
 use crate::state::State;
 use crate::state::facts::Fact;
-use crate::state::member::{BODY, Key};
+use crate::state::member::Key;
 
 /// The name of a task in a report. The format with `#` leaves out where it was spawned.
 pub(crate) enum Name<'a> {
@@ -138,9 +138,7 @@ fn describe(group: &State) -> String {
 fn flags(group: &State, key: Key) -> &'static str {
     let flags = group.lock().member(key, |member, _| match member {
         _ if member.is(Fact::GONE) => ", ended but for its groups",
-        _ if member.is(Fact::CUT) && key == BODY && !member.awaits_groups() => {
-            ", frozen with the member that awaits it"
-        }
+        _ if member.is(Fact::CUT) && !member.awaits_groups() => ", cancelled, and not dropped yet",
         _ if member.is(Fact::CUT) => ", frozen until its groups have ended",
         _ if member.is(Fact::CANCELLED) => ", cancelled, under a shield",
         _ if member.is(Fact::QUEUED) => ", queued for a place under the limit",

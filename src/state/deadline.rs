@@ -157,12 +157,16 @@ impl State {
 
     /// Cancels the group if its deadline has passed, and returns whether it has.
     fn end_if_due(self: &Arc<Self>) -> bool {
-        let due = self.lock().due();
-        match catch(|| due.as_ref().is_some_and(|(at, clock)| clock.now() >= *at)) {
-            Ok(true) => drop(self.end_deadline(CancelReason::Deadline, due.as_ref())),
-            Ok(false) => {}
-            // The watcher will see.
-            Err(payload) => drop_quietly(payload),
+        loop {
+            let due = self.lock().due();
+            // If the clock panics, the watcher will see.
+            let passed = catch(|| due.as_ref().is_some_and(|(at, clock)| clock.now() >= *at));
+            let moved =
+                matches!(passed, Ok(true)) && !self.end_deadline(CancelReason::Deadline, due.as_ref());
+            drop_quietly((due, passed));
+            if !moved {
+                break;
+            }
         }
         matches!(self.lock().reason.as_deref(), Some(CancelReason::Deadline))
     }

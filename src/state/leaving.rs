@@ -31,7 +31,10 @@ impl State {
         let mut table = self.lock();
         let signal = slot_of(&mut table.slots, ticket)?.member.left().clone();
         self.flags.entangle(&mut table.locked);
-        self.hand_in(table, None);
+        // Otherwise none is put by. To hand in would then notify those who wait for the group, though nobody has left.
+        if self.flags.is_crowded() {
+            self.hand_in(table, None);
+        }
         Some(signal)
     }
 }

@@ -308,6 +308,43 @@ fn a_body_is_frozen_with_the_member_that_awaits_it() {
 }
 
 #[test]
+fn a_body_that_blocks_its_thread_is_to_blame_also_in_a_frozen_member() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::builder::<()>(executor.clone()).observe_polls().open();
+        let ((tell, begun), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+        let spawner = executor.clone();
+        group.launch(async move {
+            let inner = scope(spawner, |inner: Group<Ex, ()>| async move {
+                inner.launch(pending::<()>());
+                tell.send(()).unwrap();
+                released.recv().unwrap();
+                Ok(())
+            });
+            drop(inner.name("inner").await);
+        });
+        let driver = executor.clone();
+        let runs = thread::spawn(move || settle(&driver));
+        begun.recv().unwrap();
+        group.cancel();
+        let snapshot = loop {
+            let snapshot = group.snapshot();
+            if snapshot.culprits()[0].kind() == MemberKind::Body {
+                break snapshot;
+            }
+            thread::yield_now();
+        };
+        assert!(line(&snapshot, 1).contains("the body of inner, opened at"), "{snapshot}");
+        assert!(line(&snapshot, 1).contains("in one poll for"), "{snapshot}");
+        assert!(!snapshot.to_string().contains("a frozen member"), "{snapshot}");
+        release.send(()).unwrap();
+        runs.join().unwrap();
+        settle(&executor);
+        smol::block_on(group.join()).unwrap();
+    });
+}
+
+#[test]
 fn groups_inside_are_observed_as_well() {
     watched(STACK, || {
         let executor = Ex::default();

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::group::Ready;
-use taskgroup::{JoinError, JoinHandle, TaskGroup, scope, shield};
+use taskgroup::{AnySpawner, JoinError, JoinHandle, TaskGroup, scope, shield};
 
 use crate::cases::slow::Slow;
 use crate::ledger::{Entry, Gate, Tally, Wakes};
@@ -332,15 +332,20 @@ pub async fn a_child_that_was_cancelled_by_itself_does_not_count_as_cut_with_the
     assert_eq!(t.ledger.read().dropped, 1);
 }
 
-pub async fn a_cancel_handle_says_when_nothing_is_left_of_its_child(t: &Test) {
-    let (slow, group) = (Slow::new(t), TaskGroup::new(t.spawner()));
+/// Spawns a child that returns 7, and leaves a group behind that lives until the gate opens.
+fn opener(t: &Test, group: &TaskGroup<AnySpawner>, slow: &Slow) -> JoinHandle<u32> {
     let (spawner, inner) = (t.spawner(), slow.clone());
-    let mut handle = group.spawn(t.child(async move {
+    group.spawn(t.child(async move {
         let inside = TaskGroup::new(spawner);
         inside.launch(inner.child("inner child"));
         inner.begun.take(1).await;
         Ok(7)
-    }));
+    }))
+}
+
+pub async fn a_cancel_handle_says_when_nothing_is_left_of_its_child(t: &Test) {
+    let (slow, group) = (Slow::new(t), TaskGroup::new(t.spawner()));
+    let mut handle = opener(t, &group, &slow);
     let child = handle.cancel_handle();
     assert_eq!((&mut handle).await.unwrap(), 7);
     assert!(!child.is_finished(), "a group that was opened in it still lives");

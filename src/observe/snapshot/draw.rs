@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use super::blame::Suspicion;
 use super::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
 use crate::error::{CancelReason, sane, shorten};
 use crate::group::Policy;
@@ -64,7 +65,7 @@ impl Snapshot {
             let member = culprit.member;
             write!(f, "{held} {}: {}", Path(member), State(member))?;
             why(f, member)?;
-            if member.is_in_frozen() {
+            if culprit.suspicion == Suspicion::PutsOff && member.is_in_frozen() {
                 f.write_str("; does it wait for what a frozen member holds?")?;
             }
             match culprit.alike {

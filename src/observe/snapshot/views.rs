@@ -185,8 +185,12 @@ impl<'a> MemberView<'a> {
     /// What it was at.
     pub fn state(self) -> MemberState {
         match self.entry().state {
-            // It goes with the member that awaits the scope.
-            MemberState::Cancelled if self.kind() == MemberKind::Body && self.is_in_frozen() => {
+            // It goes with the member that awaits the scope, unless it is still in the middle of its last poll.
+            MemberState::Cancelled
+                if self.kind() == MemberKind::Body
+                    && self.is_in_frozen()
+                    && self.is_running() != Some(true) =>
+            {
                 MemberState::Frozen
             }
             state => state,

@@ -1,26 +1,23 @@
 //! Waiting until nothing is left of a child.
 
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Waker};
 
 use futures_lite::future::{poll_once, yield_now};
 use taskgroup::group::CancelHandle;
 use taskgroup::{TaskGroup, scope};
 
+use super::opener;
 use crate::cases::slow::Slow;
-use crate::ledger::{Gate, Tally};
+use crate::ledger::{Gate, Tally, Wakes};
 use crate::test::{Test, panic_text};
 
 pub async fn ended_waits_for_what_the_child_has_opened(t: &Test) {
     let (slow, group) = (Slow::new(t), TaskGroup::new(t.spawner()));
-    let (spawner, inner) = (t.spawner(), slow.clone());
-    let mut handle = group.spawn(t.child(async move {
-        let inside = TaskGroup::new(spawner);
-        inside.launch(inner.child("inner child"));
-        inner.begun.take(1).await;
-        Ok(7)
-    }));
+    let mut handle = opener(t, &group, &slow);
     let child = handle.cancel_handle();
     let (mut first, mut second) = (Box::pin(child.ended()), Box::pin(child.ended()));
     assert!(poll_once(&mut first).await.is_none() && poll_once(&mut second).await.is_none());
@@ -95,6 +92,33 @@ pub async fn only_those_who_wait_for_a_child_are_woken_at_its_end(t: &Test) {
     assert!(t.restless() || polls.load(SeqCst) == before, "another child has ended");
     gates[1].open();
     waiter.await.unwrap();
+    group.join().await.unwrap();
+}
+
+pub async fn beginning_to_wait_for_an_end_wakes_nobody(t: &Test) {
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (gate, begun) = (Gate::new(), there.clone());
+    let opened = gate.clone();
+    let service = group.child().background().spawn(t.child(async move {
+        begun.add();
+        opened.wait().await;
+    }));
+    there.take(1).await;
+    let child = service.cancel_handle();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    // From here on the group gives a signal when it counts no child, as now.
+    group.idle().await;
+    let (mut stopping, mut cancelled) = (Box::pin(group.stopping()), Box::pin(group.cancelled()));
+    assert!(stopping.as_mut().poll(&mut cx).is_pending() && cancelled.as_mut().poll(&mut cx).is_pending());
+    for _ in 0..10 {
+        assert!(poll_once(child.ended()).await.is_none());
+    }
+    assert_eq!(wakes.count(), 0);
+    gate.open();
+    child.ended().await;
+    service.await.unwrap();
     group.join().await.unwrap();
 }
 

@@ -207,6 +207,26 @@ pub async fn a_deadline_that_is_moved_in_time_does_not_pass(t: &Test) {
     assert_eq!(t.ledger.read().completed, 1);
 }
 
+/// Also if it was set anew, to the same time, between the two looks of whoever moves it.
+pub async fn a_deadline_that_has_passed_cannot_be_moved_by_whoever_looks_twice(t: &Test) {
+    let (crank, spawner) = cranked(t);
+    let ended = scope(spawner, |group| {
+        t.ledger.track(async move {
+            group.set_deadline(Some(at(1)));
+            let (other, clock) = (group.clone(), crank.clone());
+            crank.when_asked(move || {
+                other.set_deadline(Some(at(1)));
+                clock.to(2);
+            });
+            group.set_deadline(Some(at(10)));
+            assert_eq!((group.deadline(), group.reason()), (Some(at(1)), Some(CancelReason::Deadline)));
+            Ok::<_, Infallible>(7)
+        })
+    });
+    // It returns in the poll in which it was cancelled.
+    assert_eq!(ended.timeout(at(5)).await.unwrap(), 7);
+}
+
 pub async fn a_group_that_is_opened_after_its_deadline_takes_nobody(t: &Test) {
     let (crank, spawner) = cranked(t);
     crank.to(2);
