@@ -222,8 +222,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// it should return `Ok` with what it has so far, and not an error: an `Err` is a failure of the group, whereas an explicit
     /// cancel is not an error.
     ///
-    /// Work that ends with a channel needs the senders to go. Let children have them, and not the body of a scope: a body may be
-    /// [frozen](crate#groups-inside-groups), with all that it holds, until the work has returned.
+    /// Work that takes from a channel should stop when the group is cancelled, as in the second example, and not only when the
+    /// senders are gone: the body of a scope may be [frozen](crate#groups-inside-groups) with its sender until the work has
+    /// returned.
     ///
     /// **The work itself is no member**, as it does not run in a poll: nothing in it belongs to the group. A group that it opens
     /// is independent of all others, so the work has to join that group before it returns. A [`shield`](crate::shield()) in it
@@ -247,6 +248,31 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// let group = TaskGroup::fallible::<std::io::Error>(Smol);
     /// let size = group.spawn_blocking(|| Ok(std::fs::metadata("Cargo.toml")?.len()));
     /// assert!(size.await.unwrap() > 0);
+    /// group.join().await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    ///
+    /// Work that takes from a channel, and stops when the group is asked to stop or cancelled, whoever has a sender:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let (sender, jobs) = async_channel::unbounded();
+    /// let member = group.group();
+    /// let sum = group.spawn_blocking(move || {
+    ///     let mut sum = 0;
+    ///     while let Some(Ok(job)) = smol::block_on(member.until_stopping(jobs.recv())) {
+    ///         sum += job;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// sender.send(7).await.unwrap();
+    /// # while !sender.is_empty() { smol::future::yield_now().await }
+    /// group.stop();
+    /// assert_eq!(sum.await.unwrap(), 7);
     /// group.join().await.unwrap();
     /// # });
     /// # }
