@@ -24,6 +24,7 @@ pub(crate) enum Conclusion {
 
 impl Conclusion {
     /// Asks once more if something was left.
+    #[inline]
     pub(crate) fn or_else(self, f: impl FnOnce() -> Self) -> Self {
         match self {
             Self::NotYet => f(),
