@@ -28,6 +28,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -370,6 +371,10 @@ impl<S, E> Clone for Group<S, E> {
         Self { inner: self.inner.clone(), error: PhantomData }
     }
 }
+
+/// Whatever its spawner is.
+impl<S, E> UnwindSafe for Group<S, E> {}
+impl<S, E> RefUnwindSafe for Group<S, E> {}
 
 impl<S, E> fmt::Debug for Group<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

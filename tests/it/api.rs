@@ -124,9 +124,9 @@ fn whoever_catches_panics_may_hold_what_leads_to_a_group() {
     is_unwind_safe::<Racers<ThreadEach, Hostile, Hostile>>();
     is_unwind_safe::<Finish<Hostile>>();
     #[cfg(feature = "smol")]
-    is_unwind_safe::<(Group<Smol>, Group<Arc<smol::Executor<'static>>>)>();
+    is_unwind_safe::<(Group<Smol>, Group<std::rc::Weak<smol::LocalExecutor<'static>>>)>();
     #[cfg(feature = "tokio")]
-    is_unwind_safe::<Group<tokio::runtime::Handle>>();
+    is_unwind_safe::<(Group<tokio::runtime::Handle>, TaskGroup<std::rc::Rc<tokio::task::LocalSet>>)>();
     #[cfg(feature = "async-std")]
     is_unwind_safe::<Group<AsyncStd>>();
     #[cfg(feature = "pool")]

@@ -184,17 +184,11 @@ impl<'a> MemberView<'a> {
 
     /// What it was at.
     pub fn state(self) -> MemberState {
-        match self.entry().state {
-            // It goes with the member that awaits the scope, unless it is still in the middle of its last poll.
-            MemberState::Cancelled
-                if self.kind() == MemberKind::Body
-                    && self.is_in_frozen()
-                    && self.is_running() != Some(true) =>
-            {
-                MemberState::Frozen
-            }
-            state => state,
-        }
+        let state = self.entry().state;
+        let is_body = self.kind() == MemberKind::Body && state == MemberState::Cancelled;
+        // It goes with the member that awaits the scope, unless it is still in the middle of its last poll.
+        let is_frozen = is_body && self.is_in_frozen() && self.is_running() != Some(true);
+        if is_frozen { MemberState::Frozen } else { state }
     }
 
     /// Whether the member that opened its group is frozen.
