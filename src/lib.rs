@@ -119,7 +119,8 @@
 //! the member that opened them, nor for the body that goes with it:
 //!
 //! * A [`shield`] inside, or [work that blocks](Group::spawn_blocking), must not wait for a message from it, for the end of a
-//!   channel whose sender it has, or for a lock. Let a *child* of the inner group have the sender: children are dropped at once.
+//!   channel whose sender it has, or for a lock. Let a *child* of the inner group have the sender, as children
+//!   are dropped at once; or wait by [`until_stopping`](Group::until_stopping).
 //! * A member must not drive an executor on which its own groups run. Drive it from outside of every group, or open
 //!   the groups as [`root`](TaskGroup::root). Everything else that runs on an executor driven by a member is taken for that
 //!   member, so a group that is opened there is linked to it.

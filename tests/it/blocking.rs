@@ -1,12 +1,13 @@
 //! Work that blocks, on the runtimes that have threads for it.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, mpsc};
 
 use futures_lite::future::{block_on, or, poll_once};
 use taskgroup::runtime::{Adopt, SpawnBlocking};
-use taskgroup::{Spawner, Task, TaskGroup};
+use taskgroup::{Group, Spawner, Task, TaskGroup, scope};
 use taskgroup_conformance::ledger::{Ledger, Log, Tally};
 use taskgroup_conformance::spawners::ThreadEach;
 use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
@@ -22,6 +23,7 @@ on_the_runtimes! {
     unless_it_is_shielded_from_the_start
     a_closed_group_takes_none
     a_cancel_waits_for_work_that_has_begun
+    work_that_takes_from_a_channel_ends_although_a_frozen_body_has_the_sender
     the_error_of_work_that_was_cancelled_is_not_lost
     the_panic_of_work_that_was_cancelled_is_not_lost
 }
@@ -132,6 +134,33 @@ async fn a_cancel_waits_for_work_that_has_begun<S: Spawner + SpawnBlocking>(t: &
     t.log.write("told");
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), ["released", "captures gone", "told"]);
+}
+
+async fn work_that_takes_from_a_channel_ends_although_a_frozen_body_has_the_sender<S>(t: &Test<S>)
+where
+    S: Spawner + SpawnBlocking,
+{
+    let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
+    let (spawner, begun) = (t.spawner(), there.clone());
+    let host = group.spawn(t.child(async move {
+        let inner = scope(spawner, |inner: Group<S, Infallible>| async move {
+            let (sender, jobs) = async_channel::unbounded();
+            let member = inner.clone();
+            inner.spawn_blocking(move || {
+                while let Some(Ok(())) = block_on(member.until_stopping(jobs.recv())) {
+                    begun.add();
+                }
+            });
+            sender.send(()).await.unwrap();
+            pending::<Result<(), _>>().await
+        });
+        let _ = inner.await;
+    }));
+    there.take(1).await;
+    host.cancel();
+    assert!(host.await.unwrap_err().is_cancelled());
+    group.join().await.unwrap();
+    assert_eq!(t.ledger.read().alive(), 0);
 }
 
 async fn the_error_of_work_that_was_cancelled_is_not_lost<S: Spawner + SpawnBlocking>(t: &Test<S>) {
