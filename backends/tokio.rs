@@ -142,31 +142,24 @@ impl LocalSpawner for rc::Weak<LocalSet> {
     }
 }
 
-/// The clock of the runtime in whose context this is called.
-///
-/// # Panics
-///
-/// `timer` panics outside any Tokio runtime.
-impl Timed for Rc<LocalSet> {
-    type Timer = Handle;
+macro_rules! timed_where_it_is_called {
+    ($($set:ty),*) => {
+        $(/// The clock of the runtime in whose context this is called.
+        ///
+        /// # Panics
+        ///
+        /// `timer` panics outside any Tokio runtime.
+        impl Timed for $set {
+            type Timer = Handle;
 
-    fn timer(&self) -> Handle {
-        Handle::current()
-    }
+            fn timer(&self) -> Handle {
+                Handle::current()
+            }
+        })*
+    };
 }
 
-/// The clock of the runtime in whose context this is called.
-///
-/// # Panics
-///
-/// `timer` panics outside any Tokio runtime.
-impl Timed for rc::Weak<LocalSet> {
-    type Timer = Handle;
-
-    fn timer(&self) -> Handle {
-        Handle::current()
-    }
-}
+timed_where_it_is_called!(Rc<LocalSet>, rc::Weak<LocalSet>);
 
 impl Timed for Handle {
     type Timer = Self;

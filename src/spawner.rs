@@ -3,6 +3,8 @@
 pub(crate) mod adopt;
 pub(crate) mod any;
 pub(crate) mod hook;
+#[cfg(all(test, not(taskgroup_loom)))]
+pub(crate) mod nowhere;
 pub(crate) mod on_pool;
 pub(crate) mod timer;
 

@@ -65,7 +65,7 @@ pub(crate) mod ticket;
 pub(crate) mod word;
 
 use std::mem::MaybeUninit;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -137,7 +137,6 @@ pub(crate) struct State {
 }
 
 /// Whoever catches a panic finds the state whole. Hooks and spawners are the user's, and called from many threads anyway.
-impl UnwindSafe for State {}
 impl RefUnwindSafe for State {}
 
 #[cfg(taskgroup_loom)]

@@ -81,4 +81,4 @@ pub use taskgroup::Spawner as __Spawner;
 
 pub use crate::rig::{Host, Rig};
 pub use crate::run::{run, watched};
-pub use crate::test::{Test, errors, panic_text, quiet_panic, tell, text, until};
+pub use crate::test::{Test, errors, panic_text, quiet_panic, still_waits, tell, text, until};

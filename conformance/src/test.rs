@@ -4,10 +4,11 @@ use std::any::Any;
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
 use std::sync::Mutex;
 
 use futures_lite::FutureExt;
-use futures_lite::future::yield_now;
+use futures_lite::future::{poll_once, yield_now};
 use taskgroup::error::Origin;
 use taskgroup::{AnySpawner, Failure, GroupError, Spawner};
 
@@ -140,6 +141,14 @@ pub fn errors<E: Copy + Debug>(error: &GroupError<E>) -> Vec<E> {
 pub fn tell(log: &Log) -> impl Fn(&Origin, &Failure<&'static str>) + Send + Sync + use<> {
     let log = log.clone();
     move |_, failure| log.write(failure.to_string())
+}
+
+/// Fails if the future becomes ready within some polls.
+pub async fn still_waits<F: Future>(mut future: Pin<&mut F>, why: &str) {
+    for _ in 0..20 {
+        assert!(poll_once(future.as_mut()).await.is_none(), "{why}");
+        yield_now().await;
+    }
 }
 
 /// Awaits `future`, but returns `None`, like a timeout, if the gate opens first.

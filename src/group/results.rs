@@ -289,12 +289,6 @@ impl<S, T, E> Results<S, T, E> {
         if let Some(next) = self.pop() {
             return Poll::Ready(Some(next));
         }
-        let next = std::task::ready!(self.poll_queue(cx));
-        self.taken.count += u64::from(next.is_some());
-        Poll::Ready(next)
-    }
-
-    fn poll_queue(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Finished<T>)>> {
         // Before looking again, so that this task is woken if the group is closed from now on.
         self.waiter.listen(self.group.state().signal(), cx);
         let mut waker = Some(cx.waker().clone());
@@ -304,6 +298,7 @@ impl<S, T, E> Results<S, T, E> {
         drop(inner);
         drop_quietly(waker);
         drop_quietly(stale);
+        self.taken.count += u64::from(next.is_some());
         match next {
             Some(next) => Poll::Ready(Some(next)),
             None if self.outstanding() == 0 && self.group.is_closed() => Poll::Ready(None),

@@ -191,35 +191,19 @@ fn watch() {
 
 #[cfg(all(test, not(taskgroup_loom)))]
 mod tests {
-    use std::future::Future;
     use std::sync::mpsc::{Receiver, channel};
 
     use super::super::driver::Source;
     use super::*;
-    use crate::spawner::Spawner;
+    use crate::spawner::nowhere::Nowhere;
     use crate::unwind::Quiet;
-    use crate::{Task, adopt};
-
-    /// Takes no driver.
-    #[derive(Clone)]
-    struct Nobody;
-
-    impl Spawner for Nobody {
-        fn spawn<F>(&self, future: F) -> Task<()>
-        where
-            F: Future<Output = ()> + Send + 'static,
-        {
-            drop(future);
-            adopt(())
-        }
-    }
 
     /// Queues a child that tells when it is run.
     fn queue(pool: &Arc<Shared>) -> Receiver<()> {
         let (tell, told) = channel();
         let (runnable, task) = async_task::spawn(async move { tell.send(()).unwrap() }, drop);
         task.detach();
-        pool.push::<Nobody>(runnable);
+        pool.push::<Nowhere>(runnable);
         told
     }
 
@@ -246,7 +230,7 @@ mod tests {
     fn what_is_queued_where_the_spawner_is_gone_is_run_by_whoever_helps() {
         let pool = Arc::new(Shared::new(1));
         let told = queue(&pool);
-        assert!(pool.starter.set(Source::<Nobody>::Handles(Weak::new()).into_starter()).is_ok());
+        assert!(pool.starter.set(Source::<Nowhere>::Handles(Weak::new()).into_starter()).is_ok());
         pool.help(true);
         told.recv_timeout(Duration::from_secs(60)).unwrap();
     }
@@ -254,7 +238,7 @@ mod tests {
     /// Otherwise children would run outside of the runtime.
     #[test]
     fn a_spawner_that_is_there_is_not_gone() {
-        let start = Source::Own(Quiet::new(Nobody)).into_starter();
+        let start = Source::Own(Quiet::new(Nowhere)).into_starter();
         assert!(start(&Arc::new(Shared::new(1)), 1));
     }
 }

@@ -10,7 +10,7 @@
 //! Under a model checker, this is the model checker's mutex.
 
 use std::hint::spin_loop;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::RefUnwindSafe;
 use std::thread;
 use std::time::Duration;
 
@@ -93,7 +93,6 @@ mod imp {
 pub(crate) use imp::{Guard, Lock};
 
 /// Whoever catches a panic finds the data whole, because nothing under the lock unwinds.
-impl<T> UnwindSafe for Lock<T> {}
 impl<T> RefUnwindSafe for Lock<T> {}
 
 impl<T: Default> Default for Lock<T> {

@@ -18,7 +18,7 @@ use taskgroup::group::Borrowing;
 use taskgroup::{Group, GroupError, Spawner, TaskGroup, borrowing, scope, shield};
 use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
 use taskgroup_conformance::spawners::Inline;
-use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, watched};
+use taskgroup_conformance::{Test, errors, panic_text, quiet_panic, still_waits, watched};
 
 macro_rules! suite {
     ($($case:ident)*) => {
@@ -148,14 +148,6 @@ async fn cut_along_with_the_body_around_it_it_is_dropped<S: Spawner>(t: &Test<S>
     assert_eq!(t.ledger.read().alive(), 0);
 }
 
-/// It is still pending after some polls.
-async fn waits<F: Future>(mut future: Pin<&mut F>, why: &str) {
-    for _ in 0..20 {
-        assert!(poll_once(future.as_mut()).await.is_none(), "{why}");
-        yield_now().await;
-    }
-}
-
 /// Awaits a borrowing group in a scope inside another scope, of which a child fails when the group has begun.
 async fn in_two_scopes<S: Spawner>(
     t: &Test<S>,
@@ -203,7 +195,7 @@ async fn what_outlives_it_there_is_waited_for<S: Spawner>(t: &Test<S>) {
         assert!(poll_once(failed.as_mut()).await.is_none());
         yield_now().await;
     }
-    waits(failed.as_mut(), "its section still lives").await;
+    still_waits(failed.as_mut(), "its section still lives").await;
     gate.open();
     assert_eq!(errors(&failed.await.unwrap_err()), ["broken outside"]);
     assert_eq!(t.ledger.read().alive(), 0);
@@ -252,7 +244,7 @@ async fn carry_away<S: Spawner>(spawner: S, ledger: Ledger, kept: Rc<Carried>) {
 /// The groups around wait until the scope is dropped that was carried away.
 async fn waits_for<F: Future>(around: F, kept: &Carried, ledger: &Ledger) -> F::Output {
     let mut around = pin!(around);
-    waits(around.as_mut(), "what was carried away is left").await;
+    still_waits(around.as_mut(), "what was carried away is left").await;
     assert_ne!(ledger.read().alive(), 0);
     drop(kept.take());
     let output = around.await;
@@ -432,7 +424,7 @@ async fn what_a_child_opens_on_a_runtime_is_counted_around_it<S: Spawner>(t: &Te
         assert!(poll_once(outer.as_mut()).await.is_none());
         yield_now().await;
     }
-    waits(outer.as_mut(), "a child of a borrowing child still lives").await;
+    still_waits(outer.as_mut(), "a child of a borrowing child still lives").await;
     gate.open();
     let failed: Result<(), GroupError<&str>> = outer.await;
     assert_eq!(errors(&failed.unwrap_err()), ["broken outside"]);

@@ -19,35 +19,19 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::future::Future;
 use std::num::NonZero;
 use std::panic::Location;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use async_task::Task;
 use fastrand::Rng;
 
 use super::*;
-use crate::spawner::{Spawner, adopt};
+use crate::spawner::nowhere::Nowhere;
 use crate::state::End;
 use crate::state::limit::{Place, Room, waiting};
 use crate::state::member::{Kind, Work};
 use crate::task_group::TaskGroup;
-
-/// Spawns nothing: the children are only entries in the table.
-#[derive(Clone)]
-struct Nowhere;
-
-impl Spawner for Nowhere {
-    fn spawn<F>(&self, future: F) -> Task<()>
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        drop(future);
-        adopt(())
-    }
-}
 
 /// How many plays there are, and how many turns each play has.
 const PLAYS: u64 = 10_000;

@@ -12,7 +12,7 @@ use taskgroup::{AnySpawner, Group, JoinHandle, TaskGroup, scope};
 
 use super::body::clean;
 use crate::ledger::{Gate, Log};
-use crate::test::Test;
+use crate::test::{Test, still_waits};
 
 /// Registers a clean-up when it is dropped, in a poll or in a destructor of a body.
 struct Late {
@@ -50,10 +50,7 @@ where
     outer.launch(t.child(host(outer.group(), t.spawner(), late)));
     begun.wait().await;
     let mut join = pin!(outer.join());
-    for _ in 0..20 {
-        assert!(poll_once(join.as_mut()).await.is_none());
-        yield_now().await;
-    }
+    still_waits(join.as_mut(), "the clean-up has not ended").await;
     gate.open();
     join.await.unwrap();
     assert_eq!(t.log.lines(), ["clean-up"]);

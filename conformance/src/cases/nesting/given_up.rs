@@ -8,7 +8,7 @@ use async_channel::bounded;
 use futures_lite::future::poll_once;
 use taskgroup::AnySpawner;
 
-use crate::test::{leak, panic_text, quiet_panic};
+use crate::test::{leak, panic_text, quiet_panic, still_waits};
 
 /// Returns a scope whose body never ends, with a slow child that logs "runs on" once `tick` opens.
 fn stuck_scope(
@@ -233,10 +233,7 @@ pub async fn a_shielded_body_that_outlives_its_opener_is_waited_for(t: &Test) {
     }));
     let moved = take.recv().await.unwrap();
     let mut join = pin!(outer.join());
-    for _ in 0..20 {
-        assert!(poll_once(join.as_mut()).await.is_none());
-        yield_now().await;
-    }
+    still_waits(join.as_mut(), "the body is still shielded").await;
     gate.open();
     assert_eq!(moved.await.unwrap(), 7, "it was shielded to its end");
     join.await.unwrap();
