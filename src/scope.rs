@@ -11,6 +11,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -19,6 +20,8 @@ use crate::error::GroupError;
 use crate::group::Group;
 use crate::group::config::{Config, settings};
 use crate::group::waiting::refuse_own_child;
+use crate::observe::patience::Patience;
+use crate::observe::snapshot::Snapshot;
 use crate::outcome::Raw;
 use crate::outcome::ending::Conclusion;
 use crate::spawner::timer::{AnyTimer, Timed};
@@ -125,6 +128,7 @@ where
         body: None,
         state: None,
         watch: None,
+        patience: None,
         value: None,
         shielded: false,
         withheld: Withheld::default(),
@@ -195,6 +199,7 @@ pin_project! {
         body: Option<F>,
         state: Option<Arc<State>>,
         watch: Option<Watch>,
+        patience: Option<Box<Patience>>,
         value: Option<T>,
         shielded: bool,
         withheld: Withheld,
@@ -253,6 +258,54 @@ where
     F: Future,
 {
     time_settings!(S: Timed; |scope| scope.config(), AnyTimer::of(scope.spawner()));
+
+    /// Calls `warn` with a snapshot of the group if its end takes long.
+    ///
+    /// The time counts from when the body has ended, or the group is asked to [stop](Group::stop) or cancelled, by the clock of
+    /// the spawner. `warn` is called when that was `patience` ago and the scope has not ended, and again each time the wait has
+    /// doubled. The scope keeps waiting.
+    ///
+    /// A member that is cancelled is not polled any more, nor is the scope that it awaits. What is left then is reported by the
+    /// scope, [join](crate::future::Join::warn_after) or [shutdown](crate::future::Shutdown::warn_after) around, with everything
+    /// inside.
+    ///
+    /// If this is called again, the last `warn` counts. The task that polls the scope calls it, with no lock held. `warn` may
+    /// look at the group, cancel it and spawn into it.
+    ///
+    /// # Panics
+    ///
+    /// A panic of `warn` is raised in the task that polls the scope. Where the runtime has no clock, as Tokio without
+    /// `enable_time`, polling the scope panics when it begins to wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::time::Duration;
+    /// # use taskgroup::{Group, Smol, scope};
+    /// # smol::block_on(async {
+    /// let (finish, finished) = async_channel::bounded::<()>(1);
+    /// let result = scope(Smol, async |group: Group<Smol>| {
+    ///     group.child().name("late").launch(async move { _ = finished.recv().await });
+    ///     Ok(())
+    /// });
+    /// let result = result.warn_after(Duration::from_millis(1), move |left| {
+    ///     let why = left.to_string();
+    ///     assert!(why.lines().nth(1).unwrap().contains("late"), "{why}");
+    ///     finish.try_send(()).unwrap();
+    /// });
+    /// result.await.unwrap();
+    /// # });
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self
+    where
+        S: Timed,
+    {
+        self.patience = Some(Patience::new(self.spawner(), patience, warn));
+        self
+    }
 }
 
 impl<S, E, T, B, F> Scope<S, E, T, B, F>
@@ -304,6 +357,47 @@ where
         }
         Poll::Ready(())
     }
+
+    /// Polls the body until it is gone, and then waits for the others.
+    fn poll_members(
+        mut self: Pin<&mut Self>,
+        state: &Arc<State>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Result<T, GroupError<E>>> {
+        loop {
+            state.signal().wake_owner(cx.waker());
+            let this = self.as_mut().project();
+            if let Some(watch) = this.watch {
+                watch.look(state, cx);
+            }
+            if this.body.is_none() {
+                state.watch();
+                let Conclusion::Over(mut outcome, reason) = state.wind_up(this.withheld, cx) else {
+                    return Poll::Pending;
+                };
+                *this.state = None;
+                // A panic of these destructors must not lose the outcome.
+                this.watch.take().into_iter().for_each(drop_quietly);
+                drop_quietly(this.patience.take());
+                let mut value = this.value.take();
+                if !outcome.is_good(reason.as_ref()) {
+                    state.drop_value(value.take(), &mut outcome);
+                }
+                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), value));
+            }
+            let cut = match state.body_fate() {
+                BodyFate::Hold => return Poll::Pending,
+                BodyFate::Drop => true,
+                BodyFate::Poll if self.as_mut().poll_body(state, cx).is_ready() => false,
+                // Perhaps it was cancelled during the poll.
+                BodyFate::Poll if state.body_fate() == BodyFate::Drop => continue,
+                BodyFate::Poll => return Poll::Pending,
+            };
+            let mut this = self.as_mut().project();
+            let dropped = as_body(state, this.shielded, || this.body.set(None));
+            end_body(state, cut, dropped);
+        }
+    }
 }
 
 impl<S, E, T, B, F> Future for Scope<S, E, T, B, F>
@@ -320,38 +414,14 @@ where
         }
         let state = self.state.as_ref().expect("a `Scope` is not polled after it has ended").clone();
         refuse_own_child(&state, "awaits the scope that it is in");
-        loop {
-            state.signal().wake_owner(cx.waker());
-            let this = self.as_mut().project();
-            if let Some(watch) = this.watch {
-                watch.look(&state, cx);
+        let polled = self.as_mut().poll_members(&state, cx);
+        let this = self.project();
+        if let (Poll::Pending, Some(patience)) = (&polled, this.patience) {
+            if this.body.is_none() || state.is_stopping() {
+                patience.look(&state, cx);
             }
-            if this.body.is_none() {
-                state.watch();
-                let Conclusion::Over(mut outcome, reason) = state.wind_up(this.withheld, cx) else {
-                    return Poll::Pending;
-                };
-                *this.state = None;
-                // A panic of its destructor must not lose the outcome.
-                this.watch.take().into_iter().for_each(drop_quietly);
-                let mut value = this.value.take();
-                if !outcome.is_good(reason.as_ref()) {
-                    state.drop_value(value.take(), &mut outcome);
-                }
-                return Poll::Ready(outcome.conclude(reason, || state.origin(BODY), value));
-            }
-            let cut = match state.body_fate() {
-                BodyFate::Hold => return Poll::Pending,
-                BodyFate::Drop => true,
-                BodyFate::Poll if self.as_mut().poll_body(&state, cx).is_ready() => false,
-                // Perhaps it was cancelled during the poll.
-                BodyFate::Poll if state.body_fate() == BodyFate::Drop => continue,
-                BodyFate::Poll => return Poll::Pending,
-            };
-            let mut this = self.as_mut().project();
-            let dropped = as_body(&state, this.shielded, || this.body.set(None));
-            end_body(&state, cut, dropped);
         }
+        polled
     }
 }
 

@@ -545,6 +545,14 @@ macro_rules! __for_all_cases {
                 the_grace_of_a_shutdown_is_over_with_its_clock
                 a_clean_up_has_all_the_time_then
                 and_nobody_is_warned
+                a_scope_warns_when_its_body_has_ended
+                a_scope_warns_when_it_is_stopped
+                a_scope_warns_when_it_is_cancelled
+                a_race_warns_when_it_is_won
+                a_shutdown_warns_from_its_signal_on
+                a_shutdown_warns_of_a_group_that_was_cancelled_before_its_signal
+                the_join_around_warns_of_a_scope_whose_host_is_cut
+                a_warning_may_end_what_it_warns_of
             }
             shutdown {
                 everybody_ends_on_the_soft_signal

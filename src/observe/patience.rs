@@ -5,16 +5,16 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use crate::observe::snapshot::Snapshot;
-use crate::spawner::timer::{AnyTimer, Sleep, Timer, poll_sleep};
+use crate::spawner::timer::{AnyTimer, Sleep, Timed, Timer, poll_sleep};
 use crate::state::State;
 use crate::unwind::GivesWay;
 
 /// How long a wait may take, and what is called if it takes longer.
 ///
-/// The mutex is only there to make this `Sync`: it is never contended.
+/// The mutex is only there to make this `Sync`: it is never contended. It is boxed, as few waits have one.
 pub(crate) struct Patience(Mutex<Waiting>);
 
-pub(crate) type Warn = Box<dyn FnMut(&Snapshot) + Send>;
+type Warn = Box<dyn FnMut(&Snapshot) + Send>;
 
 struct Waiting {
     clock: AnyTimer,
@@ -24,8 +24,14 @@ struct Waiting {
 }
 
 impl Patience {
-    pub(crate) fn new(clock: AnyTimer, after: Duration, warn: GivesWay<Warn>) -> Self {
-        Self(Mutex::new(Waiting { clock, after, sleep: None, warn }))
+    pub(crate) fn new<S: Timed>(
+        spawner: &S,
+        after: Duration,
+        warn: impl FnMut(&Snapshot) + Send + 'static,
+    ) -> Box<Self> {
+        // First, as the spawner may panic.
+        let warn = GivesWay::new(Box::new(warn) as Warn);
+        Box::new(Self(Mutex::new(Waiting { clock: AnyTimer::of(spawner), after, sleep: None, warn })))
     }
 
     /// Warns if the time is over, and otherwise has the task woken when it is.

@@ -8,6 +8,7 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -16,6 +17,8 @@ use crate::group::Group;
 use crate::group::config::{Config, settings};
 use crate::handle::JoinHandle;
 use crate::keeping::Mapped;
+use crate::observe::patience::Patience;
+use crate::observe::snapshot::Snapshot;
 use crate::outcome::policy::Policy;
 use crate::scope::{Scope, scope};
 use crate::spawner::Spawner;
@@ -323,6 +326,20 @@ where
     F: Future,
 {
     time_settings!(S: Timed; |this| this.config(), AnyTimer::of(this.scope.spawner()));
+
+    /// Calls `warn` with a snapshot of the group if its end takes long. See [`Scope::warn_after`].
+    ///
+    /// # Panics
+    ///
+    /// As for a [`Scope`](Scope::warn_after).
+    #[track_caller]
+    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self
+    where
+        S: Timed,
+    {
+        self.scope.patience = Some(Patience::new(self.scope.spawner(), patience, warn));
+        self
+    }
 }
 
 impl<S, E, T, B, F> Future for Finishing<S, E, T, B, F>

@@ -13,21 +13,21 @@ use futures_core::FusedFuture;
 use crate::child::context::Withheld;
 use crate::error::{CancelReason, GroupError, Origin};
 use crate::group::waiting::refuse_own_child;
-use crate::observe::patience::{Patience, Warn};
+use crate::observe::patience::Patience;
 use crate::observe::snapshot::Snapshot;
 use crate::outcome::Outcome;
 use crate::outcome::ending::Conclusion;
-use crate::spawner::timer::{AnyTimer, Timed};
+use crate::spawner::timer::Timed;
 use crate::state::member::BODY;
 use crate::task_group::TaskGroup;
-use crate::unwind::{GivesWay, drop_quietly};
+use crate::unwind::drop_quietly;
 
 /// The future of [`TaskGroup::join`].
 #[must_use = "futures do nothing unless awaited, and dropping this one cancels the group"]
 pub struct Join<S, E = Infallible> {
     group: Option<TaskGroup<S, E>>,
     withheld: Withheld,
-    patience: Option<Patience>,
+    patience: Option<Box<Patience>>,
 }
 
 impl<S, E> Unpin for Join<S, E> {}
@@ -83,9 +83,8 @@ impl<S, E> Join<S, E> {
     where
         S: Timed,
     {
-        let warn = GivesWay::new(Box::new(warn) as Warn);
-        let clock = self.group.as_ref().map(|group| AnyTimer::of(group.spawner()));
-        self.patience = clock.map(|clock| Patience::new(clock, patience, warn));
+        let group = self.group.as_ref();
+        self.patience = group.map(|group| Patience::new(group.spawner(), patience, warn));
         self
     }
 

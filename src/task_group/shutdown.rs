@@ -12,14 +12,16 @@ use pin_project_lite::pin_project;
 
 use crate::error::{GroupError, Origin};
 use crate::keeping::Brittle;
+use crate::observe::patience::Patience;
+use crate::observe::snapshot::Snapshot;
 use crate::outcome::Raw;
-use crate::spawner::timer::{AnyTimer, Sleep, Timer, poll_sleep};
+use crate::spawner::timer::{AnyTimer, Sleep, Timed, Timer, poll_sleep};
 use crate::state::State;
 use crate::state::effects::Effects;
 use crate::state::member::{BODY, Kind, Slot};
 use crate::state::table::Table;
 use crate::task_group::join::Join;
-use crate::unwind::catch;
+use crate::unwind::{catch, drop_quietly};
 
 /// How many members a report names.
 const NAMED: usize = 64;
@@ -32,6 +34,7 @@ pin_project! {
         clock: AnyTimer,
         grace: Duration,
         step: Step,
+        patience: Option<Box<Patience>>,
         #[pin]
         signal: Option<Brittle<F>>,
     }
@@ -57,21 +60,51 @@ impl<S, E, F> Shutdown<S, E, F> {
     ) -> Self {
         // From now on, those whom a cancel forces are noted.
         join.group().expect("not polled before").state().lock().outcome.begin_shutdown();
-        Self { join, clock, grace, step: Step::New, signal }
+        Self { join, clock, grace, step: Step::New, patience: None, signal }
     }
 }
 
-impl<S, E: 'static, F: Future> FusedFuture for Shutdown<S, E, F> {
-    /// Returns whether the group has ended, and this must not be awaited again.
-    fn is_terminated(&self) -> bool {
-        self.join.group().is_none()
+impl<S, E, F> Shutdown<S, E, F> {
+    /// Calls `warn` with a snapshot of the group if its end takes long.
+    ///
+    /// The time counts from when the members are asked to end, by the signal or otherwise, or are cancelled. So the grace is
+    /// part of it: with a `patience` that is longer, `warn` sees who outlasts the cancel, and with a shorter one, who does not
+    /// listen. It is called again each time the wait has doubled. All else is as for a [`Join`](Join::warn_after).
+    ///
+    /// # Panics
+    ///
+    /// A panic of `warn` is raised in the task that polls the shutdown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use std::time::Duration;
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let member = group.group();
+    /// group.child().name("deaf").launch(std::future::pending::<()>());
+    /// let shutdown = group.shutdown(Duration::from_secs(30)).warn_after(Duration::from_millis(1), move |left| {
+    ///     assert_eq!(left.culprits()[0].name(), Some("deaf"));
+    ///     member.cancel(); // does not wait for the end of the grace
+    /// });
+    /// assert_eq!(shutdown.await.unwrap().forced().len(), 1);
+    /// # });
+    /// # }
+    /// ```
+    pub fn warn_after(mut self, patience: Duration, warn: impl FnMut(&Snapshot) + Send + 'static) -> Self
+    where
+        S: Timed,
+    {
+        let group = self.join.group();
+        self.patience = group.map(|group| Patience::new(group.spawner(), patience, warn));
+        self
     }
 }
 
-impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
-    type Output = Result<ShutdownReport, GroupError<E>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+impl<S, E: 'static, F: Future> Shutdown<S, E, F> {
+    fn poll_steps(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<ShutdownReport, GroupError<E>>> {
         let mut this = self.project();
         loop {
             let group = this.join.group().expect("a `Shutdown` is not polled after it has ended");
@@ -104,6 +137,7 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
             // Before the clock, so that members that have ended in time count as such.
             if let Poll::Ready(mut ended) = this.join.poll_outcome(cx) {
                 this.signal.set(None);
+                drop_quietly(this.patience.take());
                 let report = ended.outcome.take_forced();
                 return Poll::Ready(ended.conclude().map(|()| report));
             }
@@ -117,6 +151,28 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
             group.cancel_with("the grace is over");
             group.state().note_late();
         }
+    }
+}
+
+impl<S, E: 'static, F: Future> FusedFuture for Shutdown<S, E, F> {
+    /// Returns whether the group has ended, and this must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.join.group().is_none()
+    }
+}
+
+impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
+    type Output = Result<ShutdownReport, GroupError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.as_mut().poll_steps(cx);
+        let this = self.project();
+        if let (Poll::Pending, Some(patience), Some(group)) = (&polled, this.patience, this.join.group()) {
+            if group.is_stopping() {
+                patience.look(group.state(), cx);
+            }
+        }
+        polled
     }
 }
 

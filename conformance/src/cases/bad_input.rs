@@ -147,6 +147,10 @@ pub async fn what_the_owner_holds_panics_when_dropped(t: &Test) {
     let (group, warn) = held(t);
     group.join().warn_after(at(1), warn).await.unwrap();
     let (group, warn) = held(t);
+    group.shutdown(at(1)).warn_after(at(1), warn).await.unwrap();
+    let (group, warn) = held(t);
+    scope(group.spawner().clone(), async |_: Group<_>| Ok(())).warn_after(at(1), warn).await.unwrap();
+    let (group, warn) = held(t);
     group.launch(t.child(async { quiet_panic("child") as () }));
     assert_eq!(panic_text(group.join().warn_after(at(1), warn)).await, "child");
 }

@@ -1,6 +1,6 @@
 //! I. Time: the numbered scenarios.
 //!
-//! The other cases are in `time/deadlines.rs`, `time/moved.rs`, `time/gone.rs` and `time/brittle.rs`.
+//! The other cases are in `time/deadlines.rs`, `time/moved.rs`, `time/gone.rs`, `time/brittle.rs` and `time/warned.rs`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,11 +19,13 @@ mod brittle;
 mod deadlines;
 mod gone;
 mod moved;
+mod warned;
 
 pub use brittle::*;
 pub use deadlines::*;
 pub use gone::*;
 pub use moved::*;
+pub use warned::*;
 
 /// Opens a group with a child that fails when the gate opens.
 ///
