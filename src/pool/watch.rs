@@ -150,7 +150,8 @@ impl Shared {
         }
         let is_gone = match self.starter.get() {
             Some(start) => for_long && !start(self, enough),
-            None => true,
+            // Otherwise the first driver is just being started.
+            None => self.watch.is_orphaned(),
         };
         if is_gone {
             start_thread("taskgroup-help", move || shared.run_queued());
@@ -236,6 +237,18 @@ mod tests {
     }
 
     /// Otherwise children would run outside of the runtime.
+    #[test]
+    fn what_is_queued_before_the_first_driver_is_started_is_not_run_by_whoever_helps() {
+        let pool = Arc::new(Shared::new(1));
+        let told = queue(&pool);
+        pool.help(true);
+        told.recv_timeout(Duration::from_millis(200)).unwrap_err();
+        pool.watch.orphan(&pool);
+        pool.help(true);
+        told.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+
+    /// Nor here.
     #[test]
     fn a_spawner_that_is_there_is_not_gone() {
         let start = Source::Own(Quiet::new(Nowhere)).into_starter();
