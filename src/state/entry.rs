@@ -158,9 +158,12 @@ impl State {
             drop(table);
             return detach(task);
         };
-        if slot.member.is_bereft(bereft) || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
+        let is_bereft = slot.member.is_bereft(bereft);
+        if is_bereft || slot.member.is(Fact::GONE) || slot.member.may_be_dropped() {
+            // A child that has returned, and waits for a group inside, has nothing to cut. A spawner may have put more around it.
+            let has_returned = slot.member.is(Fact::GONE) && !slot.member.is(Fact::CUT) && !is_bereft;
             drop(table);
-            return dispose([task]);
+            return if has_returned { detach(task) } else { dispose([task]) };
         }
         slot.task = Some(task);
     }

@@ -4,10 +4,11 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, yield_now};
+use taskgroup::runtime::{Hooked, SpawnHook};
 use taskgroup::{TaskGroup, scope, shield};
-use taskgroup_conformance::ledger::{Ledger, Log};
-use taskgroup_conformance::spawners::WhereWoken;
+use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
+use taskgroup_conformance::spawners::{Inline, WhereWoken};
 use taskgroup_conformance::{panic_text, watched};
 
 /// A gate for one waiter, which wakes without a lock. Channels and events wake under their own locks.
@@ -53,6 +54,40 @@ fn a_cancel_drops_the_children_inside_of_it() {
         }
         group.cancel();
         assert_eq!((group.len(), ledger.read().alive()), (0, 0));
+        block_on(group.join()).unwrap();
+    });
+}
+
+/// A child is done for its group when its future is gone. What a spawner has put around it is not part of it.
+#[test]
+fn what_is_around_a_child_that_has_returned_inside_of_spawn_goes_on() {
+    #[derive(Clone)]
+    struct GoesOn(Tally);
+
+    impl SpawnHook for GoesOn {
+        fn wrap<F>(&self, child: F) -> impl Future<Output = ()> + Send + 'static
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            let done = self.0.clone();
+            async move {
+                child.await;
+                yield_now().await;
+                done.add();
+            }
+        }
+    }
+
+    watched(|| {
+        let (done, gate) = (Tally::new(), Gate::new());
+        let group = TaskGroup::new(Hooked::new(Inline, GoesOn(done.clone())));
+        let opened = gate.clone();
+        let inside = async move { opened.wait().await };
+        // It returns in its first poll, and then waits for the group in it: its slot is there when its `Task` comes.
+        group.launch(async move { TaskGroup::new(Inline).child().shielded().launch(inside) });
+        assert_eq!(group.len(), 1);
+        block_on(done.take(1));
+        gate.open();
         block_on(group.join()).unwrap();
     });
 }
