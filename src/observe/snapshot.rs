@@ -21,7 +21,7 @@ use crate::state::State;
 use crate::state::facts::Fact;
 use crate::state::member::{Kind, Member, Work};
 use crate::state::table::Table;
-use crate::unwind::drop_quietly;
+use crate::unwind::{catch, drop_quietly};
 
 mod blame;
 mod draw;
@@ -175,7 +175,7 @@ pub enum MemberState {
 pub enum Asked<'a> {
     /// It alone was cancelled, by its handle.
     Alone,
-    /// It is a background child, and the others have ended.
+    /// It is a background child, or keeps the deadline, and the others have ended.
     OthersEnded,
     /// The group is cancelled, for this reason.
     Group(&'a CancelReason),
@@ -233,7 +233,9 @@ impl Snapshot {
         entry.members = from..self.members.len();
         entry.awaited = state.signal().is_awaited();
         entry.deadline = due.as_ref().map(|(at, _)| *at);
-        entry.remaining = due.map(|(at, clock)| at.saturating_sub(clock.now()));
+        // Whoever keeps the deadline sees it if the clock panics.
+        let remaining = due.map(|(at, clock)| catch(|| at.saturating_sub(clock.now())).map_err(drop_quietly));
+        entry.remaining = remaining.and_then(Result::ok);
         self.groups.push(entry);
     }
 

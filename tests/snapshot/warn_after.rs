@@ -1,34 +1,37 @@
 //! `warn_after`: which members are still there when a join takes long.
 
 use std::future::{Future, pending, poll_fn};
+use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use taskgroup::group::MemberKind;
+use taskgroup::group::{Asked, MemberKind};
 use taskgroup::runtime::{Timed, Timer};
 use taskgroup::{Smol, Spawner, Task, TaskGroup};
 
 use super::{Ex, STACK, poll, settle, watched};
 
-/// A spawner whose clock is set by hand.
+/// A spawner with a clock of its own.
 #[derive(Clone)]
-struct ByHand(Ex, Hand);
+struct ByHand<T = Hand>(Ex, T);
+
+/// A clock that is set by hand.
 
 #[derive(Clone, Default)]
 struct Hand(Arc<Mutex<(Duration, Vec<Waker>)>>);
 
-impl Spawner for ByHand {
+impl<T: Timer> Spawner for ByHand<T> {
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) -> Task<()> {
         self.0.spawn(future)
     }
 }
 
-impl Timed for ByHand {
-    type Timer = Hand;
+impl<T: Timer> Timed for ByHand<T> {
+    type Timer = T;
 
-    fn timer(&self) -> Hand {
+    fn timer(&self) -> T {
         self.1.clone()
     }
 }
@@ -107,4 +110,43 @@ fn whoever_keeps_a_deadline_is_at_the_line_that_set_it() {
         let keeper = snapshot.members().find(|member| member.kind() == MemberKind::Deadline).unwrap();
         assert_eq!((keeper.location().file(), keeper.location().line()), (file!(), line));
     }
+}
+
+#[test]
+fn whoever_keeps_a_deadline_is_not_asked_to_end_by_a_handle() {
+    let executor = Ex::default();
+    let builder = TaskGroup::builder::<()>(ByHand(executor.clone(), Hand::default()));
+    let group = builder.deadline(Duration::from_secs(1)).open();
+    settle(&executor);
+    let mut idle = pin!(group.ended());
+    group.close();
+    assert!(poll(idle.as_mut()).is_pending());
+    let snapshot = group.snapshot();
+    let keeper = snapshot.members().find(|member| member.kind() == MemberKind::Deadline).unwrap();
+    assert_eq!(keeper.asked(), Some(Asked::OthersEnded));
+}
+
+/// A clock that does not know the time any more.
+#[derive(Clone)]
+struct Broken;
+
+impl Timer for Broken {
+    type Sleep = std::future::Pending<()>;
+
+    fn now(&self) -> Duration {
+        resume_unwind(Box::new("broken"))
+    }
+
+    fn sleep_until(&self, _: Duration) -> Self::Sleep {
+        pending()
+    }
+}
+
+#[test]
+fn a_clock_that_panics_does_not_matter_to_whoever_looks() {
+    let at = Duration::from_secs(1);
+    let group = TaskGroup::builder::<()>(ByHand(Ex::default(), Broken)).deadline(at).open();
+    let snapshot = group.snapshot();
+    assert_eq!((snapshot.group().deadline(), snapshot.group().remaining()), (Some(at), None));
+    assert!(snapshot.to_string().contains("is still open"));
 }

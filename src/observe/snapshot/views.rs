@@ -199,10 +199,9 @@ impl<'a> MemberView<'a> {
     /// Who asked it to end, if anybody did.
     pub fn asked(self) -> Option<Asked<'a>> {
         let (entry, group) = (self.entry(), self.group());
+        let ends_last = matches!(entry.kind, MemberKind::Background | MemberKind::Deadline);
         match group.reason() {
-            _ if entry.singled && entry.kind == MemberKind::Background && group.entry().background_ended => {
-                Some(Asked::OthersEnded)
-            }
+            _ if entry.singled && ends_last && group.entry().background_ended => Some(Asked::OthersEnded),
             _ if entry.singled => Some(Asked::Alone),
             Some(reason) if entry.cancelled => Some(Asked::Group(reason)),
             _ => group.is_stopping().then_some(Asked::Stopping),
