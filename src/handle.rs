@@ -11,7 +11,6 @@ use futures_core::FusedFuture;
 
 use crate::child::context::Withheld;
 use crate::error::{JoinError, Why};
-use crate::outcome::Raw;
 use crate::state::State;
 use crate::state::effects;
 use crate::state::ticket::Ticket;
@@ -149,7 +148,7 @@ impl<T> JoinHandle<T> {
     /// ```
     #[doc(alias = "abort_on_drop")]
     pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
-        CancelOnDrop { handle: self }
+        CancelOnDrop::new(self)
     }
 
     /// Returns a handle that can only cancel the child.
@@ -169,23 +168,21 @@ impl<T> JoinHandle<T> {
 
     /// Returns the child's name, if it has one; `None` if it was refused.
     pub fn name(&self) -> Option<&str> {
-        self.child.child.as_ref()?.2.name.as_deref()
+        self.child.name()
     }
 
     /// Returns where the child was spawned; `None` if it was refused.
     pub fn location(&self) -> Option<&'static Location<'static>> {
-        self.child.child.as_ref().map(|(_, _, spawned)| spawned.location)
+        self.child.location()
     }
 
     /// Records an error of the child in the group. The child may be gone by now.
     pub(crate) fn fail<E: Send + 'static>(&self, error: E) {
-        let Some(origin) = self.child.origin() else { return };
-        let (group, ..) = self.child.child.as_ref().expect("it has an origin");
-        group.record_late(Raw::Error(Box::new(error)), origin);
+        self.child.fail(error);
     }
 
     pub(crate) fn is_group_cancelled(&self) -> bool {
-        self.child.child.as_ref().is_some_and(|(group, ..)| group.is_cancelled())
+        self.child.is_group_cancelled()
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
+use futures_core::FusedFuture;
 use pin_project_lite::pin_project;
 
 use crate::child::context::{Withheld, run_as};
@@ -422,6 +423,18 @@ where
             }
         }
         polled
+    }
+}
+
+impl<S, E, T, B, F> FusedFuture for Scope<S, E, T, B, F>
+where
+    B: FnOnce(Group<S, E>) -> F,
+    F: Future<Output = Result<T, E>>,
+    E: Send + 'static,
+{
+    /// Returns whether the scope has ended, and must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.start.is_none() && self.state.is_none()
     }
 }
 

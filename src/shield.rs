@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use futures_core::FusedFuture;
 use pin_project_lite::pin_project;
 
 use crate::child::context::{self, Withheld};
@@ -210,6 +211,13 @@ impl<F: Future> Future for Shield<F> {
             resume_unwind(payload);
         }
         Poll::Ready(output)
+    }
+}
+
+impl<F: Future> FusedFuture for Shield<F> {
+    /// Returns whether the section has ended, and this must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.future.is_none()
     }
 }
 

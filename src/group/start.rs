@@ -12,6 +12,8 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures_core::FusedFuture;
+
 use crate::error::StartError;
 use crate::group::Group;
 use crate::group::child_builder::ChildBuilder;
@@ -276,6 +278,13 @@ impl<V, E> Future for Start<V, E> {
                 })
             }
         })
+    }
+}
+
+impl<V, E> FusedFuture for Start<V, E> {
+    /// Returns whether the child is ready or gone, and this must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 

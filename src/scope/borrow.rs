@@ -19,6 +19,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,14 +30,16 @@ use async_task::Task;
 use pin_project_lite::pin_project;
 use slab::Slab;
 
-use crate::child::{Child, ToHandle};
+use crate::child::{Child, Deliver, Discard, ToHandle};
 use crate::error::GroupError;
 use crate::group::Group;
 use crate::group::child_builder::hand_over;
 use crate::handle::{JoinHandle, Packet};
 use crate::output::ChildOutput;
 use crate::scope::scope;
+use crate::state::ticket::Ticket;
 use crate::sync::lock::pause;
+use crate::unwind::drop_refused;
 
 /// Opens a group whose children may borrow from the caller.
 ///
@@ -158,10 +161,30 @@ impl<'env, E: Send + 'static> Borrowing<'_, 'env, E> {
         let builder = self.group.child();
         let Ok(ticket) = builder.enter_alone() else { return JoinHandle::refused(future) };
         let packet = Packet::new();
-        let state = self.group.state();
-        let deliver = ToHandle::new(packet.clone());
-        hand_over(state, ticket, || self.executor.spawn(Child::new(state, ticket, future, deliver)));
+        self.start(ticket, future, ToHandle::new(packet.clone()));
         builder.handle(packet, ticket, Location::caller())
+    }
+
+    /// Starts a child that may borrow, without a handle. See [`Group::launch`].
+    #[track_caller]
+    pub fn launch<F>(&self, future: F)
+    where
+        F: Future + 'env,
+        F::Output: ChildOutput<E>,
+    {
+        match self.group.child().enter_alone() {
+            Ok(ticket) => self.start(ticket, future, Discard(PhantomData::<fn(E)>)),
+            Err(_) => drop_refused(future),
+        }
+    }
+
+    fn start<F, D>(&self, ticket: Ticket, future: F, deliver: D)
+    where
+        F: Future + 'env,
+        D: Deliver<F::Output> + 'env,
+    {
+        let state = self.group.state();
+        hand_over(state, ticket, || self.executor.spawn(Child::new(state, ticket, future, deliver)));
     }
 
     /// Returns the group: to cancel it, to look at it, or to spawn `'static` children on a runtime with [`on`](Group::on).

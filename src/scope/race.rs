@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_core::FusedFuture;
 use pin_project_lite::pin_project;
 
 use crate::error::{CancelReason, GroupError, Report};
@@ -238,6 +239,9 @@ pub struct Racers<S, T, E = Infallible> {
 impl<S, T: Send + 'static, E: Send + 'static> Racers<S, T, E> {
     /// Starts a child that wins the race if it is the first to succeed.
     ///
+    /// If the race is over or closed, the racer is dropped unpolled, and its handle has no [id](JoinHandle::id), as from
+    /// [`Group::spawn`].
+    ///
     /// # Panics
     ///
     /// Panics if the spawner does. The child that the spawner has not taken is lost then, which cancels the group.
@@ -381,6 +385,18 @@ where
             resume_unwind(payload);
         }
         Poll::Ready(result)
+    }
+}
+
+impl<S, E, T, B, F> FusedFuture for Finishing<S, E, T, B, F>
+where
+    B: FnOnce(Group<S, E>) -> F,
+    F: Future<Output = Result<(), E>>,
+    E: Send + 'static,
+{
+    /// Returns whether the group has ended, and this must not be awaited again.
+    fn is_terminated(&self) -> bool {
+        self.scope.is_terminated()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, Ready};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -175,6 +176,9 @@ impl<S, E: 'static, F: Future> Future for Shutdown<S, E, F> {
         polled
     }
 }
+
+impl<S, E, F> UnwindSafe for Shutdown<S, E, F> {}
+impl<S, E, F> RefUnwindSafe for Shutdown<S, E, F> {}
 
 impl<S, E, F> fmt::Debug for Shutdown<S, E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

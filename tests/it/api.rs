@@ -120,6 +120,7 @@ fn whoever_catches_panics_may_hold_what_leads_to_a_group() {
     is_unwind_safe::<AnyTimedSpawner>();
     is_unwind_safe::<Results<ThreadEach, u8, Hostile>>();
     is_unwind_safe::<Join<ThreadEach, Hostile>>();
+    is_unwind_safe::<Shutdown<ThreadEach, Hostile>>();
     is_unwind_safe::<Value<Hostile>>();
     is_unwind_safe::<Racers<ThreadEach, Hostile, Hostile>>();
     is_unwind_safe::<Finish<Hostile>>();

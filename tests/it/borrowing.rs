@@ -70,8 +70,8 @@ async fn children_share_what_they_borrow<S: Spawner>(t: &Test<S>) {
 async fn a_failure_cancels_siblings_and_body<S: Spawner>(t: &Test<S>) {
     let there = Tally::new();
     let failed: Result<(), GroupError<&str>> = borrowing(async |group| {
-        group.spawn(t.waiting(&there));
-        group.spawn(t.child(async {
+        group.launch(t.waiting(&there));
+        group.launch(t.child(async {
             there.take(1).await;
             Err::<(), _>("broken")
         }));
@@ -85,8 +85,8 @@ async fn a_failure_cancels_siblings_and_body<S: Spawner>(t: &Test<S>) {
 
 async fn a_panic_is_resumed_when_all_are_gone<S: Spawner>(t: &Test<S>) {
     let panics = borrowing(async |group| {
-        group.spawn(t.stuck());
-        group.spawn(t.child(async { quiet_panic("out of cheese") }));
+        group.launch(t.stuck());
+        group.launch(t.child(async { quiet_panic("out of cheese") as () }));
         Ok::<_, Infallible>(())
     });
     assert_eq!(panic_text(panics).await, "out of cheese");
@@ -434,6 +434,7 @@ async fn what_a_child_opens_on_a_runtime_is_counted_around_it<S: Spawner>(t: &Te
 async fn a_cancelled_one_takes_no_more_children<S: Spawner>(t: &Test<S>) {
     let value = borrowing(async |group| {
         group.group().cancel();
+        group.launch(t.child(async {}));
         let refused = group.spawn(t.child(async {}));
         Ok::<_, Infallible>(zip(refused, async {}).await.0.is_err())
     });

@@ -402,10 +402,15 @@ pub async fn a_handle_can_cancel_when_it_is_dropped(t: &Test) {
     drop(stuck);
     let value = group.spawn(t.child(async { Ok(7) })).cancel_on_drop();
     assert_eq!(value.await.unwrap(), 7);
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let goes_on = group.spawn(t.child(async move { opened.wait().await })).cancel_on_drop();
+    drop(goes_on.into_inner());
+    gate.open();
     // The group itself is not cancelled.
     assert_eq!(group.spawn(t.child(async { Ok(8) })).await.unwrap(), 8);
     group.join().await.unwrap();
-    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (2, 3));
+    assert_eq!((t.ledger.read().completed, t.ledger.read().dropped), (3, 4));
 }
 
 /// The child may be counted for longer than its handle waits for, here because of a group in it.

@@ -10,7 +10,8 @@ use futures_core::FusedFuture;
 use futures_core::stream::FusedStream;
 use futures_lite::StreamExt;
 use futures_lite::future::{poll_once, yield_now};
-use taskgroup::{TaskGroup, scope};
+use taskgroup::group::{Racers, Ready};
+use taskgroup::{Group, TaskGroup, race, scope, shield};
 
 use crate::cases::crank::{at, cranked};
 use crate::ledger::{Capture, Gate, Ledger, Tally, Wakes};
@@ -348,6 +349,25 @@ pub async fn what_is_over_says_so_to_select(t: &Test) {
     assert!(!value.is_terminated());
     assert_eq!((&mut value).await, 7);
     assert!(value.is_terminated());
+    let mut start = group.start(|ready: Ready<()>| t.child(async move { ready.set(()) }));
+    assert!(!start.is_terminated());
+    (&mut start).await.unwrap();
+    assert!(start.is_terminated());
+    let mut section = pin!(shield(async {}));
+    assert!(!section.is_terminated());
+    section.as_mut().await;
+    assert!(section.is_terminated());
+    let mut inside = pin!(scope(t.spawner(), async |_: Group<_>| Ok(())));
+    assert!(!inside.is_terminated());
+    inside.as_mut().await.unwrap();
+    assert!(inside.is_terminated());
+    let mut won = pin!(race(t.spawner(), async |racers: Racers<_, _>| {
+        racers.finish_with(7);
+        Ok(())
+    }));
+    assert!(!won.is_terminated());
+    assert_eq!(won.as_mut().await.unwrap(), 7);
+    assert!(won.is_terminated());
     let (mut plain, mut ordered) = (group.results(), group.results().in_order());
     plain.spawn(t.child(async { Ok(1) }));
     ordered.spawn(t.child(async { Ok(1) }));
