@@ -27,6 +27,7 @@ use crate::handle::Packet;
 use crate::outcome::Raw;
 use crate::output::ChildOutput;
 use crate::output::sealed::Sorted;
+use crate::state::facts::Fact;
 use crate::state::ticket::{Standing, Ticket};
 use crate::state::{End, State};
 use crate::sync::kept::Kept;
@@ -118,7 +119,9 @@ where
         if this.standing.is_queued() || !group.is_undisturbed() {
             // The child is cut. Its `Task` is dropped by the thread that cancelled it, or by the one that ends the last
             // hold.
-            if group.is_member_cut(key) || (this.standing.is_queued() && group.is_queued(key, cx.waker())) {
+            if group.member_is(key, Fact::CUT)
+                || (this.standing.is_queued() && group.is_queued(key, cx.waker()))
+            {
                 return Poll::Pending;
             }
             *this.standing = this.standing.placed();

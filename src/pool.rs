@@ -8,6 +8,7 @@
 //! ```text
 //! Pool, groups ──► Inner ──┬─► S
 //!                          └─► Owner ──► Shared ──► queue, the drivers' Tasks; weakly: the groups
+//!                                          └─► on Tokio, what starts a driver: as a driver holds it
 //! a group with a child on it ──► Owner
 //! any other child's future ────► Owner
 //! driver ──► Shared; S if it does not own its tasks (`Spawner::for_tasks`), else Inner weakly

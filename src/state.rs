@@ -307,7 +307,7 @@ impl State {
         let mut slot = table.slots.remove(key as usize);
         effects.tell_left(slot.member.take_left());
         if let Some(limit) = &mut table.limit {
-            limit.left(&slot.member, &mut table.slots, effects);
+            limit.leave(&slot.member, &mut table.slots, effects);
         }
         table.background.left(&slot.member);
         if slot.member.is(Fact::SINGLED) {

@@ -1,8 +1,9 @@
 //! The ambient context: which child or body the current thread is polling.
 //!
 //! The wrapper around a child, and a scope around its body, store a reference to the group here for the time of a poll.
-//! This reference is not counted. The context is read when a group is opened, when a shield begins or ends, and to
-//! refuse a wait of a member for itself. Spawning never reads it.
+//! This reference is not counted. The context is read when a group is opened, when a shield or a clean-up begins, by whoever
+//! waits (nobody may wait for itself, one that is cut is not told anything, and a place under a limit is lent), and by
+//! `is_cancelled`. Spawning never reads it.
 //!
 //! The context is a stack, because members are polled inside one another: a body inside the child or body that awaits
 //! its scope, a child of a `borrowing` group inside the member that awaits that group, and any child inside the member
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::task;
 
 use crate::state::State;
+use crate::state::facts::Fact;
 use crate::state::member::{BODY, Key};
 use crate::state::ticket::Standing;
 use crate::sync::kept::Kept;
@@ -66,7 +68,7 @@ pub(crate) fn innermost() -> Option<(Arc<State>, Key)> {
 
 /// Whether the innermost member is cut: then nothing that it awaits may become ready any more.
 pub(crate) fn is_cut() -> bool {
-    innermost().is_some_and(|(group, key)| group.is_member_cut(key))
+    innermost().is_some_and(|(group, key)| group.member_is(key, Fact::CUT))
 }
 
 /// Returns the members that the current task is polling, innermost first.

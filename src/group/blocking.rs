@@ -235,7 +235,7 @@ where
     if let Some(name) = name {
         member = member.named(name.clone());
     }
-    let ticket = group.enter(location, member, Place::Exempt).expect("a clean-up is always taken");
+    let ticket = group.enter(location, member, Place::Queue).expect("a clean-up is always taken");
     let mut table = group.lock();
     if *is_served {
         table.serve(ticket.key());

@@ -339,7 +339,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
             let child = ChildBuilder { group: &group, name, kind, work, shielded };
             let entered = match room {
                 Some(room) => room.enter(location, child.member()),
-                None => group.state().enter(location, child.member(), Place::Exempt),
+                None => group.state().enter(location, child.member(), Place::Queue),
             };
             // The group may be the last to hold a spawner whose destructor panics.
             let Ok(ticket) = entered else { return drop_before(group, JoinHandle::refused(future)) };
@@ -382,7 +382,7 @@ impl<S, E: Send + 'static> ChildBuilder<'_, S, E> {
         self.work = Work::Adopted;
         // Shielded before the first poll: otherwise a cancel that comes earlier would drop the child while the task still runs.
         let (state, location) = (self.group.state(), Location::caller());
-        let Ok(ticket) = state.enter(location, self.member().shielded(), Place::Exempt) else {
+        let Ok(ticket) = state.enter(location, self.member().shielded(), Place::Queue) else {
             return JoinHandle::refused(run);
         };
         let held = Held::child(state.clone(), ticket);

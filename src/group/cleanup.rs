@@ -113,7 +113,7 @@ impl State {
     ) -> (Ticket, Turn) {
         let member = Member::of_kind(Kind::Cleanup).shielded().at(elsewhere);
         let ticket = self
-            .enter(Location::caller(), member, Place::Exempt)
+            .enter(Location::caller(), member, Place::Queue)
             .expect("a group with a living member has not ended");
         // In all other cases the host is the child that is being polled or destroyed, and that child is still in its group.
         if key == BODY || id.is_some() {

@@ -32,12 +32,12 @@ pub(crate) struct Config {
 
 /// Settings that few groups have. They are boxed, because the cost of a group with one child is mostly the size of its state.
 #[derive(Default)]
-struct Extras {
-    name: Option<Name>,
-    on_failure: Option<FailureHook>,
-    on_abandoned: Option<AbandonedHook>,
-    cleanup_timeout: Option<(Duration, AnyTimer)>,
-    deadline: Option<(When, AnyTimer)>,
+pub(crate) struct Extras {
+    pub(crate) name: Option<Name>,
+    pub(crate) on_failure: Option<FailureHook>,
+    pub(crate) on_abandoned: Option<AbandonedHook>,
+    pub(crate) cleanup_timeout: Option<(Duration, AnyTimer)>,
+    pub(crate) deadline: Option<(When, AnyTimer)>,
 }
 
 impl Drop for Extras {
@@ -74,28 +74,8 @@ impl Config {
         }
     }
 
-    fn extras(&mut self) -> &mut Extras {
+    pub(crate) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
-    }
-
-    pub(crate) fn set_name(&mut self, name: Name) {
-        self.extras().name = Some(name);
-    }
-
-    pub(crate) fn set_on_failure(&mut self, hook: FailureHook) {
-        self.extras().on_failure = Some(hook);
-    }
-
-    pub(crate) fn set_on_abandoned(&mut self, hook: AbandonedHook) {
-        self.extras().on_abandoned = Some(hook);
-    }
-
-    pub(crate) fn set_cleanup_timeout(&mut self, time: Duration, clock: AnyTimer) {
-        self.extras().cleanup_timeout = Some((time, clock));
-    }
-
-    pub(crate) fn set_deadline(&mut self, when: When, clock: AnyTimer) {
-        self.extras().deadline = Some((when, clock));
     }
 
     pub(crate) fn name(&self) -> Option<&Name> {
@@ -224,7 +204,7 @@ macro_rules! settings {
             E: Send + 'static,
         {
             let $this = &mut self;
-            $config.set_on_failure(crate::Failure::hook(hook));
+            $config.extras().on_failure = Some(crate::Failure::hook(hook));
             self
         }
 
@@ -235,7 +215,7 @@ macro_rules! settings {
         #[track_caller]
         pub fn on_abandoned(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
             let $this = &mut self;
-            $config.set_on_abandoned(Box::new(hook));
+            $config.extras().on_abandoned = Some(Box::new(hook));
             self
         }
 
@@ -282,7 +262,7 @@ macro_rules! settings {
         #[track_caller]
         pub fn name(mut self, name: impl Into<std::sync::Arc<str>>) -> Self {
             let $this = &mut self;
-            $config.set_name(name.into());
+            $config.extras().name = Some(name.into());
             self
         }
 

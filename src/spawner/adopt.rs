@@ -11,6 +11,7 @@ use crate::child::context;
 use crate::keeping::{Begun, Mapped};
 use crate::output::ChildOutput;
 use crate::output::sealed::{Sealed, Sorted};
+use crate::state::facts::Fact;
 
 /// A handle of a running task, as [`Group::adopt`](crate::Group::adopt) takes it.
 ///
@@ -217,7 +218,7 @@ impl Future for MemberCancelled {
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         let is_told = matches!(*self, Self::Told);
         match context::innermost() {
-            Some((group, key)) if is_told && group.is_member_cancelled(key) => Poll::Ready(()),
+            Some((group, key)) if is_told && group.member_is(key, Fact::CANCELLED) => Poll::Ready(()),
             _ => Poll::Pending,
         }
     }

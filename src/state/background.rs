@@ -18,8 +18,9 @@ use crate::state::table::Table;
 /// What a group knows of its background children.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Background {
-    pub(crate) living: usize,
-    /// How many of them only watch a deadline.
+    /// How many live that do not only watch a deadline.
+    services: usize,
+    /// How many live that do.
     pub(crate) watchers: usize,
     /// How many clean-ups of the body and of ordinary children have not ended.
     pub(crate) served: usize,
@@ -30,18 +31,17 @@ pub(crate) struct Background {
 impl Background {
     /// Notes that a background child has come.
     pub(crate) fn entered(&mut self, kind: Kind) {
-        self.living += 1;
-        self.watchers += usize::from(kind == Kind::Watch);
+        match kind {
+            Kind::Watch => self.watchers += 1,
+            _ => self.services += 1,
+        }
     }
 
     /// Notes that a member has left, of whatever kind it is.
     pub(crate) fn left(&mut self, member: &Member) {
         match member.kind() {
-            Kind::Background => self.living -= 1,
-            Kind::Watch => {
-                self.living -= 1;
-                self.watchers -= 1;
-            }
+            Kind::Background => self.services -= 1,
+            Kind::Watch => self.watchers -= 1,
             Kind::Cleanup => self.served -= usize::from(member.is_served()),
             Kind::Ordinary | Kind::Body => {}
         }
@@ -86,8 +86,8 @@ impl State {
         if seen.children() > 0 {
             return;
         }
-        let Background { living, watchers, served, ended } = table.background;
-        let services = living > watchers && served == 0 && !ended;
+        let Background { services, watchers, served, ended } = table.background;
+        let services = services > 0 && served == 0 && !ended;
         // A child that watches a deadline stays until the very end: clean-ups may still start children, and a background
         // child may be under a shield.
         let watches = watchers > 0 && watchers == seen.others();

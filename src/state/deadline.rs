@@ -102,7 +102,7 @@ impl<S, E: Send + 'static> Group<S, E> {
         }
         let (state, member) = (self.state(), Member::of_kind(Kind::Watch).at(self.elsewhere()));
         let watch = Watch::default().run(state.clone());
-        match state.enter(location, member, Place::Exempt) {
+        match state.enter(location, member, Place::Queue) {
             Ok(ticket) => self.hand_over(ticket.into(), watch, Discard(PhantomData::<fn(E)>)),
             Err(_) => drop_refused(watch),
         }
@@ -286,7 +286,7 @@ macro_rules! time_settings {
         {
             let $this = &mut self;
             let clock = $clock;
-            $config.set_deadline(crate::group::config::When::At(at), clock);
+            $config.extras().deadline = Some((crate::group::config::When::At(at), clock));
             self
         }
 
@@ -312,7 +312,7 @@ macro_rules! time_settings {
         {
             let $this = &mut self;
             let clock = $clock;
-            $config.set_deadline(crate::group::config::When::After(after), clock);
+            $config.extras().deadline = Some((crate::group::config::When::After(after), clock));
             self
         }
 
@@ -347,7 +347,7 @@ macro_rules! time_settings {
         {
             let $this = &mut self;
             let clock = $clock;
-            $config.set_cleanup_timeout(time, clock);
+            $config.extras().cleanup_timeout = Some((time, clock));
             self
         }
     };

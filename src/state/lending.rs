@@ -144,8 +144,11 @@ impl Limit {
         }
     }
 
-    /// Handles the loan of a child that has left the table.
+    /// Handles a child that has left the table: its entry in the queue, its place, its loan.
     pub(crate) fn leave(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
+        if member.is(Fact::QUEUED) {
+            self.pass_over(slots);
+        }
         let placed = member.is(Fact::PLACED);
         let (lender, borrower) = match member.loan() {
             Some(loan) => (loan.lender, loan.borrower),

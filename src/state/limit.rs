@@ -38,8 +38,6 @@ pub(crate) enum Place {
     Now,
     /// It has a place already, from a [`Room`].
     Reserved,
-    /// It needs no place.
-    Exempt,
 }
 
 /// The places of one group, and the queue of those that wait for one.
@@ -109,7 +107,6 @@ impl Limit {
     /// Gives a child a place or marks it as queued, or returns why the child is refused.
     pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         match place {
-            Place::Exempt => {}
             _ if !member.needs_place() => {}
             Place::Reserved => member.facts.set(Fact::PLACED),
             Place::Now if self.is_full() => return Some(Refusal::Full),
@@ -124,14 +121,6 @@ impl Limit {
 
     pub(crate) fn queue(&mut self, ticket: Ticket) {
         self.queue.push_back(Waiting::Child(ticket));
-    }
-
-    /// Handles a child that has left the table.
-    pub(crate) fn left(&mut self, member: &Member, slots: &mut Slab<Slot>, effects: &mut Effects) {
-        if member.is(Fact::QUEUED) {
-            self.pass_over(slots);
-        }
-        self.leave(member, slots, effects);
     }
 
     /// Gives a place that is free again to the one that has waited longest.
@@ -170,7 +159,7 @@ impl Limit {
     /// Notes that an entry of the queue does not wait any more.
     ///
     /// Removes such entries once they are the larger part.
-    fn pass_over(&mut self, slots: &mut Slab<Slot>) {
+    pub(crate) fn pass_over(&mut self, slots: &mut Slab<Slot>) {
         self.stale += 1;
         if self.stale * 2 > self.queue.len() {
             self.queue.retain(|next| match next {

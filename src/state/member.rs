@@ -407,9 +407,8 @@ impl Member {
         self.hold.as_ref().map_or(0, |hold| hold.shields)
     }
 
-    pub(crate) fn shield(&mut self) -> bool {
+    pub(crate) fn shield(&mut self) {
         self.hold.get_or_insert_default().shields += 1;
-        true
     }
 
     pub(crate) fn unshield(&mut self, effects: &mut Effects) {

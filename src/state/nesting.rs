@@ -76,11 +76,20 @@ impl State {
     pub(crate) fn begin_shield(&self, key: Key) -> Option<u64> {
         let mut table = self.lock();
         let id = table.id(key)?;
-        let began = table.member(key, |member, _| !member.is(Fact::CUT) && member.shield())?;
-        if began && key != BODY {
+        let is_cut = table.member(key, |member, _| {
+            let is_cut = member.is(Fact::CUT);
+            if !is_cut {
+                member.shield();
+            }
+            is_cut
+        })?;
+        if is_cut {
+            return None;
+        }
+        if key != BODY {
             self.flags.entangle(&mut table.locked);
         }
-        began.then_some(id)
+        Some(id)
     }
 
     /// Ends a shield.
@@ -131,12 +140,9 @@ impl State {
         self.lock().member(key, |member, _| member.shields() > 0).unwrap_or(false)
     }
 
-    pub(crate) fn is_member_cut(&self, key: Key) -> bool {
-        self.lock().member(key, |member, _| member.is(Fact::CUT)).unwrap_or(true)
-    }
-
-    pub(crate) fn is_member_cancelled(&self, key: Key) -> bool {
-        self.lock().member(key, |member, _| member.is(Fact::CANCELLED)).unwrap_or(true)
+    /// Whether this is known of a member. If it is gone, it is.
+    pub(crate) fn member_is(&self, key: Key, fact: Fact) -> bool {
+        self.lock().member(key, |member, _| member.is(fact)).unwrap_or(true)
     }
 
     /// Whether the member is to be dropped as soon as no shield holds it. A clean-up is not, although it is marked.

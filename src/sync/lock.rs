@@ -43,7 +43,8 @@ mod imp {
 
         /// Locks the value.
         ///
-        /// Nothing under the lock unwinds, because no foreign code runs there.
+        /// Nothing under the lock unwinds, because no foreign code runs there; except that a group panics that is full to the
+        /// last bit.
         #[inline]
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             match self.0.try_lock() {
