@@ -213,9 +213,12 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(state) = this.state.take() else { return };
+            // First, while the group has its span.
+            let polling = this.body.is_some().then(|| state.begin_poll(BODY));
             let live = state.forsake();
-            if this.body.is_some() {
-                let dropped = as_body(&state, this.shielded, || this.body.set(None));
+            if let Some(polling) = polling {
+                let dropped = in_poll(&state, this.shielded, || this.body.set(None));
+                state.end_poll(BODY, polling);
                 end_body(&state, true, dropped);
             }
             state.abandon(live);
@@ -264,7 +267,7 @@ where
     ///
     /// The time counts from when the body has ended, or the group is asked to [stop](Group::stop) or cancelled, by the clock of
     /// the spawner. `warn` is called when that was `patience` ago and the scope has not ended, and again each time the wait has
-    /// doubled. The scope keeps waiting.
+    /// doubled. The scope keeps waiting. If the clock goes away with its runtime, there are no more warnings.
     ///
     /// A member that is cancelled is not polled any more, nor is the scope that it awaits. What is left then is reported by the
     /// scope, [join](crate::future::Join::warn_after) or [shutdown](crate::future::Shutdown::warn_after) around, with everything
@@ -328,10 +331,10 @@ where
         let group = Group::new(spawner, state.clone());
         let body = body.into_inner();
         if state.is_cancelled() {
-            let dropped = as_body(&state, this.shielded, || drop(body));
+            let dropped = in_poll(&state, this.shielded, || drop(body));
             end_body(&state, true, dropped);
         } else {
-            match as_body(&state, this.shielded, || body(group)) {
+            match in_poll(&state, this.shielded, || body(group)) {
                 Ok(future) => this.body.set(Some(future)),
                 Err(payload) => end_body(&state, false, Err(payload)),
             }
@@ -342,10 +345,7 @@ where
     fn poll_body(self: Pin<&mut Self>, state: &Arc<State>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = self.project();
         let body = this.body.as_pin_mut().expect("the caller has looked at it");
-        let polling = state.begin_poll(BODY);
-        let polled = as_body(state, this.shielded, || body.poll(cx));
-        state.end_poll(BODY, polling);
-        match polled {
+        match as_body(state, this.shielded, || body.poll(cx)) {
             Ok(Poll::Pending) => {
                 *this.shielded = *this.shielded && state.after_shielded_poll(BODY, cx.waker());
                 return Poll::Pending;
@@ -440,6 +440,14 @@ where
 
 /// Runs `f` as the body of the group, catches its panic, and notes whether the body is shielded afterwards.
 fn as_body<R>(group: &Arc<State>, shielded: &mut bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
+    let polling = group.begin_poll(BODY);
+    let result = in_poll(group, shielded, f);
+    group.end_poll(BODY, polling);
+    result
+}
+
+/// Does so without noting a poll.
+fn in_poll<R>(group: &Arc<State>, shielded: &mut bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
     let (standing, result) = run_as(group, Standing::of_body(*shielded), || catch(f));
     *shielded = standing.is_shielded();
     result

@@ -13,8 +13,9 @@ use std::thread;
 use std::time::Duration;
 
 use smol::Executor;
+use smol::future::poll_once;
 use taskgroup::group::MemberState;
-use taskgroup::{Group, Smol, TaskGroup, scope};
+use taskgroup::{Group, Smol, TaskGroup, scope, shield};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -163,6 +164,31 @@ fn a_member_is_in_its_span_while_it_is_polled_and_dropped() {
     assert_eq!(log.of("group"), ["cancelled reason=\"cancelled\"", "ended outcome=\"cancelled\""]);
     assert_eq!(log.entered["child child=1 name=\"child\""], 3);
     assert_eq!((log.open, log.inside), (0, 0));
+}
+
+#[test]
+fn a_body_is_in_the_span_of_its_group_while_it_is_dropped() {
+    let log = seen(|| {
+        for waits in [true, false] {
+            let (executor, (give, given)) = (Ex::default(), async_channel::bounded(1));
+            let mut inside = Box::pin(scope(executor.clone(), async move |group: Group<Ex>| {
+                group.launch(shield(pending::<()>()));
+                give.try_send(group).unwrap();
+                let _dropped = OnDrop;
+                pending::<Result<(), _>>().await
+            }));
+            assert!(smol::block_on(poll_once(&mut inside)).is_none());
+            while executor.try_tick() {}
+            // Either the scope itself drops the body, or whoever has the scope does.
+            given.try_recv().unwrap().cancel();
+            if waits {
+                assert!(smol::block_on(poll_once(&mut inside)).is_none());
+            }
+            drop(inside);
+        }
+    });
+    let dropped = log.events.iter().filter(|(_, event)| event == "dropped");
+    assert!(dropped.map(|(span, _)| span).eq(["group"; 2]));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::task::Poll;
 
 use crate::child::Discard;
 use crate::child::context;
-use crate::error::Why;
+use crate::error::{Name, Why};
 use crate::group::Group;
 use crate::handle::Packet;
 use crate::outcome::Raw;
@@ -111,7 +111,11 @@ impl State {
         (key, id): (Key, Option<u64>),
         elsewhere: Option<&Arc<Elsewhere>>,
     ) -> (Ticket, Turn) {
-        let member = Member::of_kind(Kind::Cleanup).shielded().at(elsewhere);
+        let mut member = Member::of_kind(Kind::Cleanup).shielded().at(elsewhere);
+        // Whose clean-up it is has to be seen in reports.
+        if let Some(name) = self.name_of(key, id) {
+            member = member.named(name);
+        }
         let ticket = self
             .enter(Location::caller(), member, Place::Queue)
             .expect("a group with a living member has not ended");
@@ -122,6 +126,12 @@ impl State {
         let mine = Packet::new();
         let before = self.register_cleanup(ticket, (key, id), mine.clone());
         (ticket, Turn { mine, before })
+    }
+
+    fn name_of(&self, key: Key, id: Option<u64>) -> Option<Name> {
+        let mut table = self.lock();
+        let is_there = table.is_of(key, id);
+        table.member(key, |host, _| host.name().cloned()).flatten().filter(|_| is_there)
     }
 
     fn register_cleanup(

@@ -36,6 +36,7 @@ use crate::unwind::{Quiet, catch, drop_quietly};
 /// * If a child that was to be [ready](crate::Group::start) fails before it is ready, its error belongs to the caller of
 ///   `start` and not to the group: the child has returned. This is also so if that caller goes afterwards, and the group is
 ///   given the error. If the caller has gone before, the child has failed.
+/// * Blocking work that outlives its runtime is counted twice: its child is lost, and the work goes on as another one.
 ///
 /// The children of a group with metrics are [observed](crate::group::Builder::observe_polls), at the cost that is given
 /// there. Without metrics nothing is done, and no clock is read.

@@ -348,6 +348,8 @@ impl MemberKind {
             (Kind::Body, _) => Self::Body,
             (Kind::Background, _) => Self::Background,
             (Kind::Watch, _) => Self::Deadline,
+            // It has outlived its runtime, and with that its child.
+            (Kind::Cleanup, Work::Blocking) => Self::Blocking,
             (Kind::Cleanup, _) => Self::Cleanup,
             (Kind::Ordinary, Work::Future) => Self::Ordinary,
             (Kind::Ordinary, Work::Blocking) => Self::Blocking,

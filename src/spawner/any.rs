@@ -49,10 +49,6 @@ impl AnySpawner {
     pub fn new(spawner: impl Spawner) -> Self {
         Self(Arc::new(spawner))
     }
-
-    fn with(&self, spawner: Self) -> Self {
-        spawner
-    }
 }
 
 impl UnwindSafe for AnySpawner {}
@@ -86,7 +82,7 @@ impl fmt::Debug for AnySpawner {
 /// ```
 #[derive(Clone)]
 pub struct AnyTimedSpawner {
-    spawner: AnySpawner,
+    spawner: Arc<dyn ErasedTimed>,
     timer: AnyTimer,
 }
 
@@ -95,12 +91,7 @@ impl AnyTimedSpawner {
     pub fn new(spawner: impl Spawner + Timed) -> Self {
         let spawner = GivesWay::new(spawner);
         let timer = AnyTimer::of(&*spawner);
-        Self { spawner: AnySpawner::new(spawner.into_inner()), timer }
-    }
-
-    /// Another spawner of the same runtime.
-    fn with(&self, spawner: AnySpawner) -> Self {
-        Self { spawner, timer: self.timer.clone() }
+        Self { spawner: Arc::new(spawner.into_inner()), timer }
     }
 }
 
@@ -123,44 +114,44 @@ impl fmt::Debug for AnyTimedSpawner {
 
 /// Forwards to a field with an [`Erased`] spawner.
 macro_rules! forward {
-    ($name:ident, $($spawner:tt).+) => {
+    ($name:ident, $spawner:tt, $for_tasks:ident) => {
         impl Spawner for $name {
             fn spawn<F>(&self, future: F) -> Task<()>
             where
                 F: Future<Output = ()> + Send + 'static,
             {
-                self.$($spawner).+.spawn_boxed(Box::pin(future))
+                self.$spawner.spawn_boxed(Box::pin(future))
             }
 
             fn register(&self, dependent: Weak<dyn Dependent>) {
-                self.$($spawner).+.register_dependent(dependent);
+                self.$spawner.register_dependent(dependent);
             }
 
             fn for_tasks(&self) -> Option<Self> {
-                self.$($spawner).+.boxed_for_tasks().map(|spawner| self.with(spawner))
+                self.$spawner.$for_tasks()
             }
 
             fn keeps_ended(&self) -> bool {
-                self.$($spawner).+.keeps_some_ended()
+                self.$spawner.keeps_some_ended()
             }
 
             fn makes_tasks(&self, inside: Inside) -> bool {
-                self.$($spawner).+.makes_boxed_tasks(inside)
+                self.$spawner.makes_boxed_tasks(inside)
             }
 
             fn keep_for_tasks(&self, kept: &mut OnPool) -> bool {
-                self.$($spawner).+.keep_for_boxed_tasks(kept)
+                self.$spawner.keep_for_boxed_tasks(kept)
             }
 
             fn make_task<F>(&self, future: F, counted: Counted) -> (Runnable, Task<()>)
             where
                 F: Future<Output = ()> + Send + 'static,
             {
-                self.$($spawner).+.make_boxed_task(Box::pin(future), counted)
+                self.$spawner.make_boxed_task(Box::pin(future), counted)
             }
 
             fn start_task(&self, runnable: Runnable, inside: Inside) {
-                self.$($spawner).+.start_boxed_task(runnable, inside);
+                self.$spawner.start_boxed_task(runnable, inside);
             }
 
             fn has_budget() -> bool {
@@ -178,8 +169,8 @@ macro_rules! forward {
     };
 }
 
-forward!(AnySpawner, 0);
-forward!(AnyTimedSpawner, spawner.0);
+forward!(AnySpawner, 0, boxed_for_tasks);
+forward!(AnyTimedSpawner, spawner, timed_for_tasks);
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -225,5 +216,15 @@ impl<S: Spawner> Erased for S {
 
     fn start_boxed_task(&self, runnable: Runnable, inside: Inside) {
         self.start_task(runnable, inside);
+    }
+}
+
+trait ErasedTimed: Erased {
+    fn timed_for_tasks(&self) -> Option<AnyTimedSpawner>;
+}
+
+impl<S: Spawner + Timed> ErasedTimed for S {
+    fn timed_for_tasks(&self) -> Option<AnyTimedSpawner> {
+        self.for_tasks().map(AnyTimedSpawner::new)
     }
 }

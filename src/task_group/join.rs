@@ -47,7 +47,7 @@ impl<S, E> Join<S, E> {
     /// Calls `warn` with a snapshot of the group if the join takes long.
     ///
     /// `warn` is called when the join has waited for `patience` since its first poll, by the clock of the spawner, and again
-    /// each time the wait has doubled. The join keeps waiting.
+    /// each time the wait has doubled. The join keeps waiting. If the clock goes away with its runtime, there are no more warnings.
     ///
     /// If this is called again, the last `warn` counts. The task that polls the join calls it, with no lock held. `warn` may look
     /// at the group, cancel it and spawn into it.

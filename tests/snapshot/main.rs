@@ -4,6 +4,8 @@
 mod common;
 #[path = "../common/nest.rs"]
 mod nest;
+
+mod blame;
 mod trees;
 mod warn_after;
 

@@ -153,6 +153,13 @@ fn a_serialised_tree_is_a_flat_list() {
             let other = if record["type"] == "group" { "member" } else { "group" };
             assert_eq!(list[parent as usize]["type"], other);
         }
-        assert!(list.iter().any(|record| record["name"] == "line\nbreak" && record["state"] == "active"));
+        let named = list.iter().find(|record| record["name"] == "line\nbreak").unwrap();
+        assert_eq!((&named["state"], &named["path"]), (&"active".into(), &"server/line\\nbreak".into()));
+        // Of the three that are alike at the ends of the tree, one is a culprit, and so is the fourth.
+        let mut culprits: Vec<_> = list.iter().filter_map(|record| record["culprit"].as_u64()).collect();
+        culprits.sort_unstable();
+        assert!(culprits.iter().copied().eq(1..=culprits.len() as u64), "{culprits:?}");
+        assert_eq!(culprits.len(), group.snapshot().culprits().len());
+        assert!(named["culprit"].is_u64());
     });
 }

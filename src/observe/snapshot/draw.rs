@@ -1,6 +1,6 @@
 //! A snapshot as a tree that can be read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -55,8 +55,10 @@ impl Snapshot {
         if culprits.is_empty() {
             return match (self.members.is_empty(), self.group()) {
                 (_, group) if has_ended(group) => Ok(()),
-                (true, group) if group.is_awaited() => writeln!(f, "held up by nobody: it is about to end"),
-                (true, _) => writeln!(f, "held up by nobody: it ends when its owner joins or drops it"),
+                (_, group) if !group.is_awaited() => {
+                    writeln!(f, "held up by nobody: it ends when its owner joins or drops it")
+                }
+                (true, _) => writeln!(f, "held up by nobody: it is about to end"),
                 (false, _) => writeln!(f, "held up by nobody: what is left ends when the others have"),
             };
         }
@@ -65,7 +67,9 @@ impl Snapshot {
             let member = culprit.member;
             write!(f, "{held} {}: {}", Path(member), State(member))?;
             why(f, member)?;
-            if culprit.suspicion == Suspicion::PutsOff && member.is_in_frozen() {
+            let may_wait =
+                !matches!(culprit.suspicion, Suspicion::NotDropped | Suspicion::Opener | Suspicion::Queued);
+            if may_wait && member.may_wait_for_frozen() {
                 f.write_str("; does it wait for what a frozen member holds?")?;
             }
             match culprit.alike {
@@ -85,6 +89,8 @@ struct Tree<'a> {
     snapshot: &'a Snapshot,
     /// How many groups and members there are inside of each group, itself included.
     sizes: Vec<(usize, usize)>,
+    /// The culprits that are named, and the members around them.
+    marked: HashSet<usize>,
     stack: Vec<Item<'a>>,
     bars: Vec<bool>,
 }
@@ -102,6 +108,11 @@ enum What<'a> {
     Deeper(usize, usize),
 }
 
+/// A member and the members around it.
+fn with_openers(member: MemberView<'_>) -> impl Iterator<Item = MemberView<'_>> {
+    std::iter::successors(Some(member), |member| member.group().opener())
+}
+
 impl<'a> Tree<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
         let mut sizes: Vec<_> = snapshot.groups().map(|group| (1, group.members().len())).collect();
@@ -112,7 +123,10 @@ impl<'a> Tree<'a> {
             let around = &mut sizes[snapshot.members[opener].group];
             *around = (around.0 + groups, around.1 + members);
         }
-        Self { snapshot, sizes, stack: Vec::new(), bars: Vec::new() }
+        let culprits = snapshot.blame().into_iter().take(CULPRITS);
+        let marked =
+            culprits.flat_map(|culprit| with_openers(culprit.member)).map(|member| member.at).collect();
+        Self { snapshot, sizes, marked, stack: Vec::new(), bars: Vec::new() }
     }
 
     fn draw(mut self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,26 +163,33 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// Has the members of a group drawn next: a few of each sort.
+    /// Has the members of a group drawn next: of each sort a few, and those that lead to culprits.
     fn open(&mut self, group: GroupView<'a>, level: usize) {
         if level >= 2 * LEVELS {
             let (groups, members) = self.sizes[group.at];
             return self.push(level, vec![What::Deeper(groups, members)]);
         }
-        let mut sorts = HashMap::new();
-        for member in group.members() {
-            *sorts.entry(member.likeness()).or_insert(0) += 1;
-        }
-        let mut drawn = HashMap::new();
+        let mut seen = HashMap::new();
+        let mut is_one_more = |member: &MemberView<'_>| {
+            let seen = seen.entry(member.likeness()).or_insert(0);
+            *seen += 1;
+            *seen > ALIKE && !self.marked.contains(&member.at)
+        };
+        let mut more = HashMap::new();
+        let more_of: Vec<_> = group.members().filter(|member| is_one_more(member)).collect();
+        more_of.iter().for_each(|member| *more.entry(member.likeness()).or_insert(0) += 1);
+        let mut more_of = more_of.into_iter().peekable();
         let mut items = Vec::new();
         for member in group.members() {
-            let (all, drawn) = (sorts[&member.likeness()], drawn.entry(member.likeness()).or_insert(0));
-            *drawn += 1;
-            // One more takes no more room than to say that there is one.
-            if *drawn <= ALIKE || all == ALIKE + 1 {
+            if more_of.next_if(|next| next.at == member.at).is_none() {
                 items.push(What::Member(member));
-            } else if *drawn == ALIKE + 1 {
-                items.push(What::More(all - ALIKE));
+                continue;
+            }
+            match more.remove(&member.likeness()) {
+                // To draw it takes no more room than to say that there is one.
+                Some(1) => items.push(What::Member(member)),
+                Some(more) => items.push(What::More(more)),
+                None => {}
             }
         }
         self.push(level, items);
@@ -251,12 +272,25 @@ impl fmt::Display for Path<'_> {
         let path = origin.path().map(tail);
         match (path, self.0.child()) {
             (Some(path), Some(id)) => write!(f, "{path}, child {id}, {}", Kind(self.0.kind()))?,
-            (None, Some(id)) => write!(f, "child {id}, {}", Kind(self.0.kind()))?,
+            (None, Some(id)) => {
+                if let Some(numbers) = numbers(self.0) {
+                    write!(f, "{}, ", tail(&numbers))?;
+                }
+                write!(f, "child {id}, {}", Kind(self.0.kind()))?;
+            }
             (Some(path), None) => write!(f, "the body of {path}, opened at ")?,
             (None, None) => f.write_str("the body of the scope at ")?,
         }
         write!(f, "{}", self.0.location())
     }
+}
+
+/// A path of numbers, for a member that has no other one: `#34/#1`.
+fn numbers(member: MemberView<'_>) -> Option<String> {
+    let mut numbers: Vec<_> =
+        with_openers(member).take(PATH).filter_map(|member| Some(format!("#{}", member.child()?))).collect();
+    numbers.reverse();
+    Some(numbers.join("/")).filter(|_| numbers.len() > 1)
 }
 
 /// The end of a long path.
@@ -312,26 +346,38 @@ struct State<'a>(MemberView<'a>);
 impl fmt::Display for State<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let member = self.0;
-        let state = match member.state() {
-            MemberState::Queued => "waits for a place under the limit",
-            MemberState::Waiting => "waits for its turn to clean up",
-            MemberState::Active => "running or idle",
-            MemberState::Running | MemberState::Idle => "",
-            MemberState::Shielded => "under a shield",
-            MemberState::CleaningUp => "cleaning up",
-            MemberState::Frozen if member.is_in_frozen() && member.groups().len() == 0 => {
-                "cancelled, and frozen with the member that awaits it"
+        let elsewhere = match member.kind() {
+            // Its child has gone with the runtime.
+            MemberKind::Blocking if member.state() == MemberState::CleaningUp => {
+                Some("its runtime is gone, and its work has not returned")
             }
-            MemberState::Frozen => "cancelled, and frozen until the groups opened in it have ended",
-            MemberState::Cancelled => "cancelled, and not gone yet",
-            MemberState::Gone => "gone, and the groups opened in it are not",
+            _ if member.polls() == Some(0) => None,
+            MemberKind::Blocking => Some("its work has not returned"),
+            MemberKind::Adopted => Some("its task has not ended"),
+            _ => None,
+        };
+        let (state, is_polled) = match (member.state(), elsewhere) {
+            (
+                MemberState::Active | MemberState::Idle | MemberState::Shielded | MemberState::CleaningUp,
+                Some(what),
+            ) => (what, false),
+            (MemberState::Queued, _) => ("waits for a place under the limit", false),
+            (MemberState::Waiting, _) => ("waits for its turn to clean up", false),
+            (MemberState::Active, _) => ("running or idle", true),
+            (MemberState::Running | MemberState::Idle, _) => ("", true),
+            (MemberState::Shielded, _) => ("under a shield", true),
+            (MemberState::CleaningUp, _) => ("cleaning up", true),
+            (MemberState::Frozen, _) if member.is_in_frozen() && member.groups().len() == 0 => {
+                ("cancelled, and frozen with the member that awaits it", false)
+            }
+            (MemberState::Frozen, _) => {
+                ("cancelled, and frozen until the groups opened in it have ended", false)
+            }
+            (MemberState::Cancelled, _) => ("cancelled, and not gone yet", true),
+            (MemberState::Gone, _) => ("gone, and the groups opened in it are not", false),
         };
         f.write_str(state)?;
-        let polled = !matches!(
-            member.state(),
-            MemberState::Queued | MemberState::Waiting | MemberState::Frozen | MemberState::Gone
-        );
-        if let (Some(running), Some(since), true) = (member.is_running(), member.since(), polled) {
+        if let (Some(running), Some(since), true) = (member.is_running(), member.since(), is_polled) {
             f.write_str(if state.is_empty() { "" } else { ", " })?;
             let what = match (running, member.polls()) {
                 (true, _) => "in one poll",
@@ -340,13 +386,27 @@ impl fmt::Display for State<'_> {
             };
             write!(f, "{what} for {since:.1?}")?;
         }
-        Ok(())
+        match (member.polls(), member.age()) {
+            (Some(polls), Some(age)) if member.spins() => {
+                write!(f, ", polled {} times in {age:.1?}", Number(polls as usize))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// Who asked a member to end.
 fn why(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
     let Some(asked) = member.asked() else { return Ok(()) };
+    if asked == Asked::Stopping {
+        f.write_str("; asked to stop")?;
+        // Behind a shield, which the cancel of a group around does not pass.
+        let groups = with_openers(member).map(MemberView::group);
+        return match groups.filter_map(GroupView::reason).find(|reason| **reason != CancelReason::Parent) {
+            None => Ok(()),
+            Some(reason) => write!(f, " along with what is around its group ({})", Why(reason)),
+        };
+    }
     f.write_str("; asked to end")?;
     ago(f, member.cancelled_for())?;
     match asked {
@@ -357,7 +417,7 @@ fn why(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
             reason => write!(f, " along with what is around its group ({})", Why(reason)),
         },
         Asked::Group(reason) => write!(f, " with its group ({})", Why(reason)),
-        Asked::Stopping => f.write_str(" by `stop`"),
+        Asked::Stopping => unreachable!(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A snapshot as a flat list of records: each group is followed by its members.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -9,18 +10,26 @@ use crate::group::Policy;
 
 impl Serialize for Snapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let culprits = self.culprits().into_iter().zip(1_usize..);
+        let culprits: HashMap<_, _> = culprits.map(|(member, rank)| (member.at, rank)).collect();
         let mut list = serializer.serialize_seq(Some(self.groups.len() + self.members.len()))?;
         for group in self.groups() {
-            list.serialize_element(&Record(group))?;
+            list.serialize_element(&Group(group))?;
             for member in group.members() {
-                list.serialize_element(&Record(member))?;
+                list.serialize_element(&Member { member, culprit: culprits.get(&member.at).copied() })?;
             }
         }
         list.end()
     }
 }
 
-struct Record<T>(T);
+struct Group<'a>(GroupView<'a>);
+
+struct Member<'a> {
+    member: MemberView<'a>,
+    /// Its place among the culprits, counted from 1.
+    culprit: Option<usize>,
+}
 
 impl GroupView<'_> {
     /// Its place in the list.
@@ -36,7 +45,7 @@ impl MemberView<'_> {
     }
 }
 
-impl Serialize for Record<GroupView<'_>> {
+impl Serialize for Group<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let group = self.0;
         let mut map = serializer.serialize_map(None)?;
@@ -44,6 +53,7 @@ impl Serialize for Record<GroupView<'_>> {
         map.serialize_entry("parent", &group.opener().map(MemberView::record))?;
         map.serialize_entry("type", "group")?;
         map.serialize_entry("name", &group.name())?;
+        map.serialize_entry("path", &group.path())?;
         map.serialize_entry("location", &group.location().to_string())?;
         map.serialize_entry("children", &group.len())?;
         map.serialize_entry("policy", policy(group.policy()))?;
@@ -51,6 +61,7 @@ impl Serialize for Record<GroupView<'_>> {
         map.serialize_entry("places_taken", &group.places_taken())?;
         map.serialize_entry("waiting_to_spawn", &group.waiting_to_spawn())?;
         map.serialize_entry("deadline", &seconds(group.deadline()))?;
+        map.serialize_entry("remaining", &seconds(group.remaining()))?;
         map.serialize_entry("closed", &group.is_closed())?;
         map.serialize_entry("stopping", &group.is_stopping())?;
         map.serialize_entry("cancelled", &group.is_cancelled())?;
@@ -64,18 +75,20 @@ impl Serialize for Record<GroupView<'_>> {
     }
 }
 
-impl Serialize for Record<MemberView<'_>> {
+impl Serialize for Member<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let member = self.0;
+        let Self { member, culprit } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &member.record())?;
         map.serialize_entry("parent", &member.group().record())?;
         map.serialize_entry("type", "member")?;
         map.serialize_entry("child", &member.child())?;
         map.serialize_entry("name", &member.name())?;
+        map.serialize_entry("path", &member.origin().path())?;
         map.serialize_entry("location", &member.location().to_string())?;
         map.serialize_entry("kind", kind(member.kind()))?;
         map.serialize_entry("state", state(member.state()))?;
+        map.serialize_entry("culprit", culprit)?;
         map.serialize_entry("asked", &member.asked().map(asked))?;
         map.serialize_entry("cancelled", &member.is_cancelled())?;
         map.serialize_entry("cancelled_for", &seconds(member.cancelled_for()))?;

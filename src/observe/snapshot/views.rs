@@ -191,6 +191,16 @@ impl<'a> MemberView<'a> {
         if is_frozen { MemberState::Frozen } else { state }
     }
 
+    /// Whether what it waits for may be held by a frozen member: by any of those around it. A body is frozen with its own.
+    pub(super) fn may_wait_for_frozen(self) -> bool {
+        let mut around = self.group().opener();
+        if self.kind() == MemberKind::Body {
+            around = around.and_then(|host| host.group().opener());
+        }
+        std::iter::successors(around, |member| member.group().opener())
+            .any(|member| member.entry().state == MemberState::Frozen)
+    }
+
     /// Whether the member that opened its group is frozen.
     pub(super) fn is_in_frozen(self) -> bool {
         self.group().opener().is_some_and(|opener| opener.entry().state == MemberState::Frozen)
