@@ -90,7 +90,7 @@ struct GroupEntry {
     path: Option<Name>,
     policy: Policy,
     children: usize,
-    places: Option<(usize, usize)>,
+    places: Option<(usize, usize, usize)>,
     waiting_to_spawn: usize,
     deadline: Option<Duration>,
     remaining: Option<Duration>,

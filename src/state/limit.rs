@@ -45,6 +45,8 @@ pub(crate) struct Limit {
     most: usize,
     /// The number of chains, plus the places that are kept for callers that are about to spawn.
     taken: usize,
+    /// How many places are kept for such callers.
+    kept: usize,
     queue: VecDeque<Waiting>,
     /// How many entries of the queue do not wait any more.
     stale: usize,
@@ -87,12 +89,12 @@ impl Caller {
 
 impl Limit {
     pub(crate) fn new(most: NonZeroUsize) -> Self {
-        Self { most: most.get(), taken: 0, queue: VecDeque::new(), stale: 0 }
+        Self { most: most.get(), taken: 0, kept: 0, queue: VecDeque::new(), stale: 0 }
     }
 
-    /// Returns how many places there are, and how many are taken.
-    pub(crate) fn places(&self) -> (usize, usize) {
-        (self.most, self.taken)
+    /// Returns how many places there are, how many are taken, and how many of these only kept.
+    pub(crate) fn places(&self) -> (usize, usize, usize) {
+        (self.most, self.taken, self.kept)
     }
 
     /// How many wait to spawn.
@@ -108,7 +110,10 @@ impl Limit {
     pub(crate) fn admit(&mut self, member: &mut Member, place: Place) -> Option<Refusal> {
         match place {
             _ if !member.needs_place() => {}
-            Place::Reserved => member.facts.set(Fact::PLACED),
+            Place::Reserved => {
+                self.kept -= 1;
+                member.facts.set(Fact::PLACED);
+            }
             Place::Now if self.is_full() => return Some(Refusal::Full),
             Place::Queue if self.is_full() => member.facts.set(Fact::QUEUED),
             Place::Now | Place::Queue => {
@@ -136,6 +141,7 @@ impl Limit {
                     let waits = caller.waits();
                     if waits {
                         caller.now(PLACED);
+                        self.kept += 1;
                         effects.resolve(Some(caller.packet.clone()));
                     }
                     waits
@@ -247,6 +253,7 @@ impl State {
             RoomState::Waiting(caller)
         } else {
             limit.taken += 1;
+            limit.kept += 1;
             RoomState::Reserved
         };
         Some(Room { group: self.clone(), place })
@@ -259,7 +266,10 @@ impl State {
         let Table { slots, limit: Some(limit), .. } = &mut *table else { return };
         match caller.map_or(PLACED, |caller| caller.now(GONE)) {
             WAITS => limit.pass_over(slots),
-            PLACED => limit.give_back(slots, &mut effects),
+            PLACED => {
+                limit.kept -= 1;
+                limit.give_back(slots, &mut effects);
+            }
             _ => {}
         }
         drop(table);

@@ -430,7 +430,17 @@ fn those_who_wait_to_spawn_are_counted() {
         assert_eq!(group.snapshot().group().waiting_to_spawn(), 2);
         holder.cancel();
         settle(&executor);
-        assert_eq!(group.snapshot().group().waiting_to_spawn(), 1, "one of them has a place");
+        let snapshot = group.snapshot();
+        assert_eq!(snapshot.group().waiting_to_spawn(), 1, "one of them has a place");
+        assert_eq!((snapshot.group().places_taken(), snapshot.group().places_kept()), (Some(1), Some(1)));
+        let kept = "1 of 1 places taken, 1 of them kept for whoever waited to spawn, 1 task waits";
+        assert!(line(&snapshot, 0).contains(kept), "{snapshot}");
+        assert!(poll(waiting[0].as_mut()).is_ready());
+        assert_eq!(group.snapshot().group().places_kept(), Some(0));
+        let next = Box::pin(group.spawn_when_free(std::future::pending::<()>()));
+        waiting.push(next);
+        waiting.drain(..).for_each(drop);
+        assert_eq!(group.snapshot().group().places_kept(), Some(0));
     });
 }
 

@@ -227,6 +227,10 @@ impl fmt::Display for Facts<'_> {
         if let (Some(most), Some(taken)) = (group.limit(), group.places_taken()) {
             write!(f, ", {taken} of {most} places taken")?;
         }
+        match group.places_kept() {
+            None | Some(0) => {}
+            Some(kept) => write!(f, ", {kept} of them kept for whoever waited to spawn")?,
+        }
         match group.waiting_to_spawn() {
             0 => {}
             1 => f.write_str(", 1 task waits to spawn")?,

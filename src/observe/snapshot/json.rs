@@ -59,6 +59,7 @@ impl Serialize for Group<'_> {
         map.serialize_entry("policy", policy(group.policy()))?;
         map.serialize_entry("limit", &group.limit())?;
         map.serialize_entry("places_taken", &group.places_taken())?;
+        map.serialize_entry("places_kept", &group.places_kept())?;
         map.serialize_entry("waiting_to_spawn", &group.waiting_to_spawn())?;
         map.serialize_entry("deadline", &seconds(group.deadline()))?;
         map.serialize_entry("remaining", &seconds(group.remaining()))?;

@@ -62,13 +62,19 @@ impl<'a> GroupView<'a> {
 
     /// How many children may run at once, if that is limited.
     pub fn limit(self) -> Option<usize> {
-        self.entry().places.map(|(most, _)| most)
+        self.entry().places.map(|(most, ..)| most)
     }
 
     /// How many of these places are taken, or kept for somebody who is about to spawn. Children that await each other have one
     /// among them.
     pub fn places_taken(self) -> Option<usize> {
-        self.entry().places.map(|(_, taken)| taken)
+        self.entry().places.map(|(_, taken, _)| taken)
+    }
+
+    /// How many of the places that are taken are kept for somebody who has not spawned yet: for
+    /// [`spawn_when_free`](crate::Group::spawn_when_free) that has not been polled since it got the place.
+    pub fn places_kept(self) -> Option<usize> {
+        self.entry().places.map(|(.., kept)| kept)
     }
 
     /// How many tasks wait to spawn, in [`spawn_when_free`](crate::Group::spawn_when_free).
