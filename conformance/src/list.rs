@@ -401,6 +401,7 @@ macro_rules! __for_all_cases {
                 replace_cancels_the_child_that_was_there
                 spawn_if_absent_starts_one_child_a_key
                 a_child_is_cancelled_by_its_key
+                a_child_is_got_by_its_key_and_gone_before_the_next_one_starts
                 a_child_cancels_itself_by_its_key
                 a_key_is_there_until_its_child_has_ended
                 so_it_is_where_its_child_is_cancelled_before_it_runs

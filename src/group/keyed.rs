@@ -28,7 +28,7 @@ use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 /// clean-ups of that child, and groups opened in it, may then still be ending. The children are children of the group like all
 /// others.
 ///
-/// `Hash` and `Eq` of the keys run under the lock of the set. They must not use the same set, nor wait for code that uses
+/// `Hash`, `Eq` and `Clone` of the keys run under the lock of the set. They must not use the same set, nor wait for code that uses
 /// it: that is a deadlock.
 ///
 /// # Panics
@@ -129,8 +129,8 @@ where
     /// Starts a child under `key`, and cancels the child that was there.
     ///
     /// The old child may not have ended yet when the new one starts, nor when that ends, for example under a shield: from here
-    /// on the key is the new child's. If that matters, [cancel](Self::cancel) the old child and await its
-    /// [end](crate::group::CancelHandle::ended) first. Its clean-ups may run on even then.
+    /// on the key is the new child's. If that matters, [get](Self::get) the old child, cancel it and await its end first. Its
+    /// clean-ups may run on even then.
     ///
     /// If the group refuses the new child, the old one stays where it is.
     ///
@@ -250,6 +250,37 @@ impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
         true
     }
 
+    /// Returns a handle of the child under `key`, which can cancel it and wait for its end.
+    ///
+    /// It is `None` if there is no such child, or if another thread is just about to start it.
+    ///
+    /// # Examples
+    ///
+    /// A child that does not begin before its predecessor is gone:
+    ///
+    /// ```
+    /// # #[cfg(feature = "smol")] {
+    /// # use taskgroup::{Smol, TaskGroup};
+    /// # async fn watch(_: &str) { std::future::pending().await }
+    /// # smol::block_on(async {
+    /// let group = TaskGroup::new(Smol);
+    /// let watchers = group.keyed();
+    /// watchers.replace("config.toml", watch("config.toml"));
+    /// if let Some(old) = watchers.get(&"config.toml") {
+    ///     old.cancel();
+    ///     old.ended().await;
+    /// }
+    /// watchers.replace("config.toml", watch("config.toml"));
+    /// assert_eq!(group.len(), 1);
+    /// # });
+    /// # }
+    /// ```
+    pub fn get(&self, key: &K) -> Option<CancelHandle> {
+        let entry = lock(&self.children.0).get(key).cloned()?;
+        let child = lock(&entry.0).child.clone();
+        child
+    }
+
     /// Returns whether there is a child under `key` whose future is not gone.
     pub fn contains(&self, key: &K) -> bool {
         lock(&self.children.0).contains_key(key)
@@ -278,6 +309,14 @@ impl<S, K, E> Keyed<S, K, E> {
         let name = GivesWay::new(name);
         self.name = Some(Arc::new(move |key| (*name)(key).into()));
         self
+    }
+
+    /// Returns the keys, in no particular order. They are cloned under the lock of the set.
+    pub fn keys(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        lock(&self.children.0).keys().map(|key| K::clone(key)).collect()
     }
 
     /// Returns how many keys there are.

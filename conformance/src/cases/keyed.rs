@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::hash::{Hash, Hasher};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -11,7 +12,7 @@ use taskgroup::{AnySpawner, Group, TaskGroup, shield};
 
 use super::limits::limited;
 use crate::ledger::{Entry, Gate, Log, Tally};
-use crate::test::{Test, panic_text, quiet_panic};
+use crate::test::{Test, panic_text, quiet_panic, still_waits};
 
 pub async fn replace_cancels_the_child_that_was_there(t: &Test) {
     let (group, there) = (TaskGroup::new(t.spawner()), Tally::new());
@@ -59,6 +60,40 @@ pub async fn a_child_is_cancelled_by_its_key(t: &Test) {
 }
 
 /// The child may do so before the code that spawns it has the handle.
+pub async fn a_child_is_got_by_its_key_and_gone_before_the_next_one_starts(t: &Test) {
+    let (group, gate, there) = (TaskGroup::new(t.spawner()), Gate::new(), Tally::new());
+    let peers = group.keyed().named(|peer: &&str| *peer);
+    let (opened, begun, log) = (gate.clone(), there.clone(), t.log.clone());
+    peers.replace(
+        "peer",
+        t.child(shield(async move {
+            begun.add();
+            opened.wait().await;
+            log.write("the old one");
+        })),
+    );
+    there.take(1).await;
+    peers.replace("other", t.waiting(&there));
+    there.take(1).await;
+    let mut keys = peers.keys();
+    keys.sort_unstable();
+    assert_eq!(keys, ["other", "peer"]);
+    assert!(peers.get(&"nobody").is_none());
+    let old = peers.get(&"peer").unwrap();
+    assert_eq!((old.id(), old.name(), old.is_finished()), (Some(1), Some("peer"), false));
+    old.cancel();
+    let mut ended = pin!(old.ended());
+    still_waits(ended.as_mut(), "the shield has not ended").await;
+    gate.open();
+    ended.await;
+    assert!(peers.get(&"peer").is_none(), "its key is free");
+    let log = t.log.clone();
+    peers.replace("peer", t.child(async move { log.write("the new one") })).await.unwrap();
+    assert!(peers.cancel(&"other"));
+    group.join().await.unwrap();
+    assert_eq!((t.log.lines(), peers.keys()), (vec!["the old one".into(), "the new one".into()], vec![]));
+}
+
 pub async fn a_child_cancels_itself_by_its_key(t: &Test) {
     let group = TaskGroup::new(t.spawner());
     let peers = group.keyed();
