@@ -229,6 +229,31 @@ fn nor_of_two_siblings_that_await_a_queued_child_in_turn() {
     assert!(kept < 4096, "{kept}");
 }
 
+fn nor_of_those_who_give_up_waiting_for_a_place() {
+    let executor = Arc::new(Executor::new());
+    let kept = block_on(executor.run(async {
+        let group = TaskGroup::builder::<Infallible>(executor.clone()).limit(NonZero::<usize>::MIN).open();
+        group.launch(pending::<()>());
+        let mut waiting = [(); 4].map(|()| Box::pin(group.spawn_when_free(async {})));
+        for spawning in &mut waiting {
+            assert!(poll_once(spawning.as_mut()).await.is_none());
+        }
+        let mut before = 0;
+        for caller in 0..CHILDREN {
+            if caller == CHILDREN / 10 {
+                before = LIVE_BYTES.load(Relaxed);
+            }
+            assert!(poll_once(group.spawn_when_free(async {})).await.is_none());
+        }
+        let kept = LIVE_BYTES.load(Relaxed) - before;
+        group.cancel();
+        group.join().await.unwrap();
+        kept
+    }));
+    println!("of {CHILDREN} that gave up waiting for a place behind four that wait: {kept} more");
+    assert!(kept < 4096, "{kept}");
+}
+
 /// A runtime in which all threads for work that blocks are taken.
 #[derive(Clone)]
 struct Full {
@@ -467,6 +492,7 @@ fn a_child_costs_what_the_runtime_takes_and_leaves_nothing() {
     nor_in_what_knows_of_each_child();
     nor_in_the_queue_of_a_child_that_awaits_its_siblings();
     nor_of_two_siblings_that_await_a_queued_child_in_turn();
+    nor_of_those_who_give_up_waiting_for_a_place();
     work_that_is_cancelled_before_it_begins_leaves_only_its_place_in_the_queue();
     refused_children_whose_destructors_panic_leave_nothing_behind();
     a_group_inside_a_child_costs_one_allocation_more();

@@ -255,6 +255,7 @@ macro_rules! __for_all_cases {
                 whoever_spawns_next_frees_cells_that_are_kept
                 no_cell_is_kept_when_no_child_lives
                 no_cell_is_kept_when_the_last_child_is_cancelled
+                what_is_around_a_child_whose_cell_was_kept_comes_to_its_end
                 a_child_that_is_being_started_when_its_runtime_goes_is_lost
             }
             orphans {
@@ -662,6 +663,7 @@ macro_rules! __for_all_cases {
                 a_wait_that_is_dropped_with_its_place_gives_it_to_the_next
                 one_that_waits_for_its_place_keeps_its_name
                 a_wait_ends_when_the_group_is_cancelled
+                a_wait_ends_with_the_cancel_although_no_place_is_free
                 a_place_that_was_not_used_before_a_cancel_is_not_taken_for_ever
                 a_place_in_a_closed_group_is_of_no_use_and_not_lost
                 many_wait_at_once_and_all_come_in

@@ -101,6 +101,10 @@ impl Entry {
         }
     }
 
+    fn child(&self) -> Option<CancelHandle> {
+        lock(&self.0).child.clone()
+    }
+
     /// The child is about to start.
     fn learn(&self, child: CancelHandle) {
         let mut known = lock(&self.0);
@@ -277,8 +281,7 @@ impl<S, K: Hash + Eq, E> Keyed<S, K, E> {
     /// ```
     pub fn get(&self, key: &K) -> Option<CancelHandle> {
         let entry = lock(&self.children.0).get(key).cloned()?;
-        let child = lock(&entry.0).child.clone();
-        child
+        entry.child()
     }
 
     /// Returns whether there is a child under `key` whose future is not gone.

@@ -12,19 +12,20 @@ mod stuck;
 
 use std::convert::Infallible;
 use std::future::{Future, pending, ready};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
 use futures_lite::future::{Boxed, block_on, poll_once, yield_now};
+use taskgroup::async_task::{self, Runnable};
 use taskgroup::runtime::{Dependent, Timed, Timer};
-use taskgroup::{AnyTimedSpawner, Pool, Spawner, Task, TaskGroup, adopt};
+use taskgroup::{AnyTimedSpawner, Group, Pool, Spawner, Task, TaskGroup, adopt};
 use taskgroup_conformance::ledger::{Gate, Ledger, Tally};
 use taskgroup_conformance::{Test, panic_text, run, until, watched};
 
 use crate::runtimes;
-use taskgroup_conformance::spawners::{Dropping, Inline, ThreadEach};
+use taskgroup_conformance::spawners::{Dropping, Inline, ThreadEach, WhereWoken};
 
 /// Counts the drivers: every future that is spawned is a driver.
 #[derive(Clone)]
@@ -155,6 +156,72 @@ fn on_threads_nothing_is_left() {
 #[test]
 fn where_spawn_polls_nothing_is_left() {
     run(runtimes::inline, nothing_is_left);
+}
+
+/// A child that is dropped where its driver is woken takes itself out of the group's table.
+#[test]
+fn a_cancel_drops_the_children_of_a_pool_where_no_lock_is_held() {
+    watched(|| {
+        let (pool, drivers) = counted(WhereWoken);
+        let (children, group) = (Ledger::default(), TaskGroup::new(pool));
+        (0..10).for_each(|_| group.launch(children.track(pending::<()>())));
+        group.cancel();
+        assert_eq!((children.read().started, children.read().alive()), (10, 0));
+        block_on(group.join()).unwrap();
+        assert_eq!(drivers.read().alive(), 0);
+    });
+}
+
+/// Looks at a group whenever it schedules something.
+#[derive(Clone, Default)]
+struct Looking(Arc<Mutex<Option<Group<ThreadEach>>>>);
+
+impl Spawner for Looking {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (group, (send, queue)) = (self.0.clone(), mpsc::channel::<Runnable>());
+        let (runnable, task) = async_task::spawn(future, move |runnable| {
+            let looked_at = group.lock().unwrap().clone();
+            looked_at.iter().for_each(|group| drop(group.snapshot()));
+            drop(send.send(runnable));
+        });
+        runnable.schedule();
+        thread::spawn(move || queue.into_iter().for_each(|runnable| _ = runnable.run()));
+        task
+    }
+}
+
+/// The last child on the pool has the last handle of it. The other driver is dismissed then.
+#[test]
+fn a_group_lets_go_of_a_pool_where_no_lock_is_held() {
+    watched(|| {
+        let (children, group) = (Ledger::default(), TaskGroup::new(ThreadEach));
+        let spawner = Looking::default();
+        let pool = Pool::new(spawner.clone());
+        let there = group.on(pool.clone());
+        let both = Arc::new(Barrier::new(2));
+        let blocks = [(); 2].map(|()| {
+            let both = both.clone();
+            there.spawn(children.track(async move { _ = both.wait() }))
+        });
+        blocks.into_iter().for_each(|child| block_on(child).unwrap());
+        let (gate, begun) = (Gate::new(), Tally::new());
+        let (opened, begin) = (gate.clone(), begun.clone());
+        there.launch(children.track(async move {
+            begin.add();
+            opened.wait().await;
+        }));
+        block_on(begun.take(1));
+        block_on(all_parked(&pool));
+        *spawner.0.lock().unwrap() = Some(group.group());
+        drop((there, pool));
+        gate.open();
+        block_on(group.join()).unwrap();
+        *spawner.0.lock().unwrap() = None;
+        assert_eq!((children.read().completed, children.read().alive()), (3, 0));
+    });
 }
 
 /// If a busy driver starts another driver, and `spawn` polls that at once, it would start the next driver inside itself.

@@ -1,10 +1,13 @@
 //! A spawner that runs a child where it is woken: locks that are held there are held while the child runs.
 
 use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::num::NonZero;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
-use futures_lite::future::{block_on, yield_now};
+use futures_lite::future::{block_on, poll_once, yield_now};
 use taskgroup::runtime::{Hooked, SpawnHook};
 use taskgroup::{TaskGroup, scope, shield};
 use taskgroup_conformance::ledger::{Gate, Ledger, Log, Tally};
@@ -55,6 +58,38 @@ fn a_cancel_drops_the_children_inside_of_it() {
         group.cancel();
         assert_eq!((group.len(), ledger.read().alive()), (0, 0));
         block_on(group.join()).unwrap();
+    });
+}
+
+/// A waker that calls its function when it is dropped.
+struct Calls<F: FnMut() + Send + Sync>(OnDrop<F>);
+
+impl<F: FnMut() + Send + Sync> Wake for Calls<F> {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_child_that_ends_while_its_handle_is_polled_is_lent_no_place() {
+    watched(|| {
+        let children = Ledger::default();
+        let two = NonZero::new(2).unwrap();
+        let group = TaskGroup::builder::<Infallible>(WhereWoken).limit(two).open();
+        let mut awaited = group.spawn(children.track(pending::<()>()));
+        let awaiter = group.spawn(children.track(async move {
+            let cancel = awaited.cancel_handle();
+            let waker = Waker::from(Arc::new(Calls(OnDrop(move || cancel.cancel()))));
+            assert!(Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker)).is_pending());
+            drop(waker);
+            // The packet of the handle drops that waker for the new one.
+            assert!(poll_once(&mut awaited).await.is_none());
+            assert!(awaited.cancel_handle().is_finished());
+            assert!(awaited.await.unwrap_err().is_cancelled());
+            Ok(())
+        }));
+        block_on(awaiter).unwrap();
+        assert_eq!(group.snapshot().group().places_taken(), Some(0));
+        block_on(group.join()).unwrap();
+        assert_eq!(children.read().alive(), 0);
     });
 }
 

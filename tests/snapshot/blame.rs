@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::yield_now;
-use taskgroup::group::{MemberKind, MemberState};
+use taskgroup::group::MemberState;
 use taskgroup::{Group, TaskGroup, scope, shield};
 
 use super::{Ex, STACK, line, named, settle, watched};
@@ -263,7 +263,7 @@ fn work_that_outlives_its_runtime_is_no_clean_up() {
         begun.recv().unwrap();
         runtime.shutdown_background();
         let snapshot = group.snapshot();
-        assert_eq!(named(&snapshot, "hash").kind(), MemberKind::Blocking);
+        assert_eq!(named(&snapshot, "hash").kind(), taskgroup::group::MemberKind::Blocking);
         assert!(
             line(&snapshot, 1).contains("its runtime is gone, and its work has not returned"),
             "{snapshot}"

@@ -152,6 +152,62 @@ pub async fn no_cell_is_kept_when_the_last_child_is_cancelled(t: &Test) {
     group.join().await.unwrap();
 }
 
+/// The same with a wrapper around each child, which goes on after the child has ended until the gate opens.
+#[derive(Clone)]
+struct Around {
+    cells: Cells,
+    gate: Gate,
+    log: Log,
+}
+
+impl Spawner for Around {
+    fn spawn<F>(&self, future: F) -> Task<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (gate, log) = (self.gate.clone(), self.log.clone());
+        self.cells.spawn(async move {
+            future.await;
+            gate.wait().await;
+            log.write("around an ended child");
+        })
+    }
+
+    fn keeps_ended(&self) -> bool {
+        true
+    }
+}
+
+/// A way in which cells that are kept are let go of: by whoever spawns next, and with the last child.
+type Way = fn(&TaskGroup<Around>, &JoinHandle<()>, &Gate);
+
+pub async fn what_is_around_a_child_whose_cell_was_kept_comes_to_its_end(t: &Test) {
+    let ways: [(Way, usize); 3] = [
+        (|group, _, _| (0..2).for_each(|_| group.launch(async {})), 6),
+        (|_, _, gate| gate.open(), 5),
+        (|_, last, _| last.cancel(), 4),
+    ];
+    for (way, ended) in ways {
+        let (log, gate) = (Log::default(), Gate::new());
+        let around = Around { cells: Cells::default(), gate: Gate::new(), log: log.clone() };
+        let group = TaskGroup::new(around.clone());
+        let opened = gate.clone();
+        let last = group.spawn(t.child(async move { opened.wait().await }));
+        (0..4).for_each(|_| group.launch(t.child(async {})));
+        around.cells.run();
+        assert_eq!(group.len(), 1);
+        way(&group, &last, &gate);
+        around.cells.run();
+        around.gate.open();
+        around.cells.run();
+        assert_eq!(log.lines().len(), ended);
+        gate.open();
+        around.cells.run();
+        group.join().await.unwrap();
+        assert_eq!(around.cells.alive(), 0);
+    }
+}
+
 /// A spawner whose runtime goes away, and reports that, while it starts a child.
 #[derive(Clone, Default)]
 struct Going(Mortal);

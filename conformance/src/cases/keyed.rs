@@ -126,6 +126,7 @@ pub async fn a_key_is_there_until_its_child_has_ended(t: &Test) {
     there.take(1).await;
     peers.cancel(&"peer");
     assert!(peers.contains(&"peer"), "under its shield");
+    assert_eq!((peers.len(), peers.is_empty()), (1, false));
     gate.open();
     drop(child.await);
     assert!(!peers.contains(&"peer"));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use futures_lite::future::{poll_once, yield_now, zip};
-use taskgroup::{AnySpawner, Group, TaskGroup};
+use taskgroup::{AnySpawner, Group, TaskGroup, shield};
 
 use super::{held, limited, pause, says};
 use crate::ledger::{Gate, Tally};
@@ -168,6 +168,21 @@ pub async fn a_wait_ends_when_the_group_is_cancelled(t: &Test) {
     assert!(refused.await.unwrap_err().is_cancelled());
     let late = group.spawn_when_free(says(t, "never")).await;
     assert!(late.await.unwrap_err().is_cancelled());
+    group.join().await.unwrap();
+    assert_eq!(t.log.lines(), [""; 0]);
+}
+
+pub async fn a_wait_ends_with_the_cancel_although_no_place_is_free(t: &Test) {
+    let (group, gate, begun) = (limited(t.spawner(), 1), Gate::new(), Tally::new());
+    group.launch(shield(held(t, &begun, &gate)));
+    begun.take(1).await;
+    let mut spawning = Box::pin(group.spawn_when_free(says(t, "never")));
+    assert!(poll_once(spawning.as_mut()).await.is_none());
+    group.cancel();
+    let refused = poll_once(spawning).await.expect("it waits no longer for whoever has the place");
+    assert!(refused.await.unwrap_err().is_cancelled());
+    assert_eq!(t.ledger.read().completed, 0, "who is still there");
+    gate.open();
     group.join().await.unwrap();
     assert_eq!(t.log.lines(), [""; 0]);
 }
