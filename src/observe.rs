@@ -137,7 +137,7 @@ impl State {
         drop_quietly(catch(|| {
             self.metrics_of(kind).into_iter().for_each(Metrics::spawn);
             #[cfg(feature = "tracing")]
-            self.trace_child(ticket, kind);
+            self.trace_child(ticket);
         }));
         // Only spans need it.
         let _ = ticket;

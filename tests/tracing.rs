@@ -174,10 +174,10 @@ fn where_a_child_is_and_what_it_is_are_fields() {
         let lines = lines.0.lock().unwrap();
         let told = |line: &str| lines.iter().any(|told| told == line);
         let here = |line: u32, column: u32| format!("location={}:{line}:{column}", file!());
-        let child = "child child=1 name=\"conn\" path=\"server/conn\" kind=Ordinary";
+        let child = "child child=1 name=\"conn\" path=\"server/conn\" kind=\"ordinary\"";
         assert!(told(&format!("{child} {}", here(at, 40))), "{lines:#?}");
         assert!(
-            told(&format!("child child=2 path=\"server/#2\" kind=Background {}", here(at + 2, 40))),
+            told(&format!("child child=2 path=\"server/#2\" kind=\"background\" {}", here(at + 2, 40))),
             "{lines:#?}"
         );
         assert!(told("spawned queued=false") && told("spawned queued=true"), "{lines:#?}");

@@ -343,7 +343,20 @@ impl GroupEntry {
 }
 
 impl MemberKind {
-    fn of(member: &Member) -> Self {
+    /// Its name in serialised snapshots and in spans: `ordinary`, `clean-up` and so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Ordinary => "ordinary",
+            Self::Background => "background",
+            Self::Cleanup => "clean-up",
+            Self::Blocking => "blocking",
+            Self::Adopted => "adopted",
+            Self::Deadline => "deadline",
+        }
+    }
+
+    pub(crate) fn of(member: &Member) -> Self {
         match (member.kind(), member.facts.work()) {
             (Kind::Body, _) => Self::Body,
             (Kind::Background, _) => Self::Background,

@@ -13,8 +13,9 @@ use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Level, dispatcher};
 
 use crate::error::{CancelReason, Origin, Refusal, sane, shorten};
+use crate::observe::snapshot::MemberKind;
 use crate::outcome::Raw;
-use crate::state::member::{BODY, Key, Kind};
+use crate::state::member::{BODY, Key};
 use crate::state::nesting::Parent;
 use crate::state::ticket::Ticket;
 use crate::state::{End, State};
@@ -125,7 +126,7 @@ impl Span {
         })
     }
 
-    fn of_child(group: &Span, kind: Kind, id: u64, origin: &Origin) -> Self {
+    fn of_child(group: &Span, kind: MemberKind, id: u64, origin: &Origin) -> Self {
         Self::make(group, |around| {
             let name = origin.name().map(sane);
             tracing::span!(
@@ -136,7 +137,7 @@ impl Span {
                 child = id,
                 name = name.as_deref(),
                 path = origin.path(),
-                kind = ?kind,
+                kind = kind.as_str(),
                 location = %origin.location(),
             )
         })
@@ -228,12 +229,14 @@ impl State {
     }
 
     /// A child was entered, and has not been handed to its runtime yet.
-    pub(crate) fn trace_child(&self, ticket: Ticket, kind: Kind) {
+    pub(crate) fn trace_child(&self, ticket: Ticket) {
         let around = self.span_of(BODY);
         if !around.is_some() {
             return;
         }
         let origin = self.origin(ticket.key());
+        let kind = self.lock().member(ticket.key(), |member, _| MemberKind::of(member));
+        let kind = kind.expect("it was just entered");
         let span = Span::of_child(&around, kind, ticket.id(), &origin);
         span.tell(
             |id| tracing::debug!(target: "taskgroup", parent: id, queued = ticket.is_queued(), "spawned"),

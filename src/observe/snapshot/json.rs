@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
+use super::{Asked, GroupView, MemberState, MemberView, Snapshot};
 use crate::group::Policy;
 
 impl Serialize for Snapshot {
@@ -87,7 +87,7 @@ impl Serialize for Member<'_> {
         map.serialize_entry("name", &member.name())?;
         map.serialize_entry("path", &member.origin().path())?;
         map.serialize_entry("location", &member.location().to_string())?;
-        map.serialize_entry("kind", kind(member.kind()))?;
+        map.serialize_entry("kind", member.kind().as_str())?;
         map.serialize_entry("state", state(member.state()))?;
         map.serialize_entry("culprit", culprit)?;
         map.serialize_entry("asked", &member.asked().map(asked))?;
@@ -111,18 +111,6 @@ fn policy(policy: Policy) -> &'static str {
         Policy::Collect => "collect",
         Policy::Supervise => "supervise",
         Policy::Race => "race",
-    }
-}
-
-fn kind(kind: MemberKind) -> &'static str {
-    match kind {
-        MemberKind::Body => "body",
-        MemberKind::Ordinary => "ordinary",
-        MemberKind::Background => "background",
-        MemberKind::Cleanup => "clean-up",
-        MemberKind::Blocking => "blocking",
-        MemberKind::Adopted => "adopted",
-        MemberKind::Deadline => "deadline",
     }
 }
 
