@@ -28,8 +28,8 @@ use crate::unwind::{GivesWay, Quiet, catch, drop_unread, raise, resume};
 /// clean-ups of that child, and groups opened in it, may then still be ending. The children are children of the group like all
 /// others.
 ///
-/// `Hash`, `Eq` and `Clone` of the keys run under the lock of the set. They must not use the same set, nor wait for code that uses
-/// it: that is a deadlock.
+/// `Hash`, `Eq` and `Clone` of the keys run under the lock of the set. They must not use the same set, nor wait for code that
+/// uses it: that is a deadlock.
 ///
 /// # Panics
 ///
