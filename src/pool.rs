@@ -314,10 +314,15 @@ impl<S: Spawner> Spawner for Pool<S> {
             if start_or_panic(&self.inner.spawner, source, shared, 1) && Here::look().is_in_child() {
                 kick::<S>();
             }
-            if let Some(source) = another {
-                source.start(shared, 2);
-                let _ = shared.starter.set(source.into_starter());
-                shared.watch.begin(shared);
+            match another {
+                Some(source) => {
+                    source.start(shared, 2);
+                    let _ = shared.starter.set(source.into_starter());
+                    shared.watch.begin(shared);
+                }
+                // The first driver is all that can be had.
+                None if more => shared.watch.orphan(shared),
+                None => {}
             }
         }
     }

@@ -319,7 +319,12 @@ impl<S, K, E> Keyed<S, K, E> {
     where
         K: Clone,
     {
-        lock(&self.children.0).keys().map(|key| K::clone(key)).collect()
+        // If a key panics while it is cloned, the others are dropped after the lock is released.
+        let mut keys = Vec::new();
+        let children = lock(&self.children.0);
+        keys.extend(children.keys().map(|key| Quiet::new(K::clone(key))));
+        drop(children);
+        keys.into_iter().map(Quiet::into_inner).collect()
     }
 
     /// Returns how many keys there are.

@@ -39,7 +39,11 @@ impl Patience {
         let waiting = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut sleep = waiting.sleep.take().unwrap_or_else(|| waiting.clock.sleep(waiting.after));
         while let Poll::Ready(Ok(())) = poll_sleep(&mut sleep, cx) {
-            (waiting.warn)(&Snapshot::take(group));
+            let left = Snapshot::take(group);
+            // If nothing is left, the group is about to end.
+            if left.members().len() > 0 {
+                (waiting.warn)(&left);
+            }
             // Waits again for as long as it took so far. A patience of zero would warn without end.
             let again = waiting.after.max(Duration::from_millis(1));
             sleep = waiting.clock.sleep(again);

@@ -53,7 +53,7 @@ pub use self::views::{GroupView, MemberView};
 /// # Serialisation
 ///
 /// With the feature `serde` it is a flat list of groups and members, each with an `id` and the `id` of its `parent`, so that a
-/// deep tree is no problem for a parser. Names are not cut there.
+/// deep tree is no problem for a parser. Names are not cut there, except in paths.
 ///
 /// # Examples
 ///

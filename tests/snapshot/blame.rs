@@ -53,8 +53,63 @@ fn a_section_under_a_shield_is_to_blame_after_whom_it_waits_for() {
 
         let guilty = text.lines().find(|line| line.contains("half-way/guilty")).unwrap_or(&text);
         assert!(
-            guilty.contains("; asked to stop along with what is around its group (shutting down)"),
+            guilty.ends_with("; asked to stop; what is around its group was cancelled (shutting down)"),
             "{text}"
+        );
+    });
+}
+
+#[test]
+fn helpers_that_nobody_waits_for_are_not_to_blame() {
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = observed(&executor);
+        let on = executor.clone();
+        group.child().name("stuck").launch(shield(async move {
+            let helpers = TaskGroup::new(on);
+            helpers.child().name("logger").launch(pending::<()>());
+            pending::<()>().await;
+        }));
+        settle(&executor);
+        group.cancel();
+        settle(&executor);
+        let snapshot = group.snapshot();
+        assert!(line(&snapshot, 1).starts_with("held up by server/stuck, "), "{snapshot}");
+        let logger = line(&snapshot, 2);
+        assert!(logger.contains("server/stuck/logger, "), "{snapshot}");
+        assert!(
+            logger.ends_with("; asked to stop; what is around its group was cancelled (by hand)"),
+            "{logger}"
+        );
+    });
+}
+
+#[test]
+fn whoever_comes_after_a_cancel_is_only_asked_to_stop() {
+    struct Defers(Group<Ex>);
+
+    impl Drop for Defers {
+        fn drop(&mut self) {
+            self.0.defer(pending::<()>());
+        }
+    }
+
+    watched(STACK, || {
+        let executor = Ex::default();
+        let group = TaskGroup::new(executor.clone());
+        let defers = Defers(group.group());
+        group.child().name("last words").launch(async move {
+            let _defers = defers;
+            pending::<()>().await
+        });
+        settle(&executor);
+        group.cancel_with("that is all");
+        settle(&executor);
+        let snapshot = group.snapshot();
+        assert!(line(&snapshot, 1).starts_with("held up by last words, child 2, a clean-up, "), "{snapshot}");
+        assert!(
+            line(&snapshot, 1).ends_with("; asked to stop; its group was cancelled (that is all)"),
+            "{snapshot}"
         );
     });
 }

@@ -3,8 +3,8 @@
 //! These are not to blame: a member that is frozen (the members of the groups opened in it are), background children that were
 //! not asked to end yet, clean-ups whose turn has not come, and the child that watches the deadline.
 //!
-//! A member that opened a group may well only wait for it. So members of that group come first: those that are in the middle of
-//! a poll as it is, and, if it puts a cancel off, all of them, as that cancel does not reach them.
+//! A member that opened a group which is awaited may well wait for it. So members of that group come first: those that are in
+//! the middle of a poll as it is, and, if it puts a cancel off, all of them, as that cancel does not reach them.
 
 use std::collections::HashMap;
 use std::panic::Location;
@@ -15,8 +15,8 @@ use super::{GroupEntry, MemberKind, MemberState, MemberView, Snapshot};
 /// For how long a poll may go on without being suspicious.
 const LONG: Duration = Duration::from_millis(100);
 
-/// So many polls in a second are suspicious, once there were so many.
-const MANY: u64 = 1_000;
+/// So many polls in a second are suspicious, once there were so many. Whoever has much to do is polled less often.
+const MANY: u64 = 10_000;
 
 /// How suspicious a member is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +97,9 @@ impl Snapshot {
         let mut put_off = vec![false; self.groups.len()];
         for group in self.groups() {
             let Some(opener) = group.opener() else { continue };
+            if !group.is_awaited() {
+                continue;
+            }
             put_off[group.at] =
                 suspicions[opener.at] == Some(Suspicion::PutsOff) || put_off[opener.entry().group];
             if put_off[group.at] {
@@ -111,12 +114,15 @@ impl Snapshot {
         suspicions
     }
 
-    /// Which members are no more to blame than somebody in a group that they have opened.
+    /// Which members are no more to blame than somebody in a group that they have opened, and that is awaited.
     fn relays(&self, suspicions: &[Option<Suspicion>]) -> Vec<bool> {
         // The worst in the groups that were opened in each member.
         let mut inside: Vec<Option<Suspicion>> = vec![None; self.members.len()];
         for group in (1..self.groups.len()).rev() {
-            let GroupEntry { members, opener, .. } = &self.groups[group];
+            let GroupEntry { members, opener, awaited, .. } = &self.groups[group];
+            if !awaited {
+                continue;
+            }
             let worst = members
                 .clone()
                 .filter_map(|at| [suspicions[at], inside[at]].into_iter().flatten().min())

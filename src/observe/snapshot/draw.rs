@@ -55,7 +55,7 @@ impl Snapshot {
         if culprits.is_empty() {
             return match (self.members.is_empty(), self.group()) {
                 (_, group) if has_ended(group) => Ok(()),
-                (_, group) if !group.is_awaited() => {
+                (_, group) if !group.is_awaited() && !group.is_abandoned() => {
                     writeln!(f, "held up by nobody: it ends when its owner joins or drops it")
                 }
                 (true, _) => writeln!(f, "held up by nobody: it is about to end"),
@@ -403,13 +403,7 @@ impl fmt::Display for State<'_> {
 fn why(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
     let Some(asked) = member.asked() else { return Ok(()) };
     if asked == Asked::Stopping {
-        f.write_str("; asked to stop")?;
-        // Behind a shield, which the cancel of a group around does not pass.
-        let groups = with_openers(member).map(MemberView::group);
-        return match groups.filter_map(GroupView::reason).find(|reason| **reason != CancelReason::Parent) {
-            None => Ok(()),
-            Some(reason) => write!(f, " along with what is around its group ({})", Why(reason)),
-        };
+        return why_stop(f, member);
     }
     f.write_str("; asked to end")?;
     ago(f, member.cancelled_for())?;
@@ -422,6 +416,20 @@ fn why(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
         },
         Asked::Group(reason) => write!(f, " with its group ({})", Why(reason)),
         Asked::Stopping => unreachable!(),
+    }
+}
+
+/// What was cancelled where a member is only asked to stop: it came later, or it is behind a shield.
+fn why_stop(f: &mut fmt::Formatter<'_>, member: MemberView<'_>) -> fmt::Result {
+    f.write_str("; asked to stop")?;
+    if let Some(reason) = member.group().reason() {
+        return write!(f, "; its group was cancelled ({})", Why(reason));
+    }
+    let Some(host) = with_openers(member).skip(1).find(|host| host.is_cancelled()) else { return Ok(()) };
+    f.write_str("; what is around its group was cancelled")?;
+    match source(host.group()) {
+        CancelReason::Parent => Ok(()),
+        reason => write!(f, " ({})", Why(reason)),
     }
 }
 

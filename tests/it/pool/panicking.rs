@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use taskgroup_conformance::quiet_panic;
+#[cfg(feature = "tokio")]
+use tokio::runtime;
 
 use super::*;
 use crate::brittle::{Bomb, Owning, panic_of};
@@ -41,6 +43,55 @@ fn a_spawner_whose_clone_panics_loses_the_children() {
         let child = group.spawn(async { Ok(()) });
         assert!(block_on(child).unwrap_err().is_lost());
         assert!(block_on(group.join()).unwrap_err().is_lost());
+    });
+}
+
+/// Only one driver can be had then. It stays with a worker that is in a task outside of the pool.
+#[cfg(feature = "tokio")]
+#[test]
+fn a_spawner_whose_second_driver_cannot_be_had_is_served_all_the_same() {
+    struct Frail(runtime::Handle, Arc<AtomicBool>);
+
+    impl Clone for Frail {
+        fn clone(&self) -> Self {
+            if self.1.swap(false, SeqCst) {
+                quiet_panic("clone");
+            }
+            Self(self.0.clone(), self.1.clone())
+        }
+    }
+
+    impl Spawner for Frail {
+        fn spawn<F>(&self, future: F) -> Task<()>
+        where
+            F: Future<Output = ()> + Send + 'static,
+        {
+            Spawner::spawn(&self.0, future)
+        }
+
+        fn for_tasks(&self) -> Option<Self> {
+            Some(Self(self.0.clone(), self.1.clone()))
+        }
+
+        fn keeps_woken() -> bool {
+            runtime::Handle::keeps_woken()
+        }
+    }
+
+    watched(|| {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let panics = Arc::new(AtomicBool::new(false));
+        let (pool, (tell, told)) =
+            (Pool::new(Frail(runtime.handle().clone(), panics.clone())), mpsc::channel());
+        let launching = runtime.spawn(async move {
+            let group = TaskGroup::new(pool);
+            panics.store(true, SeqCst);
+            group.launch(async move { tell.send(()).unwrap() });
+            assert!(!panics.load(SeqCst), "nobody has cloned it");
+            told.recv().unwrap();
+            group.join().await.unwrap();
+        });
+        block_on(launching).unwrap();
     });
 }
 
