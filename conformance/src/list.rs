@@ -417,6 +417,7 @@ macro_rules! __for_all_cases {
                 many_who_replace_one_key_leave_nothing
                 children_are_named_after_their_keys
                 keys_that_panic_when_dropped_do_so_once
+                keys_that_panic_when_they_are_listed_are_one_panic
             }
             start {
                 it_is_ready_and_goes_on

@@ -366,6 +366,52 @@ pub async fn keys_that_panic_when_dropped_do_so_once(t: &Test) {
     assert_eq!(panic_text(group.join()).await, "key");
 }
 
+/// When its set is asked for it, the second one of these panics as it is cloned, and the first one then as it is dropped.
+struct Frail(u32, Arc<AtomicUsize>);
+
+impl PartialEq for Frail {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Frail {}
+
+impl Hash for Frail {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl Clone for Frail {
+    fn clone(&self) -> Self {
+        if self.1.load(SeqCst) > 0 && self.1.fetch_add(1, SeqCst) == 2 {
+            quiet_panic("clone")
+        }
+        Self(self.0, self.1.clone())
+    }
+}
+
+impl Drop for Frail {
+    fn drop(&mut self) {
+        if self.1.load(SeqCst) > 1 {
+            quiet_panic("key")
+        }
+    }
+}
+
+pub async fn keys_that_panic_when_they_are_listed_are_one_panic(t: &Test) {
+    let (group, asked) = (TaskGroup::new(t.spawner()), Arc::new(AtomicUsize::new(0)));
+    let peers = group.keyed();
+    (0..3).for_each(|number| drop(peers.replace(Frail(number, asked.clone()), t.stuck())));
+    asked.store(1, SeqCst);
+    assert_eq!(panic_text(async { peers.keys().len() }).await, "clone");
+    asked.store(0, SeqCst);
+    assert_eq!((peers.keys().len(), peers.len()), (3, 3), "nothing else has happened");
+    group.cancel();
+    group.join().await.unwrap();
+}
+
 /// Panics when it is hashed and when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 struct Worst;
