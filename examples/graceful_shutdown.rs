@@ -85,7 +85,9 @@ async fn run(port: u16, itself: bool) -> Result<ShutdownReport, Box<dyn std::err
     println!("listening on {address}");
     let clients = itself.then(|| smol::spawn(clients(address)));
     let asked = server.stopping();
-    let report = server.shutdown_when(asked, GRACE).await?;
+    // Half-way through the grace it says for whom it waits.
+    let shutdown = server.shutdown_when(asked, GRACE).warn_after(GRACE / 2, |left| println!("{left}"));
+    let report = shutdown.await?;
     println!("{report}");
     if let Some(clients) = clients {
         clients.await?;
