@@ -24,8 +24,9 @@ asan() {
     parts=$("${it[@]}" --list | sed -n 's/::.*: test$/::/p' | sort -u)
     (($# > 0)) || set -- $parts
     for part; do
-        # One test is skipped because async-task leaks the cell of a task whose schedule function panics.
-        "${it[@]}" --skip a_schedule_function_that_panics "$part"
+        # One test is skipped because async-task leaks the cell of a task whose schedule function panics, and one because of a
+        # spawner that never drops what it is given: that is what the test is about.
+        "${it[@]}" --skip a_schedule_function_that_panics --skip the_suite_says_which_promise_is_broken "$part"
     done
     # These two leak on purpose, to check that leaks are found.
     ASAN_OPTIONS+=":detect_leaks=0" cargo +nightly test --target x86_64-unknown-linux-gnu --all-features \
@@ -38,7 +39,7 @@ valgrind_memcheck() {
         --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite"
     # Most of the skipped cases have ten thousand children or thousands of trees, and the watch-dog would end them.
     cargo test --all-features --test it -- --test-threads=2 "$@" \
-        --skip a_schedule_function_that_panics --skip orphans --skip matrix --skip o_07 --skip two_thousand --skip no_wake_up_is_lost \
+        --skip a_schedule_function_that_panics --skip the_suite_says_which_promise_is_broken --skip orphans --skip matrix --skip o_07 --skip two_thousand --skip no_wake_up_is_lost \
         --skip no_spawn_is_lost --skip nothing_is_left --skip races --skip nobody_who_comes
 }
 
