@@ -167,7 +167,8 @@ impl<E> GroupError<E> {
     ///
     /// # Errors
     ///
-    /// Returns itself if nothing failed, or if the first failure came from an inner group.
+    /// Returns itself if nothing failed, or if the first failure is no error of this group's own: it came from an inner group, or is
+    /// a clean-up that took too long.
     pub fn into_primary(self) -> Result<E, Self> {
         if self.primary().is_none() { Err(self) } else { self.into_own() }
     }

@@ -156,7 +156,7 @@ impl<T> JoinHandle<T> {
         self.child.clone()
     }
 
-    /// Returns whether the result is there, so that awaiting would not wait.
+    /// Returns whether the result is there, so that awaiting would not wait, or was there and has been taken.
     pub fn is_finished(&self) -> bool {
         self.packet.is_resolved()
     }

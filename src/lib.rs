@@ -70,8 +70,8 @@
 //!
 //! # How a group ends
 //!
-//! When all members have ended, the group reports the first of these that happened: a panic, an error, a cancel from outside, the
-//! value.
+//! When all members have ended, the group reports one of these. Which one is a matter of rank, not of time: a panic, else an error,
+//! else a cancel from outside, else the value.
 //!
 //! * A panic is resumed in the task that joins the group.
 //! * Errors are in a [`GroupError`], the first one in front.
@@ -129,9 +129,9 @@
 //!
 //! The runtime is a value that implements [`Spawner`]. Features only add to the crate; without any it works on a spawner of
 //! your own. What else a runtime may offer, such as a clock, is in [`runtime`]. [`AnySpawner`] and
-//! [`AnyTimedSpawner`] are for types that should not be generic. If the runtime goes away, its children are *lost*: the
-//! group ends with [`CancelReason::Lost`] and does not hang. An executor of smol that is dropped in the wrong moment is an
-//! exception: see the implementation of [`Spawner`] for it.
+//! [`AnyTimedSpawner`] are for types that should not be generic. If the runtime goes away, the group ends with
+//! [`CancelReason::Lost`] and does not hang: the first child that is dropped is *lost*, which cancels the others. An executor of
+//! smol that is dropped in the wrong moment is an exception: see the implementation of [`Spawner`] for it.
 //!
 //! | feature | adds |
 //! |---|---|

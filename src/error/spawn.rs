@@ -34,7 +34,7 @@ pub struct SpawnError<F> {
 }
 
 impl<F> SpawnError<F> {
-    /// Returns whether the group was cancelled, or is on its way out after a failure.
+    /// Returns whether the group was cancelled, or is on its way out after a failure. Once it has ended, it is closed instead.
     pub fn is_cancelled(&self) -> bool {
         self.refusal == Refusal::Cancelled
     }
@@ -44,7 +44,8 @@ impl<F> SpawnError<F> {
         self.refusal == Refusal::Closed
     }
 
-    /// Returns whether as many children ran as the group's [limit](crate::group::Builder::limit) allows.
+    /// Returns whether every place under the group's [limit](crate::group::Builder::limit) was taken, or kept for somebody who has
+    /// waited to spawn.
     pub fn is_full(&self) -> bool {
         self.refusal == Refusal::Full
     }

@@ -271,7 +271,7 @@ macro_rules! settings {
         /// It applies to this group and to all groups inside it. A snapshot then shows which members are in the middle of a
         /// poll and which ones wait, and since when.
         ///
-        /// It costs an allocation for each child. At each poll the time is read twice and the group's lock is taken twice.
+        /// It costs two allocations for each child. At each poll the time is read twice and the group's lock is taken twice.
         /// Without this setting none of that is done.
         ///
         /// # Examples

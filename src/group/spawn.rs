@@ -231,8 +231,8 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// has no effect, [`defer`](Self::defer) panics, and waiting for its own group hangs.
     ///
     /// If the runtime goes away, the child is lost, but the group waits for work that has begun all the same. The handle does not
-    /// get its value; an error or panic of it goes to the group. From then on the work is counted and shown as a clean-up: not
-    /// among the [children](Self::len), under a limit, or in the report of a shutdown.
+    /// get its value; an error or panic of it goes to the group. From then on the work is a member of its own, and counted like a
+    /// clean-up: not among the [children](Self::len), under a limit, or in the report of a shutdown.
     ///
     /// # Panics
     ///

@@ -37,9 +37,9 @@ impl<S, E: Send + 'static> Group<S, E> {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future before it is ready cancels the child. The group still waits for the child. The child's error goes to
-    /// the group, also if the child has already returned it. If the group has ended by then, its failure hook sees the error,
-    /// and the next group around that has not ended gets it.
+    /// Dropping the future before it has returned cancels the child, even if the child has said meanwhile that it is ready. The
+    /// group still waits for the child. The child's error goes to the group, also if the child has already returned it. If the
+    /// group has ended by then, its failure hook sees the error, and the next group around that has not ended gets it.
     ///
     /// # Panics
     ///
@@ -48,7 +48,7 @@ impl<S, E: Send + 'static> Group<S, E> {
     /// # Errors
     ///
     /// [`StartError`], and then the child's future is gone. If the child failed before it was ready, its error is in there, and the
-    /// group has not failed. If the child panicked, the group has failed.
+    /// group has not failed. A panic of the child is treated as the group's policy has it.
     ///
     /// # Examples
     ///

@@ -73,16 +73,19 @@ impl<S, E> Group<S, E> {
     ///
     /// ```
     /// # #[cfg(feature = "smol")] {
-    /// # use taskgroup::{Smol, TaskGroup, shield};
+    /// # use taskgroup::{Smol, TaskGroup};
     /// # smol::block_on(async {
     /// let group = TaskGroup::new(Smol);
     /// let soft = group.cancelled();
-    /// group.launch(shield(async move {
+    /// # let (said, heard) = async_channel::bounded(1);
+    /// group.child().shielded().launch(async move {
     ///     soft.await;
     ///     println!("saying goodbye");
-    /// }));
+    /// #   said.try_send(()).unwrap();
+    /// });
     /// group.cancel();
     /// group.join().await.unwrap();
+    /// # heard.try_recv().unwrap();
     /// # });
     /// # }
     /// ```
@@ -96,7 +99,8 @@ impl<S, E> Group<S, E> {
     ///
     /// # Panics
     ///
-    /// The future panics in a child of the group, and in code that runs inside such a child: it would wait for itself.
+    /// The future panics in a child of the group, also in a background child, and in code that runs inside such a child: it would
+    /// wait for itself.
     ///
     /// # Examples
     ///

@@ -22,7 +22,8 @@ impl<S, T: Send + 'static, E> Results<S, T, E> {
     /// Adds the result of a child that was spawned elsewhere: with a name, on a thread where it may block, or in another group.
     ///
     /// From then on it is like the results of children that were spawned here. Its place in the order is that of this call. A
-    /// child that adds its own handle and waits for it waits for ever. Results that had ended go on with it.
+    /// child that adds its own handle and waits for it waits for ever. Results that had ended go on with it. The handle of a child
+    /// that was refused gives an error, where one that is refused here gives no result.
     ///
     /// # Panics
     ///

@@ -82,7 +82,7 @@ impl<'a> GroupView<'a> {
         self.entry().waiting_to_spawn
     }
 
-    /// Its own deadline, by the clock that was given with it.
+    /// Its own deadline, by the clock that was given with it; `None` once it has passed and cancelled the group.
     pub fn deadline(self) -> Option<Duration> {
         self.entry().deadline
     }
