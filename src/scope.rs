@@ -217,7 +217,7 @@ pin_project! {
             let polling = this.body.is_some().then(|| state.begin_poll(BODY));
             let live = state.forsake();
             if let Some(polling) = polling {
-                let dropped = in_poll(&state, this.shielded, || this.body.set(None));
+                let dropped = as_body_unmarked(&state, this.shielded, || this.body.set(None));
                 state.end_poll(BODY, polling);
                 end_body(&state, true, dropped);
             }
@@ -331,10 +331,10 @@ where
         let group = Group::new(spawner, state.clone());
         let body = body.into_inner();
         if state.is_cancelled() {
-            let dropped = in_poll(&state, this.shielded, || drop(body));
+            let dropped = as_body_unmarked(&state, this.shielded, || drop(body));
             end_body(&state, true, dropped);
         } else {
-            match in_poll(&state, this.shielded, || body(group)) {
+            match as_body_unmarked(&state, this.shielded, || body(group)) {
                 Ok(future) => this.body.set(Some(future)),
                 Err(payload) => end_body(&state, false, Err(payload)),
             }
@@ -441,13 +441,13 @@ where
 /// Runs `f` as the body of the group, catches its panic, and notes whether the body is shielded afterwards.
 fn as_body<R>(group: &Arc<State>, shielded: &mut bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
     let polling = group.begin_poll(BODY);
-    let result = in_poll(group, shielded, f);
+    let result = as_body_unmarked(group, shielded, f);
     group.end_poll(BODY, polling);
     result
 }
 
-/// Does so without noting a poll.
-fn in_poll<R>(group: &Arc<State>, shielded: &mut bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
+/// Does so without marking a poll.
+fn as_body_unmarked<R>(group: &Arc<State>, shielded: &mut bool, f: impl FnOnce() -> R) -> Result<R, Payload> {
     let (standing, result) = run_as(group, Standing::of_body(*shielded), || catch(f));
     *shielded = standing.is_shielded();
     result

@@ -6,8 +6,8 @@
 //! the table locked is *put by*: only its key is noted here. Later another thread *hands in* all children that were put
 //! by: it takes them out of the table in one critical section. This is done by whoever looks at the group
 //! ([`State::lock`]), and by a child that ends and finds no room left here, which takes itself out in the same step. Where
-//! that was found to be faster, it is also done by a thread that spawns and finds many of them ([`State::relieve`]). A child that was put by has ended in every respect except two:
-//! it is still counted, and the empty cell of its task is still there.
+//! that was found to be faster, it is also done by a thread that spawns and finds many of them ([`State::relieve`]). A child
+//! that was put by has ended in every respect except two: it is still counted, and the empty cell of its task is still there.
 //!
 //! # The ways out
 //!

@@ -1,8 +1,8 @@
 //! What remains to be done once a lock is released.
 //!
 //! A transition of the state happens under the lock of one group. There it only *notes* in an [`Effects`] what follows
-//! from it: other groups to cancel or to stop, wakers to call, `Task`s to drop or to detach. [`Effects::run`] then does all of it with no lock
-//! held. It uses loops, however deep the groups are nested, and takes these steps in order:
+//! from it: other groups to cancel or to stop, wakers to call, `Task`s to drop or to detach. [`Effects::run`] then does all
+//! of it with no lock held. It uses loops, however deep the groups are nested, and takes these steps in order:
 //!
 //! 1. list whom a cancel forces to end in a shutdown; then cancel every group that is noted, and those that this adds in
 //!    turn, so that all descendants are marked first;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use super::blame::Suspicion;
+use super::blame::{Culprit, Suspicion};
 use super::{Asked, GroupView, MemberKind, MemberState, MemberView, Snapshot};
 use crate::error::{CancelReason, sane, shorten};
 use crate::group::Policy;
@@ -25,13 +25,14 @@ impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let group = self.group();
         writeln!(f, "group {} {}: {}", Label(group), standing(group), Facts(group))?;
-        self.name_culprits(f)?;
+        let culprits = self.blame();
+        self.name_culprits(f, &culprits)?;
         if self.members.is_empty() {
             return Ok(());
         }
         f.write_char('\n')?;
         writeln!(f, "{}", Label(group))?;
-        Tree::new(self).draw(f)
+        Tree::new(self, &culprits).draw(f)
     }
 }
 
@@ -50,8 +51,7 @@ fn has_ended(group: GroupView<'_>) -> bool {
 }
 
 impl Snapshot {
-    fn name_culprits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let culprits = self.blame();
+    fn name_culprits(&self, f: &mut fmt::Formatter<'_>, culprits: &[Culprit<'_>]) -> fmt::Result {
         if culprits.is_empty() {
             return match (self.members.is_empty(), self.group()) {
                 (_, group) if has_ended(group) => Ok(()),
@@ -114,7 +114,7 @@ fn with_openers(member: MemberView<'_>) -> impl Iterator<Item = MemberView<'_>> 
 }
 
 impl<'a> Tree<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
+    fn new(snapshot: &'a Snapshot, culprits: &[Culprit<'_>]) -> Self {
         let mut sizes: Vec<_> = snapshot.groups().map(|group| (1, group.members().len())).collect();
         // A group comes after the one that it is in.
         for at in (1..sizes.len()).rev() {
@@ -123,9 +123,8 @@ impl<'a> Tree<'a> {
             let around = &mut sizes[snapshot.members[opener].group];
             *around = (around.0 + groups, around.1 + members);
         }
-        let culprits = snapshot.blame().into_iter().take(CULPRITS);
-        let marked =
-            culprits.flat_map(|culprit| with_openers(culprit.member)).map(|member| member.at).collect();
+        let named = culprits.iter().take(CULPRITS);
+        let marked = named.flat_map(|culprit| with_openers(culprit.member)).map(|member| member.at).collect();
         Self { snapshot, sizes, marked, stack: Vec::new(), bars: Vec::new() }
     }
 
